@@ -1,0 +1,48 @@
+// Package replicatest is the conformance suite of replica stores: what
+// replica.Store promises, as tests that every implementation passes.
+package replicatest
+
+import (
+	"testing"
+
+	"farshore/workers/replica"
+)
+
+// Medium is one place where an implementation keeps replicas, empty at first. A
+// test gets its own.
+type Medium struct {
+	// Open returns a new handle on the medium, as another process would get it.
+	// Handles are used side by side; one that is no longer used has crashed.
+	Open func(t testing.TB) replica.Store
+	// Faults are the ways in which the medium can be made to fail.
+	Faults Faults
+}
+
+// Faults damage what a store keeps, behind its back. The tests of those that an
+// implementation cannot inject are not run.
+type Faults struct {
+	// FlipBit changes a bit of the stored byte at off of a replica disk.
+	FlipBit func(t testing.TB, item, disk string, off int64)
+	// LoseWrites makes the medium acknowledge writes to disks and throw them away,
+	// until the function it returns is called.
+	LoseWrites func(t testing.TB) (restore func())
+	// FlipWrites makes the medium change a bit of each write to a disk, until the
+	// function it returns is called.
+	FlipWrites func(t testing.TB) (restore func())
+	// FlushVerifies says that WriteAt or Flush reports such faults by itself;
+	// elsewhere the manifest finds them.
+	FlushVerifies bool
+}
+
+// Run runs the suite; each test asks for a medium of its own.
+func Run(t *testing.T, newMedium func(t *testing.T) Medium) {
+	t.Helper()
+	for name, test := range map[string]func(*testing.T, Medium){
+		"an unaligned range is refused": unalignedIsRefused,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, newMedium(t))
+		})
+	}
+}
