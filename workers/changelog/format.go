@@ -100,13 +100,13 @@ func (h Header) encode() ([]byte, error) {
 func decodeHeader(b []byte) (Header, error) {
 	le := binary.LittleEndian
 	if string(b[:8]) != cookie {
-		return Header{}, errorcatalog.Fail(codeChecksum, "the log does not begin as a change log does")
+		return Header{}, errorcatalog.Fail(errorcatalog.LogChecksumMismatch, "the log does not begin as a change log does")
 	}
 	if le.Uint32(b[headerChecksum:]) != byteSum(b, headerChecksum) {
-		return Header{}, errorcatalog.Fail(codeChecksum, "the log's header does not match its checksum")
+		return Header{}, errorcatalog.Fail(errorcatalog.LogChecksumMismatch, "the log's header does not match its checksum")
 	}
 	if v := le.Uint32(b[8:]); v != formatVersion {
-		return Header{}, errorcatalog.Fail(codeChain, "the log has format version %#x, not %#x", v, formatVersion)
+		return Header{}, errorcatalog.Fail(errorcatalog.LogChainBroken, "the log has format version %#x, not %#x", v, formatVersion)
 	}
 	h := Header{
 		ID: guid(b[60:76]), PreviousID: guid(b[76:92]),
@@ -120,12 +120,12 @@ func decodeHeader(b []byte) (Header, error) {
 	}{{"disk size", 32, &h.DiskSize}, {"end", 44, &h.End}, {"number of entries", 96, &h.Entries}} {
 		v := le.Uint64(b[f.at:])
 		if v > math.MaxInt64/2 {
-			return Header{}, errorcatalog.Fail(codeChain, "the log's %s is %d", f.name, v)
+			return Header{}, errorcatalog.Fail(errorcatalog.LogChainBroken, "the log's %s is %d", f.name, v)
 		}
 		*f.to = int64(v)
 	}
 	if m := h.metadataSize; m < blockHeaderSize+entrySize || m%entrySize != 0 || m > 1<<20 {
-		return Header{}, errorcatalog.Fail(codeChain, "the log's metadata blocks have %d bytes", m)
+		return Header{}, errorcatalog.Fail(errorcatalog.LogChainBroken, "the log's metadata blocks have %d bytes", m)
 	}
 	return h, nil
 }
@@ -188,18 +188,18 @@ func encodeEntry(b []byte, e Entry) {
 func decodeEntry(b []byte, at, diskSize int64) (Entry, error) {
 	le := binary.LittleEndian
 	if le.Uint32(b[entryChecksum:]) != byteSum(b[:entrySize], entryChecksum) {
-		return Entry{}, errorcatalog.Fail(codeChecksum, "an entry of the log does not match its checksum")
+		return Entry{}, errorcatalog.Fail(errorcatalog.LogChecksumMismatch, "an entry of the log does not match its checksum")
 	}
 	if b[20] != operationWrite {
-		return Entry{}, errorcatalog.Fail(codeChain, "an entry of the log has the unknown operation %d", b[20])
+		return Entry{}, errorcatalog.Fail(errorcatalog.LogChainBroken, "an entry of the log has the unknown operation %d", b[20])
 	}
 	off, n := le.Uint64(b), int64(le.Uint32(b[12:]))
 	if n == 0 || off > uint64(diskSize) || n > diskSize-int64(off) {
-		return Entry{}, errorcatalog.Fail(codeChain, "an entry of the log, %d bytes at %d, lies outside of its disk of %d bytes", n, off, diskSize)
+		return Entry{}, errorcatalog.Fail(errorcatalog.LogChainBroken, "an entry of the log, %d bytes at %d, lies outside of its disk of %d bytes", n, off, diskSize)
 	}
 	e := Entry{Offset: int64(off), Length: n, Time: unstamp(le.Uint32(b[16:])), Zero: b[26] == flagZero, at: at, sum: le.Uint32(b[21:])}
 	if e.Zero && e.sum != zeroSum(n) {
-		return Entry{}, errorcatalog.Fail(codeChecksum, "an entry of the log that says it is zeroes has another checksum")
+		return Entry{}, errorcatalog.Fail(errorcatalog.LogChecksumMismatch, "an entry of the log that says it is zeroes has another checksum")
 	}
 	return e, nil
 }

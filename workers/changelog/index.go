@@ -54,17 +54,17 @@ func Open(readers []*Reader) (*Index, error) {
 		if i == 0 {
 			x.size = h.DiskSize
 		} else if before := readers[i-1].Header().ID; h.PreviousID != before {
-			return nil, errorcatalog.Fail(codeChain, "log %s follows %q, not %s", h.ID, h.PreviousID, before)
+			return nil, errorcatalog.Fail(errorcatalog.LogChainBroken, "log %s follows %q, not %s", h.ID, h.PreviousID, before)
 		}
 		if h.DiskSize != x.size {
-			return nil, errorcatalog.Fail(codeChain, "log %s is of a disk of %d bytes, the one before of %d", h.ID, h.DiskSize, x.size)
+			return nil, errorcatalog.Fail(errorcatalog.LogChainBroken, "log %s is of a disk of %d bytes, the one before of %d", h.ID, h.DiskSize, x.size)
 		}
 		for e, err := range r.Entries() {
 			if err != nil {
 				return nil, err
 			}
 			if len(x.writes) == math.MaxUint32 {
-				return nil, errorcatalog.Fail(codeChain, "the logs have more than %d entries", len(x.writes))
+				return nil, errorcatalog.Fail(errorcatalog.LogChainBroken, "the logs have more than %d entries", len(x.writes))
 			}
 			if err := r.verifyLarge(e); err != nil {
 				return nil, err

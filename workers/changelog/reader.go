@@ -26,7 +26,7 @@ type Reader struct {
 func NewReader(src io.ReaderAt, size int64) (*Reader, error) {
 	b := make([]byte, headerSize)
 	if size < headerSize {
-		return nil, errorcatalog.Fail(codeTruncated, "the log has %d bytes, less than its header", size)
+		return nil, errorcatalog.Fail(errorcatalog.LogTruncated, "the log has %d bytes, less than its header", size)
 	}
 	r := &Reader{src: src}
 	if err := r.read(b, 0); err != nil {
@@ -38,11 +38,11 @@ func NewReader(src io.ReaderAt, size int64) (*Reader, error) {
 	}
 	switch h := r.header; {
 	case h.End == 0:
-		return nil, errorcatalog.Fail(codeUnclean, "log %s was not closed", h.ID)
+		return nil, errorcatalog.Fail(errorcatalog.LogUnclean, "log %s was not closed", h.ID)
 	case h.End > size:
-		return nil, errorcatalog.Fail(codeTruncated, "log %s has %d bytes of %d", h.ID, size, h.End)
+		return nil, errorcatalog.Fail(errorcatalog.LogTruncated, "log %s has %d bytes of %d", h.ID, size, h.End)
 	case h.End < headerSize || h.Entries == 0 && h.End != headerSize:
-		return nil, errorcatalog.Fail(codeChain, "log %s with %d entries ends at %d", h.ID, h.Entries, h.End)
+		return nil, errorcatalog.Fail(errorcatalog.LogChainBroken, "log %s with %d entries ends at %d", h.ID, h.Entries, h.End)
 	}
 	return r, r.walk()
 }
@@ -57,14 +57,14 @@ func (r *Reader) walk() error {
 	var entries int64
 	for at := h.End - h.metadataSize; ; {
 		if at < headerSize {
-			return errorcatalog.Fail(codeChain, "a metadata block of log %s would lie at %d", h.ID, at)
+			return errorcatalog.Fail(errorcatalog.LogChainBroken, "a metadata block of log %s would lie at %d", h.ID, at)
 		}
 		if err := r.read(b, at); err != nil {
 			return err
 		}
 		n := int64(binary.LittleEndian.Uint32(b[8:]))
 		if n == 0 || n > (h.metadataSize-blockHeaderSize)/entrySize {
-			return errorcatalog.Fail(codeChain, "the metadata block at %d of log %s says it has %d entries", at, h.ID, n)
+			return errorcatalog.Fail(errorcatalog.LogChainBroken, "the metadata block at %d of log %s says it has %d entries", at, h.ID, n)
 		}
 		r.blocks = append(r.blocks, at)
 		entries += n
@@ -74,12 +74,12 @@ func (r *Reader) walk() error {
 		}
 		// Blocks do not overlap, so the walk ends whatever a hostile log says.
 		if distance < uint64(h.metadataSize) || distance > uint64(at) {
-			return errorcatalog.Fail(codeChain, "the metadata block at %d of log %s points %d back", at, h.ID, distance)
+			return errorcatalog.Fail(errorcatalog.LogChainBroken, "the metadata block at %d of log %s points %d back", at, h.ID, distance)
 		}
 		at -= int64(distance)
 	}
 	if entries != h.Entries {
-		return errorcatalog.Fail(codeChain, "log %s has %d entries, its header says %d", h.ID, entries, h.Entries)
+		return errorcatalog.Fail(errorcatalog.LogChainBroken, "log %s has %d entries, its header says %d", h.ID, entries, h.Entries)
 	}
 	slices.Reverse(r.blocks)
 	return nil
@@ -118,11 +118,11 @@ func (r *Reader) readBlock(b []byte, at, start int64, entries []Entry) ([]Entry,
 		return nil, err
 	}
 	if binary.LittleEndian.Uint32(b[blockChecksum:]) != byteSum(b, blockChecksum) {
-		return nil, errorcatalog.Fail(codeChecksum, "the metadata block at %d of log %s does not match its checksum", at, r.header.ID)
+		return nil, errorcatalog.Fail(errorcatalog.LogChecksumMismatch, "the metadata block at %d of log %s does not match its checksum", at, r.header.ID)
 	}
 	n := int(binary.LittleEndian.Uint32(b[8:]))
 	if n > len(b)/entrySize-1 { // it may have changed since the walk
-		return nil, errorcatalog.Fail(codeChain, "the metadata block at %d of log %s says it has %d entries", at, r.header.ID, n)
+		return nil, errorcatalog.Fail(errorcatalog.LogChainBroken, "the metadata block at %d of log %s says it has %d entries", at, r.header.ID, n)
 	}
 	for i := range n {
 		e, err := decodeEntry(b[blockHeaderSize+i*entrySize:], start, r.header.DiskSize)
@@ -131,12 +131,12 @@ func (r *Reader) readBlock(b []byte, at, start int64, entries []Entry) ([]Entry,
 		}
 		start += e.Length
 		if start > at {
-			return nil, errorcatalog.Fail(codeChain, "the data of the metadata block at %d of log %s reach beyond it", at, r.header.ID)
+			return nil, errorcatalog.Fail(errorcatalog.LogChainBroken, "the data of the metadata block at %d of log %s reach beyond it", at, r.header.ID)
 		}
 		entries = append(entries, e)
 	}
 	if start != at {
-		return nil, errorcatalog.Fail(codeChain, "%d bytes before the metadata block at %d of log %s belong to no entry", at-start, at, r.header.ID)
+		return nil, errorcatalog.Fail(errorcatalog.LogChainBroken, "%d bytes before the metadata block at %d of log %s belong to no entry", at-start, at, r.header.ID)
 	}
 	return entries, nil
 }
@@ -161,7 +161,7 @@ func (r *Reader) ReadData(e Entry, p []byte) error {
 }
 
 func (r *Reader) damaged(e Entry) error {
-	return errorcatalog.Fail(codeChecksum, "the data of log %s for %d bytes at %d do not match their checksum", r.header.ID, e.Length, e.Offset)
+	return errorcatalog.Fail(errorcatalog.LogChecksumMismatch, "the data of log %s for %d bytes at %d do not match their checksum", r.header.ID, e.Length, e.Offset)
 }
 
 // read fills p; a log that ends early is truncated, any other error is the
@@ -172,7 +172,7 @@ func (r *Reader) read(p []byte, at int64) error {
 		return nil
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return errorcatalog.Fail(codeTruncated, "the log ends at %d, within what it says it has", at+int64(n))
+		return errorcatalog.Fail(errorcatalog.LogTruncated, "the log ends at %d, within what it says it has", at+int64(n))
 	}
 	return fmt.Errorf("read change log: %w", err)
 }

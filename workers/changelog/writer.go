@@ -25,8 +25,8 @@ type LogOptions struct {
 
 // Sealed describes a log that has been closed.
 type Sealed struct {
-	Bytes   int64  // length of the file
-	Stored  int64  // bytes of it that are no hole
+	Bytes   int64 // length of the file
+	Stored  int64 // bytes of it that are no hole
 	Entries int64
 	Digest  string // BLAKE3-256 of the file, hex
 }
@@ -153,7 +153,7 @@ func (w *Writer) fail(err error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.err == nil {
-		w.err = errorcatalog.Fail(codeWrite, "log %s", w.options.ID).Because(err)
+		w.err = errorcatalog.Fail(errorcatalog.LogWriteFailed, "log %s", w.options.ID).Because(err)
 	}
 	return w.err
 }
