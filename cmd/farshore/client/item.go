@@ -1,0 +1,218 @@
+package client
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"farshore/api/oapi"
+)
+
+func (s *session) itemCommand() *cobra.Command {
+	list := &cobra.Command{Use: "list", Short: "List the protected items", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		items, err := collect[oapi.ProtectedItem](func(c *string) (*http.Response, error) {
+			return s.api.ListProtectedItems(cmd.Context(), s.vault, &oapi.ListProtectedItemsParams{Cursor: c})
+		})
+		if err != nil {
+			return err
+		}
+		var rows []row
+		for _, i := range items {
+			rows = append(rows, row{i.ID, stateOf(i), i.ReplicationHealth, seconds(i.RpoSeconds), deref(i.RecoveryPoints), i.ActiveLocation, deref(i.LastError).Code})
+		}
+		return s.show(items, row{"item", "state", "health", "rpo", "points", "active", "last error"}, rows)
+	}}
+	show := &cobra.Command{Use: "show ITEM", Short: "Show a protected item, and what can be done with it", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
+		a, err := Call[oapi.ProtectedItem](s.api.GetProtectedItem(cmd.Context(), s.vault, args[0], &oapi.GetProtectedItemParams{}))
+		if err != nil {
+			return err
+		}
+		return s.show(a.Body, nil, itemRows(a.Body))
+	}}
+	return group("item", "Protected items: VMs that replicate", list, show, s.itemWatch(), s.itemEnable(), s.itemDisable(), s.itemRepair(), s.itemReplicate())
+}
+
+func stateOf(i oapi.ProtectedItem) string {
+	state := string(i.ProtectionState)
+	if i.ResynchronizationState != oapi.ResynchronizationStateNone {
+		state += ", resynchronization " + strings.ToLower(string(i.ResynchronizationState))
+	}
+	if p := i.Progress; p != nil && p.BytesTotal > 0 && p.BytesDone < p.BytesTotal {
+		state += fmt.Sprintf(" %d %%", p.BytesDone*100/p.BytesTotal)
+	}
+	return state
+}
+
+func itemRows(i oapi.ProtectedItem) []row {
+	rows := []row{
+		{"item", i.ID},
+		{"state", stateOf(i)},
+		{"health", i.ReplicationHealth},
+		{"active", i.ActiveLocation},
+		{"source", fmt.Sprintf("%s on %s/%s", i.VirtualMachine, i.Site, i.Host)},
+		{"replica store", fmt.Sprintf("%s (%s)", i.StorageAccount, i.StorageAccountKind)},
+		{"copy frequency", fmt.Sprintf("%d s", i.Policy.CopyFrequencySeconds)},
+		{"rpo", seconds(i.RpoSeconds)},
+		{"recovery points", deref(i.RecoveryPoints)},
+	}
+	if r := i.Recovery; r != nil && deref(r.Host) != "" {
+		rows = append(rows, row{"recovery side", fmt.Sprintf("%s on %s/%s", deref(r.VirtualMachineName), deref(r.Site), deref(r.Host))})
+	}
+	if p := i.LatestRecoveryPoint; p != nil {
+		rows = append(rows, row{"newest point", fmt.Sprintf("%s of %s", p.ID, ago(&p.Instant))})
+	}
+	if i.NextCutAt != nil {
+		rows = append(rows, row{"next delta", ago(i.NextCutAt)})
+	}
+	if j := i.CurrentJob; j != nil {
+		rows = append(rows, row{"job", fmt.Sprintf("%s %s", j.Kind, j.ID)})
+	}
+	if p := i.Progress; p != nil {
+		rows = append(rows, row{"transfer", fmt.Sprintf("%s of %s, %s/s, %s left", size(p.BytesDone), size(p.BytesTotal), size(p.BytesPerSecond), seconds(p.EtaSeconds))})
+	}
+	for _, h := range i.HealthErrors {
+		rows = append(rows, row{h.Code, strings.TrimSuffix(h.Detail+"; "+deref(h.Remedy), "; ")})
+	}
+	if i.NextRetryAt != nil {
+		rows = append(rows, row{"next retry", fmt.Sprintf("%s, after %d failed attempts", ago(i.NextRetryAt), deref(i.Attempt))})
+	}
+	for _, o := range i.AllowedOperations {
+		verdict := "allowed"
+		if !o.Allowed {
+			verdict = deref(o.Reason)
+		}
+		rows = append(rows, row{o.Name, verdict})
+	}
+	return rows
+}
+
+func (s *session) itemWatch() *cobra.Command {
+	var until string
+	var timeout time.Duration
+	cmd := &cobra.Command{Use: "watch ITEM", Short: "Print each change of a protected item's state", Args: cobra.ExactArgs(1)}
+	cmd.Flags().StringVar(&until, "until", "", "end when the item is in this protection state: Protected")
+	cmd.Flags().DurationVar(&timeout, "timeout", 0, "give up after this long")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		ctx, stop := withTimeout(cmd.Context(), timeout)
+		defer stop()
+		last := ""
+		for {
+			a, err := Call[oapi.ProtectedItem](s.api.GetProtectedItem(ctx, s.vault, args[0], &oapi.GetProtectedItemParams{}))
+			if err != nil {
+				return err
+			}
+			line := fmt.Sprintf("%s  %s  rpo %s  points %d", stateOf(a.Body), a.Body.ReplicationHealth, seconds(a.Body.RpoSeconds), deref(a.Body.RecoveryPoints))
+			if seen := stateOf(a.Body) + string(a.Body.ReplicationHealth) + fmt.Sprint(deref(a.Body.RecoveryPoints)); seen != last {
+				last = seen
+				_, _ = fmt.Fprintln(s.out, line)
+			}
+			if string(a.Body.ProtectionState) == until {
+				return nil
+			}
+			if err := Pause(ctx, poll); err != nil {
+				return err
+			}
+		}
+	}
+	return cmd
+}
+
+func (s *session) itemEnable() *cobra.Command {
+	var (
+		w        waiting
+		in       oapi.EnableProtectionInput
+		disks    []string
+		recovery string
+		only     bool
+	)
+	cmd := &cobra.Command{
+		Use: "enable ITEM", Short: "Protect a VM", Args: cobra.ExactArgs(1),
+		Example: "  farshore item enable web --site office --host hv1 --vm web --policy default --store replicas --recovery standby/hv2 --wait",
+	}
+	f := cmd.Flags()
+	f.StringVar(&in.Site, "site", "", "the VM's site")
+	f.StringVar(&in.Host, "host", "", "the VM's host")
+	f.StringVar(&in.VirtualMachine, "vm", "", "the VM; default the item's id")
+	f.StringVar(&in.Policy, "policy", "default", "replication policy")
+	f.StringVar(&in.StorageAccount, "store", "", "storage account for the replica")
+	f.StringSliceVar(&disks, "disk", nil, "protect only these disks; default all")
+	f.StringVar(&recovery, "recovery", "", "SITE/HOST where the VM is created when it fails over")
+	f.BoolVar(&only, "validate-only", false, "check everything and do nothing")
+	for _, name := range []string{"site", "host", "store", "recovery"} {
+		_ = cmd.MarkFlagRequired(name)
+	}
+	w.flags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		in.VirtualMachine = or(in.VirtualMachine, args[0])
+		if len(disks) > 0 {
+			in.Disks = &disks
+		}
+		site, host, ok := strings.Cut(recovery, "/")
+		if !ok {
+			return &usageError{fmt.Sprintf("--recovery %q: use SITE/HOST", recovery)}
+		}
+		in.Recovery = oapi.RecoverySettings{Site: site, Host: host}
+		params := &oapi.EnableProtectionParams{ValidateOnly: ref(only), IdempotencyKey: newIdempotencyKey()}
+		resp, err := s.api.EnableProtection(cmd.Context(), s.vault, args[0], params, in)
+		if only {
+			return s.validated(resp, err)
+		}
+		return s.started(cmd.Context(), w, resp, err)
+	}
+	return cmd
+}
+
+func (s *session) validated(resp *http.Response, err error) error {
+	a, err := Call[oapi.Validation](resp, err)
+	if err != nil {
+		return err
+	}
+	rows := []row{{"valid", a.Body.Valid}}
+	for _, w := range deref(a.Body.Warnings) {
+		rows = append(rows, row{w.Code, w.Detail})
+	}
+	return s.show(a.Body, nil, rows)
+}
+
+func (s *session) itemDisable() *cobra.Command {
+	var (
+		w      waiting
+		keep   int32
+		reason string
+	)
+	cmd := &cobra.Command{Use: "disable ITEM", Short: "End the protection of a VM; its host is left clean", Args: cobra.ExactArgs(1)}
+	cmd.Flags().Int32Var(&keep, "keep-replica", 168, "hours to keep the replica and its recovery points")
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
+	w.flags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		resp, err := s.api.DisableProtection(cmd.Context(), s.vault, args[0], &oapi.DisableProtectionParams{
+			KeepReplica: &keep, Reason: ref(reason), IfMatch: new("*"), IdempotencyKey: newIdempotencyKey(),
+		})
+		return s.started(cmd.Context(), w, resp, err)
+	}
+	return cmd
+}
+
+func (s *session) itemRepair() *cobra.Command {
+	var w waiting
+	cmd := &cobra.Command{Use: "repair ITEM", Short: "Resynchronize a replica with its source now", Args: cobra.ExactArgs(1)}
+	w.flags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		resp, err := s.api.RepairReplication(cmd.Context(), s.vault, args[0], &oapi.RepairReplicationParams{IdempotencyKey: newIdempotencyKey()})
+		return s.started(cmd.Context(), w, resp, err)
+	}
+	return cmd
+}
+
+func (s *session) itemReplicate() *cobra.Command {
+	return &cobra.Command{Use: "replicate ITEM", Short: "Ship a delta now", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
+		a, err := Call[oapi.ProtectedItem](s.api.ReplicateNow(cmd.Context(), s.vault, args[0], &oapi.ReplicateNowParams{IdempotencyKey: newIdempotencyKey()}))
+		if err != nil {
+			return err
+		}
+		return s.show(a.Body, nil, []row{{a.Body.ID, "a delta is due now"}})
+	}}
+}

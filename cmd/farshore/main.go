@@ -1,0 +1,47 @@
+// Command farshore runs the disaster-recovery service, its host processes, its
+// client and its demonstration.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"farshore/cmd/farshore/client"
+)
+
+// version is set when the program is linked.
+var version = "dev"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ran, err := command().ExecuteContextC(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "farshore:", err)
+	}
+	os.Exit(client.ExitCode(ran, err))
+}
+
+func command() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "farshore",
+		Short: "Disaster recovery for virtual machines",
+		Long: `Farshore replicates virtual machines into Azure page blobs or a directory, keeps
+recovery points and fails over to another machine.
+
+Start the server with "farshore serve"; the other commands talk to it. They exit
+with 0 when done, 1 when the request or its job failed, 2 for a wrong command line,
+3 when what was named does not exist, 4 when the present state forbids it, 5 when
+the key may not do it, 6 when --timeout passed, 7 when the server cannot be reached.`,
+		Version:       version,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.AddCommand(client.Commands(root)...)
+	return root
+}
