@@ -1,0 +1,240 @@
+package pageblob
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"farshore/domain/errorcatalog"
+	"farshore/workers/disk"
+	"farshore/workers/replica"
+)
+
+// plan is what an apply may change and from where it can be undone.
+type plan struct {
+	Cut   string        `json:"cut"`
+	Disks []plannedDisk `json:"disks"`
+}
+
+type plannedDisk struct {
+	Disk     string        `json:"disk"`
+	Snapshot string        `json:"snapshot"`
+	Of       string        `json:"of"` // the snapshot's cut
+	Extents  []disk.Extent `json:"extents"`
+}
+
+// before names the snapshot that keeps a disk which no point holds.
+func before(cut string) string { return "before-" + cut }
+
+// BeginApply notes the ranges that will change and the snapshots that they can be
+// restored from: the newest point's, seen to exist, or new ones where no point
+// has the disk.
+func (s *Store) BeginApply(ctx context.Context, item, cut string, fence int64, changes []replica.Change) error {
+	open := func(x *index) error {
+		if x.Apply != nil && x.Apply.Cut != cut {
+			return fmt.Errorf("apply cut %s to %s: %w: %s", cut, item, replica.ErrApplyOpen, x.Apply.Cut)
+		}
+		return nil
+	}
+	x, err := s.change(ctx, item, fence, open)
+	if err != nil {
+		return err
+	}
+	if _, done := x.find(cut); done {
+		return nil
+	}
+	next := plan{Cut: cut}
+	if x.Apply != nil {
+		if next, err = s.loadPlan(ctx, x.Apply); err != nil {
+			return err
+		}
+	}
+	next.add(changes)
+	if err := s.secure(ctx, item, x, fence, &next); err != nil {
+		return err
+	}
+	name := fmt.Sprintf("%s/apply/%s-%s", item, cut, uuid.NewString())
+	if err := s.savePlan(ctx, name, next); err != nil {
+		return err
+	}
+	old := x.Apply
+	_, err = s.change(ctx, item, fence, func(x *index) error {
+		x.Apply = &pending{Cut: cut, Object: name}
+		return open(x)
+	})
+	if err == nil && old != nil {
+		_ = s.remove(ctx, old.Object, false) // RemoveItem takes it if this does not
+	}
+	return err
+}
+
+// add merges ranges into those of an apply that began before.
+func (p *plan) add(changes []replica.Change) {
+	for _, c := range changes {
+		at := slices.IndexFunc(p.Disks, func(d plannedDisk) bool { return d.Disk == c.Disk })
+		if at < 0 {
+			at = len(p.Disks)
+			p.Disks = append(p.Disks, plannedDisk{Disk: c.Disk})
+		}
+		all := slices.Concat(p.Disks[at].Extents, c.Extents)
+		slices.SortFunc(all, func(a, b disk.Extent) int { return cmp.Compare(a.Offset, b.Offset) })
+		var merged []disk.Extent
+		for _, e := range all {
+			merged = join(merged, e.Offset, e.End())
+		}
+		p.Disks[at].Extents = merged
+	}
+}
+
+// secure gives each disk of a plan a snapshot that exists.
+func (s *Store) secure(ctx context.Context, item string, x index, fence int64, p *plan) error {
+	newest, _ := x.newest()
+	for i := range p.Disks {
+		d := &p.Disks[i]
+		if kept, ok := newest.disk(d.Disk); ok && d.Snapshot == "" {
+			d.Snapshot, d.Of = kept.Snapshot, newest.ID
+		}
+		if d.Snapshot == "" {
+			if err := s.keep(ctx, item, p.Cut, fence, d); err != nil {
+				return err
+			}
+		}
+		r, err := s.openSnapshot(ctx, item, d.Disk, d.Snapshot, d.Of)
+		if err != nil {
+			return fmt.Errorf("apply cut %s to %s: %w", p.Cut, item, err)
+		}
+		_ = r.Close() // a reader holds nothing
+		for _, e := range d.Extents {
+			if err := replica.CheckRange(e.Offset, e.Length, r.size); err != nil {
+				return fmt.Errorf("apply cut %s to disk %s of %s: %w", p.Cut, d.Disk, item, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Store) keep(ctx context.Context, item, cut string, fence int64, d *plannedDisk) error {
+	v, err := s.openVolume(ctx, item, d.Disk, fence)
+	if err != nil {
+		return err
+	}
+	v.cancel()
+	d.Of = before(cut)
+	d.Snapshot, err = s.snapshot(ctx, item, d.Of, fence, replica.PointDisk{Disk: d.Disk, SizeBytes: v.size})
+	return err
+}
+
+// Rollback restores what an apply that was not committed may have changed.
+func (s *Store) Rollback(ctx context.Context, item string, fence int64) error {
+	x, err := s.change(ctx, item, fence, func(*index) error { return nil })
+	if err != nil || x.Apply == nil {
+		return err
+	}
+	undone := *x.Apply
+	p, err := s.loadPlan(ctx, &undone)
+	if err != nil {
+		return err
+	}
+	for _, d := range p.Disks {
+		if err := s.restore(ctx, item, fence, d); err != nil {
+			return fmt.Errorf("undo cut %s: %w", undone.Cut, err)
+		}
+	}
+	x, err = s.change(ctx, item, fence, func(x *index) error {
+		if x.Apply != nil && *x.Apply == undone {
+			x.Apply = nil
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	s.tidy(ctx, item, x, undone.Cut, &undone)
+	return nil
+}
+
+func (s *Store) restore(ctx context.Context, item string, fence int64, d plannedDisk) (err error) {
+	v, err := s.openVolume(ctx, item, d.Disk, fence)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, v.Close()) }()
+	r, err := s.openSnapshot(ctx, item, d.Disk, d.Snapshot, d.Of)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	buffer := make([]byte, maxPut)
+	for _, e := range d.Extents {
+		if err := copyBack(v, r, e, buffer); err != nil {
+			return err
+		}
+	}
+	return v.Flush(ctx)
+}
+
+// copyBack makes a range of v what it is in r.
+func copyBack(v *volume, r *source, e disk.Extent, buffer []byte) error {
+	held, err := r.Extents(e.Offset, e.Length)
+	if err != nil {
+		return err
+	}
+	at := e.Offset
+	for _, h := range held {
+		if err := v.Zero(at, h.Offset-at); err != nil {
+			return err
+		}
+		for at = h.Offset; at < h.End(); {
+			p := buffer[:min(h.End()-at, int64(len(buffer)))]
+			if _, err := r.ReadAt(p, at); err != nil {
+				return err
+			}
+			if _, err := v.WriteAt(p, at); err != nil {
+				return err
+			}
+			at += int64(len(p))
+		}
+	}
+	return v.Zero(at, e.End()-at)
+}
+
+// savePlan stores a plan under a name of its own and reads it back.
+func (s *Store) savePlan(ctx context.Context, name string, p plan) error {
+	data, err := seal(p)
+	if err != nil {
+		return fmt.Errorf("encode plan %s: %w", name, err)
+	}
+	return s.do(ctx, "write plan "+name, func(ctx context.Context) error {
+		if err := s.store(ctx, name, data, nil); err != nil {
+			return err
+		}
+		now, _, err := s.fetch(ctx, name)
+		if isMissing(err) {
+			return errUnverified
+		}
+		if err != nil {
+			return err
+		}
+		return unseal(now, &plan{})
+	})
+}
+
+func (s *Store) loadPlan(ctx context.Context, of *pending) (plan, error) {
+	var p plan
+	err := s.do(ctx, "read plan "+of.Object, func(ctx context.Context) error {
+		p = plan{}
+		data, _, err := s.fetch(ctx, of.Object)
+		if isMissing(err) {
+			return errorcatalog.Fail(errorcatalog.ReplicaCorrupt, "the plan of cut %s is gone", of.Cut)
+		}
+		if err != nil {
+			return err
+		}
+		return unseal(data, &p)
+	})
+	return p, err
+}
