@@ -87,9 +87,24 @@ type Appended struct {
 
 // Store is an append-only log of events.
 type Store interface {
+	Appender
+	Reader
+}
+
+// Appender adds to the log.
+type Appender interface {
 	// Append adds events to a stream: all of them or none. It returns one of the
-	// package's errors when the stream, the key or the fence forbids it.
+	// package's errors when the stream, the key or the fence forbids it. A caller
+	// whose ctx ends gets its error, while the append may still happen.
 	Append(ctx context.Context, a Append) (Appended, error)
+	// Replayed returns the answer that was given under an idempotency key, and
+	// whether there was one. ErrIdempotencyMismatch says that the key belongs to
+	// another request.
+	Replayed(ctx context.Context, key Idempotency) (Appended, bool, error)
+}
+
+// Reader reads the log.
+type Reader interface {
 	// Stream yields a stream's events after the given version, in order. Reading
 	// stops at the first error.
 	Stream(ctx context.Context, id StreamID, after Version) iter.Seq2[Recorded, error]
@@ -99,4 +114,22 @@ type Store interface {
 	Head(ctx context.Context) (Position, error)
 	// Wait returns once an event after the given position can be read.
 	Wait(ctx context.Context, after Position) error
+}
+
+// Batches yields the log after a position in batches of up to size events, until
+// its end is reached.
+func Batches(ctx context.Context, r Reader, after Position, size int) iter.Seq2[[]Recorded, error] {
+	return func(yield func([]Recorded, error) bool) {
+		for {
+			batch, err := r.Read(ctx, after, size)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if len(batch) == 0 || !yield(batch, nil) {
+				return
+			}
+			after = batch[len(batch)-1].Position
+		}
+	}
 }

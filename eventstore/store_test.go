@@ -1,0 +1,61 @@
+package eventstore_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"farshore/eventstore"
+	"farshore/eventstore/eventstoretest"
+	"farshore/eventstore/pgtest"
+)
+
+func TestMemory(t *testing.T) {
+	t.Parallel()
+	eventstoretest.Run(t, func(t *testing.T) eventstoretest.Subject {
+		t.Helper()
+		m := eventstore.NewMemory(eventstoretest.Codec(t), time.Now)
+		return eventstoretest.Subject{Store: m, SetFence: func(_ testing.TB, item, kind string, token int64) {
+			m.SetFence(item+"/"+kind, token)
+		}}
+	})
+}
+
+func TestPostgres(t *testing.T) {
+	t.Parallel()
+	eventstoretest.Run(t, func(t *testing.T) eventstoretest.Subject {
+		t.Helper()
+		pool := pgtest.New(t)
+		return eventstoretest.Subject{Store: start(t, pool), SetFence: func(t testing.TB, item, kind string, token int64) {
+			t.Helper()
+			_, err := pool.Exec(t.Context(), `INSERT INTO lanes (item, kind, fence) VALUES ($1, $2, $3)
+				ON CONFLICT (item, kind) DO UPDATE SET fence = excluded.fence`, item, kind, token)
+			if err != nil {
+				t.Fatal(err)
+			}
+		}}
+	})
+}
+
+// start runs a store until the test ends.
+func start(t testing.TB, pool *pgxpool.Pool) *eventstore.Postgres {
+	t.Helper()
+	return startWith(t, pool, eventstore.PostgresConfig{})
+}
+
+func startWith(t testing.TB, pool *pgxpool.Pool, config eventstore.PostgresConfig) *eventstore.Postgres {
+	t.Helper()
+	store := eventstore.NewPostgres(pool, eventstoretest.Codec(t), config)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- store.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("run the store: %v", err)
+		}
+	})
+	return store
+}

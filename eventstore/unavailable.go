@@ -1,0 +1,48 @@
+package eventstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// away lists the SQLSTATE codes that speak of the server's state and not of the
+// request: it starts, stops, is full, or has become read-only.
+var away = map[string]bool{
+	"57P01": true, "57P02": true, "57P03": true, "57P05": true, "53300": true, "25006": true, "58000": true, "58030": true,
+}
+
+// Classify wraps an error of the database in ErrUnavailable when it says that the
+// database cannot be reached, as opposed to having refused the request. A ctx that
+// has ended is the caller's affair: its error is returned as it is.
+func Classify(ctx context.Context, err error) error {
+	if err == nil || errors.Is(err, ErrUnavailable) {
+		return err
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if unreachable(err) {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return err
+}
+
+func unreachable(err error) bool {
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return strings.HasPrefix(pgErr.Code, "08") || away[pgErr.Code]
+	}
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[net.Error](err); ok {
+		return true
+	}
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, context.DeadlineExceeded) || pgconn.SafeToRetry(err) || strings.Contains(err.Error(), "conn closed")
+}
