@@ -154,3 +154,14 @@ func allZero(p []byte) bool {
 	}
 	return true
 }
+
+// Invalidate tells the readers of a snapshot that nobody keeps it any longer,
+// before its disk is written.
+func Invalidate(files Files) {
+	f, err := os.OpenFile(files.Map, os.O_WRONLY, 0)
+	if err != nil {
+		return
+	}
+	_, _ = f.WriteAt([]byte{0}, validAt)
+	_ = f.Close()
+}

@@ -1,0 +1,116 @@
+package local
+
+import (
+	"context"
+
+	"farshore/domain/site"
+	"farshore/workers/disk"
+	"farshore/workers/host"
+)
+
+// call is the body of every control request; a method reads the fields it needs.
+type call struct {
+	VM           string               `json:"vm,omitempty"`
+	Disk         string               `json:"disk,omitempty"`
+	Disks        []string             `json:"disks,omitempty"`
+	ID           string               `json:"id,omitempty"` // of a cut or a snapshot
+	Off          int64                `json:"off,omitempty"`
+	N            int64                `json:"n,omitempty"`
+	Active       bool                 `json:"active,omitempty"`
+	Relationship *host.Relationship   `json:"relationship,omitempty"`
+	Cut          *host.CutRequest     `json:"cut,omitempty"`
+	Machine      *site.VirtualMachine `json:"machine,omitempty"`
+}
+
+// nothing is the answer of a method that has none.
+type nothing struct{}
+
+type method func(ctx context.Context, e *Engine, c call) (any, error)
+
+// methods is everything that the control socket offers, by name.
+func methods() map[string]method {
+	return map[string]method{
+		"virtualMachines": func(ctx context.Context, e *Engine, _ call) (any, error) { return e.VirtualMachines(ctx) },
+		"virtualMachine":  func(ctx context.Context, e *Engine, c call) (any, error) { return e.VirtualMachine(ctx, c.VM) },
+		"problems":        func(ctx context.Context, e *Engine, _ call) (any, error) { return e.Problems(ctx) },
+		"space":           func(ctx context.Context, e *Engine, c call) (any, error) { return e.Space(ctx, c.VM) },
+
+		"startReplication": func(ctx context.Context, e *Engine, c call) (any, error) {
+			return nothing{}, e.StartReplication(ctx, c.VM, orZero(c.Relationship))
+		},
+		"stopReplication": func(ctx context.Context, e *Engine, c call) (any, error) {
+			return nothing{}, e.StopReplication(ctx, c.VM)
+		},
+		"replication": func(ctx context.Context, e *Engine, c call) (any, error) { return e.Replication(ctx, c.VM) },
+		"updateRelationship": func(ctx context.Context, e *Engine, c call) (any, error) {
+			return nothing{}, e.UpdateRelationship(ctx, c.VM, orZero(c.Relationship))
+		},
+		"restartTracking": func(ctx context.Context, e *Engine, c call) (any, error) {
+			return nothing{}, e.RestartTracking(ctx, c.VM, c.Disks)
+		},
+
+		"cut": func(ctx context.Context, e *Engine, c call) (any, error) { return e.Cut(ctx, c.VM, orZero(c.Cut)) },
+		"releaseCut": func(ctx context.Context, e *Engine, c call) (any, error) {
+			return nothing{}, e.ReleaseCut(ctx, c.VM, c.ID)
+		},
+
+		"createSnapshot": func(ctx context.Context, e *Engine, c call) (any, error) {
+			return nothing{}, e.CreateSnapshot(ctx, c.VM, c.ID)
+		},
+		"locateSnapshot": func(_ context.Context, e *Engine, c call) (any, error) { return e.statSnapshot(c.VM, c.ID, c.Disk) },
+		"snapshotExtents": func(ctx context.Context, e *Engine, c call) (any, error) {
+			r, err := e.OpenSnapshot(ctx, c.VM, c.ID, c.Disk)
+			if err != nil {
+				return nil, err
+			}
+			defer r.Close() //nolint:errcheck // read only
+			ext, err := r.Extents(c.Off, c.N)
+			return append([]disk.Extent{}, ext...), err
+		},
+		"deleteSnapshot": func(ctx context.Context, e *Engine, c call) (any, error) {
+			return nothing{}, e.DeleteSnapshot(ctx, c.VM, c.ID)
+		},
+
+		"powerState": func(ctx context.Context, e *Engine, c call) (any, error) { return e.PowerState(ctx, c.VM) },
+		"start":      func(ctx context.Context, e *Engine, c call) (any, error) { return nothing{}, e.Start(ctx, c.VM) },
+		"stop":       func(ctx context.Context, e *Engine, c call) (any, error) { return nothing{}, e.Stop(ctx, c.VM) },
+		"setActive": func(ctx context.Context, e *Engine, c call) (any, error) {
+			return nothing{}, e.SetActive(ctx, c.VM, c.Active)
+		},
+
+		"createVM": func(ctx context.Context, e *Engine, c call) (any, error) {
+			return nothing{}, e.CreateVM(ctx, orZero(c.Machine))
+		},
+		"openVMDisk":  openVMDisk,
+		"flushVMDisk": flushVMDisk,
+		"completeVM":  func(ctx context.Context, e *Engine, c call) (any, error) { return nothing{}, e.CompleteVM(ctx, c.VM) },
+		"deleteVM":    func(ctx context.Context, e *Engine, c call) (any, error) { return nothing{}, e.DeleteVM(ctx, c.VM) },
+	}
+}
+
+// openVMDisk answers whether a disk under construction can be written; the data
+// travels in requests of its own.
+func openVMDisk(ctx context.Context, e *Engine, c call) (any, error) {
+	d, err := e.OpenVMDisk(ctx, c.VM, c.Disk)
+	if err != nil {
+		return nil, err
+	}
+	return nothing{}, d.Close()
+}
+
+func flushVMDisk(ctx context.Context, e *Engine, c call) (any, error) {
+	d, err := e.OpenVMDisk(ctx, c.VM, c.Disk)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close() //nolint:errcheck // flushed
+	return nothing{}, d.Flush()
+}
+
+func orZero[T any](p *T) T {
+	if p == nil {
+		var zero T
+		return zero
+	}
+	return *p
+}

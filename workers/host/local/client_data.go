@@ -1,0 +1,104 @@
+package local
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"farshore/workers/disk"
+)
+
+// snapshotPlace says where a disk of a snapshot lies and how large it is.
+type snapshotPlace struct {
+	snapshotDisk
+	Size int64 `json:"size"`
+}
+
+func (e *Engine) statSnapshot(vm, id, diskID string) (snapshotPlace, error) {
+	at, err := e.locateSnapshot(vm, id, diskID)
+	if err != nil {
+		return snapshotPlace{}, err
+	}
+	r, err := openSnapshotDisk(at)
+	if err != nil {
+		return snapshotPlace{}, err
+	}
+	return snapshotPlace{snapshotDisk: at, Size: r.Size()}, r.Close()
+}
+
+// remoteReader reads a snapshot through the host process.
+type remoteReader struct {
+	c                  *Client
+	ctx                context.Context //nolint:containedctx // of the call that opened it
+	vm, snapshot, disk string
+	size               int64
+}
+
+func (r *remoteReader) Size() int64 { return r.size }
+
+func (r *remoteReader) Close() error { return nil }
+
+func (r *remoteReader) Extents(off, n int64) ([]disk.Extent, error) {
+	var out []disk.Extent
+	err := r.c.call(r.ctx, "snapshotExtents", call{VM: r.vm, ID: r.snapshot, Disk: r.disk, Off: off, N: n}, &out)
+	return out, err
+}
+
+func (r *remoteReader) ReadAt(p []byte, off int64) (int, error) {
+	done := 0
+	for done < len(p) {
+		n := min(len(p)-done, pieceSize)
+		if err := r.piece(p[done:done+n], off+int64(done)); err != nil {
+			return done, err
+		}
+		done += n
+	}
+	return done, nil
+}
+
+func (r *remoteReader) piece(p []byte, off int64) error {
+	q := url.Values{
+		"vm": {r.vm}, "snapshot": {r.snapshot}, "disk": {r.disk},
+		"off": {strconv.FormatInt(off, 10)}, "n": {strconv.Itoa(len(p))},
+	}
+	res, err := r.c.do(r.ctx, http.MethodGet, "/v1/snapshot?"+q.Encode(), nil)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close() //nolint:errcheck // read to its end
+	if _, err := io.ReadFull(res.Body, p); err != nil {
+		return r.c.unreachable(r.ctx, err)
+	}
+	return nil
+}
+
+// remoteWriter fills a disk under construction through the host process.
+type remoteWriter struct {
+	c        *Client
+	ctx      context.Context //nolint:containedctx // of the call that opened it
+	vm, disk string
+}
+
+func (w *remoteWriter) WriteAt(p []byte, off int64) (int, error) {
+	done := 0
+	for done < len(p) {
+		n := min(len(p)-done, pieceSize)
+		at := off + int64(done)
+		q := url.Values{"vm": {w.vm}, "disk": {w.disk}, "off": {strconv.FormatInt(at, 10)}}
+		if err := w.c.request(w.ctx, http.MethodPut, "/v1/disk?"+q.Encode(), bytes.NewReader(p[done:done+n]), nil); err != nil {
+			return done, fmt.Errorf("write disk %s of VM %s: %w", w.disk, w.vm, err)
+		}
+		done += n
+	}
+	return done, nil
+}
+
+func (w *remoteWriter) Flush() error {
+	return w.c.call(w.ctx, "flushVMDisk", call{VM: w.vm, Disk: w.disk}, nil)
+}
+
+func (w *remoteWriter) Close() error { return nil }

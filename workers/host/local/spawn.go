@@ -1,0 +1,105 @@
+package local
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"farshore/domain/errorcatalog"
+)
+
+// SpawnOptions say how a host process is started.
+type SpawnOptions struct {
+	// Program and Args are the command to which "--directory D --socket S" is
+	// appended: "farshore", "host".
+	Program   string
+	Args      []string
+	Env       []string // added to this process's own
+	Directory string
+	Socket    string
+	// Patience is how long the process may take until it answers; 20 s when zero.
+	// It has to bring every VM of the directory back first.
+	Patience time.Duration
+}
+
+const (
+	defaultPatience = 20 * time.Second
+	askInterval     = 20 * time.Millisecond
+)
+
+// Spawn returns a client of the directory's host process: the one that lives, or
+// else one that it starts. The process stands on its own: the end of this one,
+// however it comes, does not touch it.
+func Spawn(ctx context.Context, o SpawnOptions) (*Client, error) {
+	dir, err := filepath.Abs(o.Directory)
+	if err != nil {
+		return nil, fmt.Errorf("resolve directory: %w", err)
+	}
+	c := Dial(o.Socket)
+	if s, err := c.State(ctx); err == nil {
+		if s.Directory != dir {
+			return nil, errorcatalog.Fail(errorcatalog.HostUnreachable, "the process at %s serves %s", o.Socket, s.Directory)
+		}
+		return c, nil
+	}
+	ended, err := startProcess(o, dir)
+	if err != nil {
+		return nil, errorcatalog.Fail(errorcatalog.HostUnreachable, "start of the host process of %s", dir).Because(err)
+	}
+	if o.Patience == 0 {
+		o.Patience = defaultPatience
+	}
+	return c, awaitState(ctx, c, o, ended)
+}
+
+// startProcess starts a host process as the leader of a session of its own. The
+// channel tells its end to whoever still listens.
+func startProcess(o SpawnOptions, dir string) (<-chan error, error) {
+	if err := os.MkdirAll(filepath.Join(dir, ownFolder), 0o700); err != nil {
+		return nil, fmt.Errorf("make host folder: %w", err)
+	}
+	log, err := os.OpenFile(LogFile(dir), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open host log: %w", err)
+	}
+	defer log.Close() //nolint:errcheck // the child has its own
+	args := append(append([]string(nil), o.Args...), "--directory", dir, "--socket", o.Socket)
+	cmd := exec.Command(o.Program, args...) //nolint:gosec // the caller's own program
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, log, log
+	cmd.Env = append(cmd.Environ(), o.Env...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start: %w", err)
+	}
+	ended := make(chan error, 1)
+	// Nobody waits for this goroutine: it only reaps a process that may well
+	// outlive this one.
+	go func() { ended <- cmd.Wait() }()
+	return ended, nil
+}
+
+// awaitState waits until the process answers.
+func awaitState(ctx context.Context, c *Client, o SpawnOptions, ended <-chan error) error {
+	deadline := time.NewTimer(o.Patience)
+	defer deadline.Stop()
+	tick := time.NewTicker(askInterval)
+	defer tick.Stop()
+	for {
+		if _, err := c.State(ctx); err == nil {
+			return nil
+		}
+		select {
+		case err := <-ended:
+			return errorcatalog.Fail(errorcatalog.HostUnreachable, "the host process of %s ended at once, see %s: %v", o.Directory, LogFile(o.Directory), err)
+		case <-deadline.C:
+			return errorcatalog.Fail(errorcatalog.HostUnreachable, "the host process of %s does not answer after %s, see %s", o.Directory, o.Patience, LogFile(o.Directory))
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("start host process: %w", ctx.Err())
+		}
+	}
+}
