@@ -71,7 +71,7 @@ func asFailure(err error) *errorcatalog.Failure {
 
 func (t *tracker) resume(ctx context.Context) (*openLog, error) {
 	if size := t.disk.Gate.Size(); size != t.state.SizeBytes {
-		return nil, errorcatalog.Fail(errorcatalog.DiskSizeChanged, "disk %q has %d bytes, its log is of %d", t.disk.ID, size, t.state.SizeBytes)
+		return nil, errorcatalog.Fail(errorcatalog.DiskChangedOffline, "disk %q has %d bytes, its log is of %d", t.disk.ID, size, t.state.SizeBytes)
 	}
 	if err := t.checkStamp(); err != nil {
 		return nil, err

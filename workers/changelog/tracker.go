@@ -17,6 +17,8 @@ const (
 	leastReserve  = 1 << 30
 	// reservePart is the part of a volume that logs leave free: 1/20, 5 %.
 	reservePart = 20
+	// leastHole is the shortest run of zeroes that is worth a hole: a page.
+	leastHole = 4096
 )
 
 // tracker records the writes to one disk. Locks are taken in this order: the
@@ -85,6 +87,9 @@ func (l *openLog) record(off, n int64, p []byte) {
 	t := l.tracker
 	if t.failed.Load() {
 		return
+	}
+	if len(p) >= leastHole && allZero(p) {
+		p = nil
 	}
 	if f := l.take(int64(len(p)) + entrySize); f != nil {
 		t.fail(f)
