@@ -1,0 +1,91 @@
+package protecteditem
+
+import (
+	"slices"
+	"time"
+
+	"farshore/domain"
+	"farshore/domain/errorcatalog"
+)
+
+// CommitFailover accepts the failover: its recovery point cannot be changed any
+// more, and the others are given up.
+type CommitFailover struct {
+	JobID string
+	At    time.Time
+}
+
+func (c CommitFailover) decide(s State) ([]Event, error) {
+	if err := requireID("/jobId", c.JobID); err != nil {
+		return nil, err
+	}
+	if s.repeats(c.JobID, false) {
+		return nil, nil
+	}
+	if err := s.requireItem(); err != nil {
+		return nil, err
+	}
+	if s.Protection != FailoverCommitRequired {
+		return nil, domain.Reject(domain.Conflict, errorcatalog.NoFailoverPending, "there is no failover to commit (%s)", s.Protection)
+	}
+	if s.runs(c.JobID) {
+		return nil, nil
+	}
+	if err := s.requireNoJob(); err != nil {
+		return nil, err
+	}
+	return []Event{FailoverCommitStarted(c)}, nil
+}
+
+// FailoverCommitStarted gives the item to the commit's job.
+type FailoverCommitStarted struct {
+	JobID string    `json:"jobId"`
+	At    time.Time `json:"at"`
+}
+
+// EventType implements domain.Event.
+func (FailoverCommitStarted) EventType() string { return "protected_item.failover_commit_started.v1" }
+
+func (e FailoverCommitStarted) evolve(s State) State {
+	return s.startJob(e.JobID, FailoverCommitJob)
+}
+
+// CompleteFailoverCommit reports that nothing on the recovery side needs the
+// other points.
+type CompleteFailoverCommit struct {
+	JobID string
+	At    time.Time
+}
+
+func (c CompleteFailoverCommit) decide(s State) ([]Event, error) {
+	if s.repeats(c.JobID, false) {
+		return nil, nil
+	}
+	if err := s.requireStep(c.JobID, FailoverCommitRequired); err != nil {
+		return nil, err
+	}
+	removed := []string{}
+	for _, p := range s.Points {
+		if p.ID != s.FailoverPoint {
+			removed = append(removed, p.ID)
+		}
+	}
+	return []Event{FailoverCommitted{JobID: c.JobID, Point: s.FailoverPoint, RemovedPoints: removed, At: c.At}}, nil
+}
+
+// FailoverCommitted ends the failover.
+type FailoverCommitted struct {
+	JobID         string    `json:"jobId"`
+	Point         string    `json:"point"`
+	RemovedPoints []string  `json:"removedPoints"`
+	At            time.Time `json:"at"`
+}
+
+// EventType implements domain.Event.
+func (FailoverCommitted) EventType() string { return "protected_item.failover_committed.v1" }
+
+func (e FailoverCommitted) evolve(s State) State {
+	s.Protection = FailedOver
+	s.Points = slices.DeleteFunc(slices.Clone(s.Points), func(p Point) bool { return slices.Contains(e.RemovedPoints, p.ID) })
+	return s.endJob(false)
+}

@@ -1,0 +1,183 @@
+package protecteditem
+
+import (
+	"slices"
+	"time"
+
+	"farshore/domain"
+	"farshore/domain/errorcatalog"
+)
+
+// ReplicateNow asks for a replication cycle at once. When an attempt has failed,
+// it asks for the next one at once, also for a failure that would not be retried
+// by itself.
+type ReplicateNow struct{ At time.Time }
+
+func (c ReplicateNow) decide(s State) ([]Event, error) {
+	if err := s.requireItem(); err != nil {
+		return nil, err
+	}
+	if s.Retry.Failure != nil {
+		if !s.Retry.NextAt.IsZero() && !s.Retry.NextAt.After(c.At) {
+			return nil, nil
+		}
+		return []Event{ReplicationRequested(c)}, nil
+	}
+	if err := s.requireState(Protected); err != nil {
+		return nil, err
+	}
+	if err := s.requireInSync(); err != nil {
+		return nil, err
+	}
+	if !s.Requested.At.IsZero() {
+		return nil, nil
+	}
+	return []Event{ReplicationRequested(c)}, nil
+}
+
+// ReplicationRequested makes the next cycle or attempt due.
+type ReplicationRequested struct {
+	At time.Time `json:"at"`
+}
+
+// EventType implements domain.Event.
+func (ReplicationRequested) EventType() string { return "protected_item.replication_requested.v1" }
+
+func (e ReplicationRequested) evolve(s State) State {
+	if s.Retry.Failure != nil {
+		s.Retry.NextAt = e.At
+	}
+	if s.Protection == Protected {
+		s.Requested = CycleRequest{At: e.At}
+	}
+	return s
+}
+
+// RecordDelta reports that all logs of a cut are durable and verified at the
+// replica store. Only then may the host delete them.
+type RecordDelta struct {
+	Cut         string
+	PreviousCut string
+	Instant     time.Time
+	Logs        []ShippedLog
+	Bytes       int64
+	At          time.Time
+}
+
+// ShippedLog is a change log at the replica store.
+type ShippedLog struct {
+	Disk  string `json:"disk"`
+	Log   string `json:"log"`
+	Bytes int64  `json:"bytes"`
+}
+
+func (c RecordDelta) decide(s State) ([]Event, error) {
+	if err := requireID("/cut", c.Cut); err != nil {
+		return nil, err
+	}
+	if s.knowsCut(c.Cut) {
+		return nil, nil
+	}
+	if err := s.requireState(InitialReplicationInProgress, FinalizingProtection, Protected, PlannedFailoverInProgress); err != nil {
+		return nil, err
+	}
+	if s.Resync.State == ResyncRequired {
+		return nil, s.requireInSync()
+	}
+	// A chain that begins anew accepts any predecessor: the host numbers cuts
+	// since it began to track, the item since it began to copy.
+	if s.LastShipped.Cut != "" && c.PreviousCut != s.LastShipped.Cut {
+		return nil, domain.Reject(domain.Conflict, errorcatalog.CutOutOfOrder,
+			"cut %s follows %q, the last one shipped is %s", c.Cut, c.PreviousCut, s.LastShipped.Cut)
+	}
+	return []Event{DeltaShipped{
+		Cut: c.Cut, PreviousCut: c.PreviousCut, Instant: c.Instant, Logs: slices.Clone(c.Logs), Bytes: c.Bytes, At: c.At,
+	}}, nil
+}
+
+// DeltaShipped makes a cut part of the replica: from here on nothing of it can be
+// lost with the source.
+type DeltaShipped struct {
+	Cut         string       `json:"cut"`
+	PreviousCut string       `json:"previousCut,omitempty"`
+	Instant     time.Time    `json:"instant"`
+	Logs        []ShippedLog `json:"logs"`
+	Bytes       int64        `json:"bytes"`
+	At          time.Time    `json:"at"`
+}
+
+// EventType implements domain.Event.
+func (DeltaShipped) EventType() string { return "protected_item.delta_shipped.v1" }
+
+func (e DeltaShipped) evolve(s State) State {
+	s.LastShipped = Shipped{Cut: e.Cut, Instant: e.Instant}
+	s.Pending = append(slices.Clone(s.Pending), s.LastShipped)
+	// A cut made before the request does not meet it. The second one does whatever
+	// its instant says: the host's clock may be behind the caller's.
+	if s.Requested.Passed || !e.Instant.Before(s.Requested.At) {
+		s.Requested = CycleRequest{}
+	} else {
+		s.Requested.Passed = true
+	}
+	return s
+}
+
+func (s State) knowsCut(cut string) bool {
+	if s.LastShipped.Cut == cut || s.LastCut == cut {
+		return true
+	}
+	if slices.ContainsFunc(s.Pending, func(p Shipped) bool { return p.Cut == cut }) {
+		return true
+	}
+	_, made := s.Point(cut)
+	return made
+}
+
+// restartChain forgets the cuts that are not in a recovery point: their logs are
+// dropped, and the next cut begins a chain.
+func (s State) restartChain() State {
+	s.LastShipped.Cut, s.Pending = "", nil
+	return s
+}
+
+// NextCut returns when the next cut is due: one copy frequency after the last
+// cut's instant, or now if that has passed; cycles that were missed are not made
+// up. It is the zero time while no cut is to be made.
+func NextCut(s State, now time.Time) time.Time {
+	switch s.Protection {
+	case InitialReplicationInProgress, FinalizingProtection, Protected:
+	default:
+		return time.Time{}
+	}
+	if s.Resync.State == ResyncRequired {
+		return time.Time{}
+	}
+	due := s.LastShipped.Instant.Add(s.Policy.CopyFrequency())
+	switch {
+	case s.Retry.Failure != nil:
+		if due = s.Retry.NextAt; due.IsZero() {
+			return time.Time{}
+		}
+	case !s.Requested.At.IsZero():
+		return now
+	}
+	if due.Before(now) {
+		return now
+	}
+	return due
+}
+
+// RPO returns how much would be lost if the source were lost now: the time since
+// the instant of the newest state that the replica can be brought to. It reports
+// false before there is one.
+func RPO(s State, now time.Time) (time.Duration, bool) {
+	newest, ok := s.NewestPoint()
+	if !ok {
+		return 0, false
+	}
+	instant := newest.Instant
+	if s.Resync.State == ResyncNone && s.LastShipped.Instant.After(instant) {
+		instant = s.LastShipped.Instant
+	}
+	return max(0, now.Sub(instant)), true
+}

@@ -1,0 +1,92 @@
+package protecteditem
+
+import "time"
+
+// DisableProtection begins to end the protection, from whatever state: a
+// workflow that runs is overtaken. Disabling what is being or has been disabled
+// changes nothing.
+type DisableProtection struct {
+	JobID       string
+	KeepReplica time.Duration // how long the replica is kept after
+	Reason      string
+	At          time.Time
+}
+
+func (c DisableProtection) decide(s State) ([]Event, error) {
+	if err := s.requireItem(); err != nil {
+		return nil, err
+	}
+	if s.Protection == DisablingProtection || s.Protection == Unprotected {
+		return nil, nil
+	}
+	if err := requireID("/jobId", c.JobID); err != nil {
+		return nil, err
+	}
+	if c.KeepReplica < 0 || c.KeepReplica > maxKeepReplica {
+		return nil, invalid("/keepReplica", "the replica is kept for 0 to 365 days")
+	}
+	e := ProtectionDisabling{JobID: c.JobID, KeepReplicaSeconds: int64(c.KeepReplica / time.Second), Reason: c.Reason, At: c.At}
+	if s.Job != nil {
+		e.OvertakenJobID = s.Job.ID
+	}
+	return []Event{e}, nil
+}
+
+const maxKeepReplica = 365 * 24 * time.Hour
+
+// ProtectionDisabling is the first phase: no work of the item goes on but its
+// end.
+type ProtectionDisabling struct {
+	JobID              string    `json:"jobId"`
+	OvertakenJobID     string    `json:"overtakenJobId,omitempty"` // the job that ends with it
+	KeepReplicaSeconds int64     `json:"keepReplicaSeconds"`
+	Reason             string    `json:"reason,omitempty"`
+	At                 time.Time `json:"at"`
+}
+
+// EventType implements domain.Event.
+func (ProtectionDisabling) EventType() string { return "protected_item.protection_disabling.v1" }
+
+func (e ProtectionDisabling) evolve(s State) State {
+	s.Protection, s.Resync, s.Requested = DisablingProtection, Resync{State: ResyncNone}, CycleRequest{}
+	s.KeepReplica = time.Duration(e.KeepReplicaSeconds) * time.Second
+	return s.endJob(true).startJob(e.JobID, DisableProtectionJob)
+}
+
+// CompleteDisable reports that nothing of the item is left on the host.
+type CompleteDisable struct {
+	JobID string
+	At    time.Time
+}
+
+func (c CompleteDisable) decide(s State) ([]Event, error) {
+	if s.repeats(c.JobID, false) {
+		return nil, nil
+	}
+	if err := s.requireStep(c.JobID, DisablingProtection); err != nil {
+		return nil, err
+	}
+	return []Event{ProtectionDisabled{JobID: c.JobID, Replica: s.ReplicaID(), ReplicaUntil: c.At.Add(s.KeepReplica), At: c.At}}, nil
+}
+
+// ProtectionDisabled is the second phase: the cycle is over. Its replica may be
+// removed once it need not be kept.
+type ProtectionDisabled struct {
+	JobID        string    `json:"jobId"`
+	Replica      string    `json:"replica"` // its name in the store
+	ReplicaUntil time.Time `json:"replicaUntil"`
+	At           time.Time `json:"at"`
+}
+
+// EventType implements domain.Event.
+func (ProtectionDisabled) EventType() string { return "protected_item.protection_disabled.v1" }
+
+func (e ProtectionDisabled) evolve(s State) State {
+	s = s.endJob(false)
+	return State{
+		Vault: s.Vault, Item: s.Item, Cycle: s.Cycle, Protection: Unprotected,
+		Resync: Resync{State: ResyncNone}, TestFailover: TestFailoverNone, ActiveLocation: s.ActiveLocation,
+		Site: s.Site, Host: s.Host, VM: s.VM, Disks: s.Disks, PolicyID: s.PolicyID, Policy: s.Policy, Store: s.Store,
+		Recovery: s.Recovery, Ended: s.Ended, DisabledAt: e.At, ReplicaUntil: e.ReplicaUntil,
+	}
+}

@@ -1,0 +1,46 @@
+package protecteditem
+
+import (
+	"errors"
+	"time"
+
+	"farshore/domain"
+	"farshore/domain/errorcatalog"
+)
+
+// Operation says whether an operator may do something now and, if not, why.
+type Operation struct {
+	Name    string
+	Allowed bool
+	Code    errorcatalog.Code // why not; empty when allowed
+	Reason  string
+}
+
+// AllowedOperations returns what an operator can ask of an item. Each answer is
+// that of the rule itself, given a request that is in order.
+func AllowedOperations(s State, now time.Time) []Operation {
+	const job = "asked" // no job has this id, so nothing is taken for a repetition
+	return []Operation{
+		operation(s, "EnableProtection", EnableProtection{JobID: job, At: now}),
+		operation(s, "ReplicateNow", ReplicateNow{At: now}),
+		operation(s, "RepairReplication", RepairReplication{JobID: job, At: now}),
+		operation(s, "PlannedFailover", StartPlannedFailover{JobID: job, At: now}),
+		operation(s, "FailoverCommit", CommitFailover{JobID: job, At: now}),
+		operation(s, "DisableProtection", DisableProtection{JobID: job, At: now}),
+	}
+}
+
+func operation(s State, name string, c Command) Operation {
+	events, err := c.decide(s)
+	r, refused := errors.AsType[*domain.RejectionError](err)
+	switch {
+	case refused && r.Kind == domain.Invalid: // only the request is at fault, and it is ours
+		return Operation{Name: name, Allowed: true}
+	case refused:
+		return Operation{Name: name, Code: r.Code, Reason: r.Detail}
+	case len(events) == 0:
+		return Operation{Name: name, Code: errorcatalog.NothingToDo, Reason: "it is under way or done already (" + string(s.Protection) + ")"}
+	default:
+		return Operation{Name: name, Allowed: true}
+	}
+}

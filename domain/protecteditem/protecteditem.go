@@ -1,0 +1,78 @@
+// Package protecteditem decides what may happen to a protected item: a virtual
+// machine whose disks are replicated from its site to a replica store, and which
+// can be brought up on a recovery host.
+//
+// Each file is one workflow and holds its commands, its events, the rule that
+// turns the one into the other and the state change that follows:
+//
+//	enable.go               Unprotected → EnablingProtection → InitialReplicationPending
+//	initial_replication.go  → InitialReplicationInProgress → FinalizingProtection
+//	finalize.go             → Protected
+//	delta_replication.go    cuts and their logs, while there is a replica to follow
+//	recovery_point.go       recovery points; retention.go thins them
+//	retry.go                failures and the schedule of attempts
+//	resynchronization.go    when the replica can no longer follow
+//	planned_failover.go     Protected → PlannedFailoverInProgress → FailoverCommitRequired
+//	commit.go               → FailedOver
+//	disable.go              any → DisablingProtection → Unprotected
+//
+// health.go, operations.go and prerequisites.go answer questions about a state.
+//
+// Every workflow but delta replication runs under a job. A command that comes
+// from another job than the item's present one is refused as stale_job: its
+// sender has been overtaken and stops. A command that repeats what its own job
+// has just ended with changes nothing and is not refused, so that a worker which
+// crashed after recording a step may record it again.
+package protecteditem
+
+import "farshore/domain"
+
+// Category begins the name of every protected item's stream; "<vault>.<item>"
+// follows.
+const Category = "protected_item"
+
+// Command asks for something to happen to a protected item.
+type Command interface {
+	decide(s State) ([]Event, error)
+}
+
+// Event has happened to a protected item.
+type Event interface {
+	domain.Event
+	evolve(s State) State
+}
+
+// Decider is the protected item aggregate.
+var Decider = domain.Decider[Command, Event, State]{
+	Decide: func(s State, c Command) ([]Event, error) { return c.decide(s) },
+	Evolve: func(s State, e Event) State { return e.evolve(s) },
+}
+
+// Events lists one zero value of each event, for the codec.
+func Events() []Event {
+	return []Event{
+		ProtectionEnabling{},
+		RelationshipCreated{},
+		EnableFailed{},
+		InitialReplicationStarted{},
+		InitialReplicationCompleted{},
+		ProtectionFinalized{},
+		ReplicationRequested{},
+		DeltaShipped{},
+		RecoveryPointCreated{},
+		RecoveryPointsRemoved{},
+		ReplicationFailed{},
+		ResynchronizationRequired{},
+		ResynchronizationRequested{},
+		ResynchronizationStarted{},
+		ResynchronizationCompleted{},
+		PlannedFailoverStarted{},
+		SourceStopped{},
+		PlannedFailoverCompleted{},
+		PlannedFailoverFailed{},
+		FailoverCommitStarted{},
+		FailoverCommitted{},
+		ProtectionDisabling{},
+		ProtectionDisabled{},
+	}
+}

@@ -1,0 +1,87 @@
+package protecteditem
+
+import (
+	"time"
+
+	"farshore/domain/errorcatalog"
+)
+
+// Retry is the state of what is being attempted: a replication cycle or a step of
+// the present job.
+type Retry struct {
+	Attempt int                   // failed attempts so far
+	NextAt  time.Time             // zero with a failure: not by itself
+	Failure *errorcatalog.Failure // of the last attempt
+	Since   time.Time             // of the first one
+}
+
+// RetryDelay returns how long to wait after the given failed attempt, counted
+// from 1: 1, 2, 4, 8, 10 minutes, then 30.
+func RetryDelay(attempt int) time.Duration {
+	const then = 30 * time.Minute
+	switch attempt {
+	case 0, 1:
+		return time.Minute
+	case 2:
+		return 2 * time.Minute
+	case 3:
+		return 4 * time.Minute
+	case 4:
+		return 8 * time.Minute
+	case 5:
+		return 10 * time.Minute
+	default:
+		return then
+	}
+}
+
+// RecordFailure reports that an attempt has failed. It decides when the next one
+// is due: on the schedule when the failure is recoverable, else when an operator
+// asks for it. JobID is empty when no job was at work.
+type RecordFailure struct {
+	Failure *errorcatalog.Failure
+	JobID   string
+	At      time.Time
+}
+
+func (c RecordFailure) decide(s State) ([]Event, error) {
+	failure := plain(c.Failure)
+	if errorcatalog.ClassOf(failure.Code) == errorcatalog.Resynchronize {
+		return nil, invalid("/failure/code", "%s requires a resynchronization, not another attempt", failure.Code)
+	}
+	if err := s.requireState(EnablingProtection, InitialReplicationPending, InitialReplicationInProgress, FinalizingProtection, Protected,
+		PlannedFailoverInProgress, FailoverCommitRequired, FailedOver, DisablingProtection); err != nil {
+		return nil, err
+	}
+	if c.JobID != "" {
+		if err := s.requireJob(c.JobID); err != nil {
+			return nil, err
+		}
+	}
+	e := ReplicationFailed{JobID: c.JobID, Attempt: s.Retry.Attempt + 1, Failure: failure, At: c.At}
+	if errorcatalog.ClassOf(failure.Code) == errorcatalog.Recoverable {
+		e.NextRetryAt = c.At.Add(RetryDelay(e.Attempt))
+	}
+	return []Event{e}, nil
+}
+
+// ReplicationFailed counts a failed attempt.
+type ReplicationFailed struct {
+	JobID       string               `json:"jobId,omitempty"`
+	Attempt     int                  `json:"attempt"`
+	Failure     errorcatalog.Failure `json:"failure"`
+	NextRetryAt time.Time            `json:"nextRetryAt,omitzero"` // absent: not before an operator acts
+	At          time.Time            `json:"at"`
+}
+
+// EventType implements domain.Event.
+func (ReplicationFailed) EventType() string { return "protected_item.replication_failed.v1" }
+
+func (e ReplicationFailed) evolve(s State) State {
+	since := s.Retry.Since
+	if s.Retry.Failure == nil {
+		since = e.At
+	}
+	s.Retry = Retry{Attempt: e.Attempt, NextAt: e.NextRetryAt, Failure: &e.Failure, Since: since}
+	return s
+}
