@@ -1,0 +1,25 @@
+package site
+
+import "slices"
+
+// Equal says whether two descriptions say the same.
+func (v VirtualMachine) Equal(o VirtualMachine) bool {
+	return v.ID == o.ID && v.Name == o.Name && v.Generation == o.Generation && v.CPUs == o.CPUs && v.MemoryMiB == o.MemoryMiB &&
+		slices.Equal(v.NICs, o.NICs) && slices.Equal(v.Disks, o.Disks) && v.Guest.equal(o.Guest)
+}
+
+// Disk returns the VM's disk of the given id.
+func (v VirtualMachine) Disk(id string) (Disk, bool) {
+	i := slices.IndexFunc(v.Disks, func(d Disk) bool { return d.ID == id })
+	if i < 0 {
+		return Disk{}, false
+	}
+	return v.Disks[i], true
+}
+
+func (g *Guest) equal(o *Guest) bool {
+	if g == nil || o == nil {
+		return g == o
+	}
+	return slices.Equal(g.Command, o.Command) && g.GraceSeconds == o.GraceSeconds
+}
