@@ -89,9 +89,9 @@ type State struct {
 	EndedAt         time.Time
 }
 
-// Ended says whether the job is over.
-func (s State) Ended() bool {
-	return s.Status == Succeeded || s.Status == Failed || s.Status == Canceled
+// Ended says whether a job or task of this status is over.
+func (s Status) Ended() bool {
+	return s == Succeeded || s == Failed || s == Canceled || s == Skipped
 }
 
 // Task returns the task of the given name.
@@ -152,7 +152,7 @@ func (s State) requireOpen() error {
 	switch {
 	case s.Status == "":
 		return domain.Reject(domain.NotFound, errorcatalog.JobNotFound, "the job has not been started")
-	case s.Ended():
+	case s.Status.Ended():
 		return domain.Reject(domain.Conflict, errorcatalog.JobEnded, "the job has ended (%s)", s.Status)
 	default:
 		return nil

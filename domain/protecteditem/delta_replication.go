@@ -84,9 +84,7 @@ func (c RecordDelta) decide(s State) ([]Event, error) {
 	if s.Resync.State == ResyncRequired {
 		return nil, s.requireInSync()
 	}
-	// A chain that begins anew accepts any predecessor: the host numbers cuts
-	// since it began to track, the item since it began to copy.
-	if s.LastShipped.Cut != "" && c.PreviousCut != s.LastShipped.Cut {
+	if !s.follows(c.PreviousCut) {
 		return nil, domain.Reject(domain.Conflict, errorcatalog.CutOutOfOrder,
 			"cut %s follows %q, the last one shipped is %s", c.Cut, c.PreviousCut, s.LastShipped.Cut)
 	}
@@ -110,6 +108,9 @@ type DeltaShipped struct {
 func (DeltaShipped) EventType() string { return "protected_item.delta_shipped.v1" }
 
 func (e DeltaShipped) evolve(s State) State {
+	if e.PreviousCut == "" {
+		s = s.restartChain()
+	}
 	s.LastShipped = Shipped{Cut: e.Cut, Instant: e.Instant}
 	s.Pending = append(slices.Clone(s.Pending), s.LastShipped)
 	// A cut made before the request does not meet it. The second one does whatever
@@ -131,6 +132,15 @@ func (s State) knowsCut(cut string) bool {
 	}
 	_, made := s.Point(cut)
 	return made
+}
+
+// follows says whether a cut after the given one continues the replica. The first
+// cut of a chain may have any predecessor: the host counts from when it began to
+// track, the item from when it began to copy. While disks are being copied the
+// host may begin a chain afresh, because its snapshot was lost.
+func (s State) follows(previous string) bool {
+	copying := s.Protection == InitialReplicationInProgress || s.Resync.State == ResyncInProgress
+	return s.LastShipped.Cut == "" || s.LastShipped.Cut == previous || (previous == "" && copying)
 }
 
 // restartChain forgets the cuts that are not in a recovery point: their logs are
