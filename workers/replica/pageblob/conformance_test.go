@@ -50,4 +50,3 @@ func open(tb testing.TB, serviceURL, container string, edit func(*pageblob.Optio
 	}
 	return store
 }
-

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/bloberror"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blockblob"
 	"github.com/minio/crc64nvme"
 	"github.com/zeebo/blake3"
@@ -97,6 +98,9 @@ func (u upload) send(ctx context.Context, r io.Reader) (digest []byte, unusable,
 		_, err := u.client.CommitBlockList(ctx, ids, nil)
 		return err
 	})
+	if bloberror.HasCode(err, bloberror.InvalidBlockList) {
+		err = errUnverified // a block was acknowledged and lost
+	}
 	return hash.Sum(nil), nil, err
 }
 
