@@ -164,7 +164,7 @@ func (e *Engine) OpenLog(_ context.Context, vm, disk, log string) (io.ReadCloser
 }
 
 // ReleaseCut deletes a cut's logs, then its record.
-func (e *Engine) ReleaseCut(_ context.Context, vm, cut string) error {
+func (e *Engine) ReleaseCut(ctx context.Context, vm, cut string) error {
 	m, err := e.find(vm)
 	if err != nil {
 		return err
@@ -190,47 +190,25 @@ func (e *Engine) ReleaseCut(_ context.Context, vm, cut string) error {
 			return err
 		}
 	}
-	for _, d := range c.Disks {
-		if err := m.releaseLogs(d); err != nil {
-			return err
-		}
+	if err := m.opened(ctx, func(st *stack) error { return m.releaseLogs(st, c) }); err != nil {
+		return err
 	}
 	return removeFile(m.path(cutFile(cut)))
 }
 
-// releaseLogs deletes a disk's logs of a cut, through its tracker where one is
-// at work: it counts them.
-func (m *machine) releaseLogs(d host.DiskCut) error {
-	ids := make([]string, 0, len(d.Logs))
-	for _, l := range d.Logs {
-		ids = append(ids, l.ID)
-	}
-	if m.stack != nil && m.stack.group != nil {
-		if err := m.stack.group.Release(d.Disk, ids); err != nil {
+// releaseLogs deletes a cut's logs. Only the tracker does: it knows the chain.
+func (m *machine) releaseLogs(st *stack, c cutRecord) error {
+	for _, d := range c.Disks {
+		ids := make([]string, 0, len(d.Logs))
+		for _, l := range d.Logs {
+			ids = append(ids, l.ID)
+		}
+		if err := st.group.Release(d.Disk, ids); err != nil {
 			return fmt.Errorf("release logs of disk %s of VM %s: %w", d.Disk, m.id(), err)
 		}
-		return nil
 	}
-	spec, err := m.disk(d.Disk)
-	if err != nil {
-		return err
-	}
-	for i, id := range ids {
-		if err := os.Remove(m.path(spec.File + "." + id + ".hrl")); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("remove log %s: %w", id, err)
-		}
-		m.uncount(d.Disk, d.Logs[i].Bytes)
-	}
+	m.status = st.group.Status()
 	return nil
-}
-
-// uncount takes a deleted log from the state remembered while the disks are closed.
-func (m *machine) uncount(disk string, n int64) {
-	for i := range m.status {
-		if m.status[i].Disk == disk {
-			m.status[i].PendingBytes = max(m.status[i].PendingBytes-n, 0)
-		}
-	}
 }
 
 // forgetCuts takes disks out of all cuts; a cut of no disks is gone.

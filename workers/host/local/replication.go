@@ -130,6 +130,12 @@ func (m *machine) openGroup(ctx context.Context, st *stack) (*changelog.Group, e
 		}
 	}
 	changed := m.checkSizes(st)
+	for _, id := range m.rel.Disks {
+		if st.disk(id) == nil && m.rel.Distrust[id] == nil {
+			m.distrust(id, errorcatalog.Fail(errorcatalog.DiskNotFound, "disk %s is no longer described by VM %s", id, m.id()))
+			changed = true
+		}
+	}
 	disks := m.tracked(st, m.rel.Disks, claimed)
 	group, err := changelog.OpenGroup(ctx, m.options(m.rel.Relationship), disks)
 	if errors.Is(err, fs.ErrNotExist) {
