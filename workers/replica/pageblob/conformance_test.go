@@ -1,29 +1,56 @@
 package pageblob_test
 
 import (
+	"net/http"
 	"testing"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
 	"github.com/google/uuid"
 
 	"farshore/workers/replica"
 	"farshore/workers/replica/pageblob"
 	"farshore/workers/replica/pageblob/azurite"
-	"farshore/workers/replica/pageblob/azuritetest"
+	"farshore/workers/replica/pageblob/faultproxy"
 	"farshore/workers/replica/replicatest"
 )
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	server := azuritetest.Shared(t)
 	replicatest.Run(t, func(t *testing.T) replicatest.Medium {
 		t.Helper()
-		container := newContainerName()
-		return replicatest.Medium{Open: func(tb testing.TB) replica.Store {
-			tb.Helper()
-			return open(tb, server.ServiceURL(), container, nil)
-		}}
+		y := newYard(t)
+		return replicatest.Medium{
+			Open: func(tb testing.TB) replica.Store {
+				tb.Helper()
+				return open(tb, y.proxy.ServiceURL(), y.container, nil)
+			},
+			Faults: replicatest.Faults{
+				FlipBit:       y.flipBit,
+				LoseWrites:    y.while(isChange, faultproxy.LoseWrite),
+				FlipWrites:    y.while(faultproxy.IsPut, faultproxy.FlipBit),
+				FlushVerifies: true,
+			},
+		}
 	})
+}
+
+func isChange(r *http.Request) bool { return faultproxy.IsPut(r) || faultproxy.IsClear(r) }
+
+func (y yard) while(when func(*http.Request) bool, do faultproxy.Fault) func(testing.TB) func() {
+	return func(testing.TB) func() { return y.proxy.Add(faultproxy.Rule{When: when, Do: do}) }
+}
+
+// flipBit changes a stored byte as nobody who keeps to the rules could.
+func (y yard) flipBit(tb testing.TB, item, disk string, off int64) {
+	tb.Helper()
+	name := item + "/disks/" + disk + ".vhd"
+	page := y.download(tb, name)[off/512*512:][:512]
+	page[off%512] ^= 1
+	_, err := y.client(tb).NewPageBlobClient(name).UploadPages(tb.Context(), body(page), blob.HTTPRange{Offset: off / 512 * 512, Count: 512}, nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
 }
 
 func newContainerName() string { return "test-" + uuid.NewString() }

@@ -1,6 +1,7 @@
 package pageblob_test
 
 import (
+	"bytes"
 	"io"
 	"testing"
 
@@ -10,29 +11,29 @@ import (
 )
 
 // client looks at the container without the store.
-func (y yard) client(t *testing.T) *container.Client {
-	t.Helper()
+func (y yard) client(tb testing.TB) *container.Client {
+	tb.Helper()
 	key, err := container.NewSharedKeyCredential(azurite.Account, azurite.Key)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	client, err := container.NewClientWithSharedKeyCredential(y.direct+"/"+y.container, key, nil)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return client
 }
 
-func (y yard) download(t *testing.T, name string) []byte {
-	t.Helper()
-	r, err := y.client(t).NewBlobClient(name).DownloadStream(t.Context(), nil)
+func (y yard) download(tb testing.TB, name string) []byte {
+	tb.Helper()
+	r, err := y.client(tb).NewBlobClient(name).DownloadStream(tb.Context(), nil)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer func() { _ = r.Body.Close() }()
 	data, err := io.ReadAll(r.Body)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return data
 }
@@ -70,3 +71,9 @@ func (y yard) blobs(t *testing.T) []string {
 	}
 	return names
 }
+
+func body(p []byte) io.ReadSeekCloser { return closer{bytes.NewReader(p)} }
+
+type closer struct{ *bytes.Reader }
+
+func (closer) Close() error { return nil }
