@@ -29,8 +29,10 @@ type Faults struct {
 	// FlipWrites makes the medium change a bit of each write to a disk, until the
 	// function it returns is called.
 	FlipWrites func(t testing.TB) (restore func())
-	// FlushVerifies says that WriteAt or Flush reports such faults by itself;
-	// elsewhere the manifest finds them.
+	// Truncate cuts a replica disk short behind the store's back.
+	Truncate func(t testing.TB, item, disk string, size int64)
+	// FlushVerifies says that WriteAt or Flush reports lost and changed writes by
+	// itself; elsewhere the manifest finds them.
 	FlushVerifies bool
 }
 
@@ -38,7 +40,23 @@ type Faults struct {
 func Run(t *testing.T, newMedium func(t *testing.T) Medium) {
 	t.Helper()
 	for name, test := range map[string]func(*testing.T, Medium){
-		"an unaligned range is refused": unalignedIsRefused,
+		"an unaligned range is refused":                                unalignedIsRefused,
+		"what does not exist has a code of its own":                    missingHasACode,
+		"a new disk is all zeroes and is not created twice":            newDiskIsZero,
+		"writes are read back, also those made at the same time":       writesAreReadBack,
+		"a lower fence changes nothing":                                lowerFenceChangesNothing,
+		"a writer that wakes mid-apply after the next cut is too late": staleWriterIsTooLate,
+		"points read the same whatever is applied and removed":         pointsFollowTheModel,
+		"a point is readable while the next is applied":                pointIsReadableDuringApply,
+		"an apply that crashed anywhere is repeated to the same end":   crashedApplyIsRepeated,
+		"a rolled back apply leaves no trace":                          rollbackLeavesNoTrace,
+		"the newest point is kept and the last one may go":             newestPointIsKept,
+		"objects are kept by name":                                     objectsAreKept,
+		"a removed item is gone, and removed again":                    removedItemIsGone,
+		"usage grows with what is written":                             usageGrows,
+		"a flipped bit is found":                                       flippedBitIsFound,
+		"lost and changed writes are found":                            badWritesAreFound,
+		"a disk that was cut short is found":                           truncationIsFound,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

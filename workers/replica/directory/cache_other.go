@@ -1,0 +1,7 @@
+//go:build !linux
+
+package directory
+
+import "os"
+
+func dropCache(*os.File) {}
