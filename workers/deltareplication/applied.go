@@ -1,0 +1,308 @@
+package deltareplication
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"io"
+
+	"github.com/zeebo/blake3"
+	"golang.org/x/sync/errgroup"
+
+	"farshore/domain/errorcatalog"
+	"farshore/workers/changelog"
+	"farshore/workers/checksum"
+	"farshore/workers/disk"
+	"farshore/workers/host"
+	"farshore/workers/replica"
+	"farshore/workers/workflow"
+)
+
+// The measures of an apply.
+const (
+	block = checksum.BlockSize
+	// windowSize is the largest piece that is assembled and written at once.
+	windowSize = 4 << 20
+	// atOnce is how many pieces are in work at the same time.
+	atOnce = 4
+	// keepBytes is how much assembled data of a disk is kept from working it out to
+	// writing it; beyond it the pieces are assembled a second time.
+	keepBytes = 64 << 20
+)
+
+// applied is one disk of an apply.
+type applied struct {
+	id       string
+	size     int64
+	base     io.ReaderAt
+	manifest *checksum.Manifest // of base, then of the result
+	logs     []replica.Object
+	readers  []*changelog.Reader
+	index    *changelog.Index
+	touched  []disk.Extent    // whole blocks, ascending
+	windows  []disk.Extent    // touched, in pieces
+	kept     map[int64][]byte // assembled pieces by offset
+}
+
+// openLog opens a shipped log and verifies it: its bytes against the digest that
+// the host sealed it with, its place in the chain against the log before it.
+func (d *applied) openLog(ctx context.Context, store replica.Objects, item, name string, log host.LogFile, previous string) error {
+	o, err := store.OpenObject(ctx, item, name)
+	if workflow.Is(err, errorcatalog.ObjectNotFound) {
+		return errorcatalog.Fail(errorcatalog.LogMissing, "log %s of disk %s is not in the replica store", log.ID, d.id)
+	}
+	if err != nil {
+		return fmt.Errorf("open object %s: %w", name, err)
+	}
+	d.logs = append(d.logs, o)
+	if o.Size() != log.Bytes {
+		return errorcatalog.Fail(errorcatalog.LogTruncated, "log %s of disk %s has %d bytes, its cut says %d", log.ID, d.id, o.Size(), log.Bytes)
+	}
+	h := blake3.New()
+	if _, err := io.CopyBuffer(h, io.NewSectionReader(o, 0, o.Size()), make([]byte, 1<<20)); err != nil {
+		return fmt.Errorf("read object %s: %w", name, err)
+	}
+	if got := hex.EncodeToString(h.Sum(nil)); got != log.Digest {
+		return errorcatalog.Fail(errorcatalog.LogChecksumMismatch, "log %s of disk %s has digest %s, its cut says %s", log.ID, d.id, got, log.Digest)
+	}
+	if previous != "" && log.PreviousID != previous {
+		return errorcatalog.Fail(errorcatalog.LogChainBroken, "log %s of disk %s follows %q, the replica ends with %s", log.ID, d.id, log.PreviousID, previous)
+	}
+	r, err := changelog.NewReader(o, o.Size())
+	if err != nil {
+		return fmt.Errorf("read log %s: %w", log.ID, err)
+	}
+	d.readers = append(d.readers, r)
+	return nil
+}
+
+func (d *applied) indexLogs() error {
+	if len(d.readers) == 0 {
+		return nil
+	}
+	x, err := changelog.Open(d.readers)
+	if err != nil {
+		return fmt.Errorf("index logs of disk %s: %w", d.id, err)
+	}
+	if x.Size() != d.size {
+		return errorcatalog.Fail(errorcatalog.LogChainBroken, "the logs of disk %s are of a disk of %d bytes, the replica's has %d", d.id, x.Size(), d.size)
+	}
+	d.index = x
+	return nil
+}
+
+// lastLog is the log that the disk's chain ends with.
+func (d *applied) lastLog(before string) string {
+	if len(d.readers) == 0 {
+		return before
+	}
+	return d.readers[len(d.readers)-1].Header().ID
+}
+
+// touch works out which blocks change and cuts them into pieces.
+func (d *applied) touch(extra []disk.Extent) {
+	var logged []disk.Extent
+	if d.index != nil {
+		logged = d.index.Extents()
+	}
+	d.touched = blocksOf(logged, extra, d.size)
+	d.kept = map[int64][]byte{}
+	for _, e := range d.touched {
+		for off := e.Offset; off < e.End(); off += windowSize {
+			d.windows = append(d.windows, disk.Extent{Offset: off, Length: min(windowSize, e.End()-off)})
+		}
+	}
+}
+
+// blocksOf merges two ascending lists into whole blocks of a disk.
+func blocksOf(a, b []disk.Extent, size int64) []disk.Extent {
+	var out []disk.Extent
+	for len(a) > 0 || len(b) > 0 {
+		var next disk.Extent
+		if len(b) == 0 || len(a) > 0 && a[0].Offset <= b[0].Offset {
+			next, a = a[0], a[1:]
+		} else {
+			next, b = b[0], b[1:]
+		}
+		from, to := next.Offset/block*block, min(size, (next.End()+block-1)/block*block)
+		if n := len(out); n > 0 && out[n-1].End() >= from {
+			out[n-1].Length = max(out[n-1].End(), to) - out[n-1].Offset
+			continue
+		}
+		out = append(out, disk.Extent{Offset: from, Length: to - from})
+	}
+	return out
+}
+
+// digest works out what the disk will hold and saves its manifest.
+func (d *applied) digest(ctx context.Context) (string, error) {
+	var total int64
+	for _, w := range d.touched {
+		total += w.Length
+	}
+	results := make([][]checksum.Digest, len(d.windows))
+	data := make([][]byte, len(d.windows))
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(atOnce)
+	for n, w := range d.windows {
+		if gctx.Err() != nil {
+			break
+		}
+		g.Go(func() error {
+			p := make([]byte, w.Length)
+			if err := d.assemble(gctx, p, w.Offset, true); err != nil {
+				return err
+			}
+			results[n] = digests(p)
+			if total <= keepBytes {
+				data[n] = p
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return "", err
+	}
+	// Only now: until here the manifest was what the base was held against.
+	for n, w := range d.windows {
+		if data[n] != nil {
+			d.kept[w.Offset] = data[n]
+		}
+		if err := d.manifest.SetRun(ctx, w.Offset/block, results[n]); err != nil {
+			return "", fmt.Errorf("set digests: %w", err)
+		}
+	}
+	return d.manifest.Save(ctx)
+}
+
+// expect takes the result's manifest from a plan.
+func (d *applied) expect(ctx context.Context, store replica.Objects, item, root string) (err error) {
+	d.manifest, err = checksum.Load(ctx, store, item, d.id, root)
+	return err
+}
+
+// assemble fills p with what the disk holds at off after the logs. The base is
+// read only where they do not cover a block.
+func (d *applied) assemble(ctx context.Context, p []byte, off int64, verify bool) error {
+	for at := 0; at < len(p); at += block {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		b := p[at:min(len(p), at+block)]
+		if err := d.assembleBlock(ctx, b, off+int64(at), verify); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *applied) assembleBlock(ctx context.Context, b []byte, off int64, verify bool) error {
+	if d.index != nil {
+		covered, err := d.index.Overlay(b, off)
+		if err != nil || covered {
+			return err
+		}
+	}
+	if n, err := d.base.ReadAt(b, off); n < len(b) {
+		return fmt.Errorf("read base at %d: %w", off, err)
+	}
+	if verify {
+		want, err := d.manifest.Get(ctx, off/block)
+		if err != nil {
+			return fmt.Errorf("get digest: %w", err)
+		}
+		if checksum.Sum(b) != want {
+			return errorcatalog.Fail(errorcatalog.ReplicaCorrupt, "disk %s does not match its manifest at %d", d.id, off)
+		}
+	}
+	if d.index == nil {
+		return nil
+	}
+	_, err := d.index.Overlay(b, off)
+	return err
+}
+
+// write brings the result onto the replica disk and makes it durable. Each block
+// is held against the planned manifest on its way.
+func (d *applied) write(ctx context.Context, store replica.Volumes, item string, fence int64) (err error) {
+	target, err := store.OpenDisk(ctx, item, d.id, fence)
+	if err != nil {
+		return fmt.Errorf("open replica disk: %w", err)
+	}
+	defer func() {
+		if e := target.Close(); err == nil {
+			err = e
+		}
+	}()
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(atOnce)
+	for _, w := range d.windows {
+		if gctx.Err() != nil {
+			break
+		}
+		g.Go(func() error { return d.writeWindow(gctx, target, w) })
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	return target.Flush(ctx)
+}
+
+func (d *applied) writeWindow(ctx context.Context, target replica.Disk, w disk.Extent) error {
+	p, ok := d.kept[w.Offset]
+	if !ok {
+		p = make([]byte, w.Length)
+		if err := d.assemble(ctx, p, w.Offset, false); err != nil {
+			return err
+		}
+	}
+	for n, got := range digests(p) {
+		want, err := d.manifest.Get(ctx, w.Offset/block+int64(n))
+		if err != nil {
+			return fmt.Errorf("get digest: %w", err)
+		}
+		if got != want {
+			return errorcatalog.Fail(errorcatalog.ReplicaCorrupt, "disk %s would not match its manifest at %d", d.id, w.Offset+int64(n)*block)
+		}
+	}
+	return writeRuns(target, p, w.Offset)
+}
+
+// writeRuns writes p, its zero blocks as zeroes and its data in long pieces.
+func writeRuns(target replica.Disk, p []byte, off int64) error {
+	for len(p) > 0 {
+		n := min(len(p), block)
+		zero := checksum.IsZero(p[:n])
+		for n < len(p) && checksum.IsZero(p[n:min(len(p), n+block)]) == zero {
+			n = min(len(p), n+block)
+		}
+		var err error
+		if zero {
+			err = target.Zero(off, int64(n))
+		} else {
+			_, err = target.WriteAt(p[:n], off)
+		}
+		if err != nil {
+			return fmt.Errorf("write %d bytes at %d: %w", n, off, err)
+		}
+		p, off = p[n:], off+int64(n)
+	}
+	return nil
+}
+
+func digests(p []byte) []checksum.Digest {
+	out := make([]checksum.Digest, 0, (len(p)+block-1)/block)
+	for at := 0; at < len(p); at += block {
+		out = append(out, checksum.Sum(p[at:min(len(p), at+block)]))
+	}
+	return out
+}
+
+func (d *applied) close() {
+	for _, o := range d.logs {
+		_ = o.Close() // it was read only
+	}
+}

@@ -1,0 +1,148 @@
+package deltareplication
+
+import (
+	"context"
+	"fmt"
+
+	"farshore/domain/protecteditem"
+	"farshore/workers/host"
+	"farshore/workers/replica"
+	"farshore/workers/workflow"
+)
+
+// Ship brings every cut that the host still holds into the store, in order, and
+// lets the host delete it. It repeats safely: an object put twice is the same, a
+// cut recorded twice is no event, a cut released twice is gone.
+func Ship(ctx context.Context, i *workflow.Item) error {
+	source, err := i.Source(ctx)
+	if err != nil {
+		return err
+	}
+	rel, err := source.Replication(ctx, i.VM())
+	if err != nil {
+		return fmt.Errorf("read relationship of %s: %w", i.VM(), err)
+	}
+	for _, t := range rel.Tracking {
+		if t.ResyncReason != "" {
+			return workflow.Unfollowable(t.ResyncReason, t.Disk, t.Detail)
+		}
+	}
+	for _, cut := range rel.Cuts {
+		if err := ship(ctx, i, source, cut); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Cut makes a new cut of the given id and ships it.
+func Cut(ctx context.Context, i *workflow.Item, id string) (host.Cut, error) {
+	source, err := i.Source(ctx)
+	if err != nil {
+		return host.Cut{}, err
+	}
+	cut, err := source.Cut(ctx, i.VM(), host.CutRequest{ID: id})
+	if err != nil {
+		return host.Cut{}, fmt.Errorf("cut the logs of %s: %w", i.VM(), err)
+	}
+	return cut, ship(ctx, i, source, cut)
+}
+
+// CutIfDue keeps the logs at the source short while something long runs: they are
+// shipped, not applied.
+func CutIfDue(ctx context.Context, i *workflow.Item) error {
+	last := i.State.LastShipped
+	if last.Cut != "" && i.Now().Before(last.Instant.Add(i.State.Policy.CopyFrequency())) {
+		return nil
+	}
+	if err := Ship(ctx, i); err != nil {
+		return err
+	}
+	_, err := Cut(ctx, i, i.NewID())
+	return err
+}
+
+func ship(ctx context.Context, i *workflow.Item, source host.Tracker, cut host.Cut) error {
+	if cut.ID != i.State.LastShipped.Cut {
+		store, err := i.Replica(ctx)
+		if err != nil {
+			return err
+		}
+		if err := put(ctx, i, source, store, cut); err != nil {
+			return err
+		}
+		if err := i.Record(ctx, delta(cut, i)); err != nil {
+			return err
+		}
+	}
+	// Only now: what the source deletes is durable and recorded elsewhere.
+	if err := source.ReleaseCut(ctx, i.VM(), cut.ID); err != nil {
+		return fmt.Errorf("release cut %s: %w", cut.ID, err)
+	}
+	return nil
+}
+
+// put makes a cut's logs durable in the store, and its record last: a record
+// names only logs that are there.
+func put(ctx context.Context, i *workflow.Item, source host.Tracker, store replica.Store, cut host.Cut) error {
+	number, err := numberOf(ctx, i, store, cut.ID)
+	if err != nil {
+		return err
+	}
+	for _, d := range cut.Disks {
+		for n, log := range d.Logs {
+			body := &logBody{ctx: ctx, source: source, vm: i.VM(), disk: d.Disk, log: log}
+			err := store.PutObject(ctx, i.ReplicaID(), logName(d.Disk, number, n, log.ID), body, log.Bytes)
+			if err := body.settle(err); err != nil {
+				return fmt.Errorf("ship log %s of disk %s: %w", log.ID, d.Disk, err)
+			}
+		}
+	}
+	return putJSON(ctx, store, i.ReplicaID(), cutName(number, cut.ID), Shipped{Number: number, Cut: cut})
+}
+
+// numberOf gives a cut its place in the store's order; a cut whose shipping was
+// interrupted keeps the one it has.
+func numberOf(ctx context.Context, i *workflow.Item, store replica.Store, cut string) (int64, error) {
+	last, _, err := newest(ctx, i, store)
+	if err != nil {
+		return 0, err
+	}
+	waiting, err := pending(ctx, store, i.ReplicaID(), last.Number)
+	if err != nil {
+		return 0, err
+	}
+	highest := last.Number
+	for _, s := range waiting {
+		if s.Cut.ID == cut {
+			return s.Number, nil
+		}
+		highest = max(highest, s.Number)
+	}
+	return highest + 1, nil
+}
+
+// newest returns what the store's newest point ends with.
+func newest(ctx context.Context, i *workflow.Item, store replica.Store) (Chain, *replica.PointInfo, error) {
+	points, err := store.ListPoints(ctx, i.ReplicaID())
+	if err != nil {
+		return Chain{}, nil, fmt.Errorf("list recovery points: %w", err)
+	}
+	if len(points) == 0 {
+		return Chain{}, nil, nil
+	}
+	p := points[len(points)-1]
+	c, err := chainOf(ctx, store, i.ReplicaID(), p.ID)
+	return c, &p, err
+}
+
+func delta(cut host.Cut, i *workflow.Item) protecteditem.RecordDelta {
+	cmd := protecteditem.RecordDelta{Cut: cut.ID, PreviousCut: cut.PreviousID, Instant: cut.Instant, At: i.Now()}
+	for _, d := range cut.Disks {
+		for _, log := range d.Logs {
+			cmd.Logs = append(cmd.Logs, protecteditem.ShippedLog{Disk: d.Disk, Log: log.ID, Bytes: log.Bytes})
+			cmd.Bytes += log.Bytes
+		}
+	}
+	return cmd
+}

@@ -1,0 +1,215 @@
+// Package engine is the handler of replication lanes: it reads what state an item
+// is in, runs the workflow that the state calls for, and decides what becomes of
+// a failure.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"farshore/domain/errorcatalog"
+	"farshore/domain/job"
+	"farshore/domain/protecteditem"
+	"farshore/eventstore"
+	"farshore/workers/deltareplication"
+	"farshore/workers/failover"
+	"farshore/workers/initialreplication"
+	"farshore/workers/lane"
+	"farshore/workers/protection"
+	"farshore/workers/resynchronization"
+	"farshore/workers/retention"
+	"farshore/workers/runbook"
+	"farshore/workers/workflow"
+)
+
+// Engine works on protected items.
+type Engine struct{ workflow.Parts }
+
+// The pauses of the engine.
+const (
+	// databasePause is how often a PostgreSQL that is away is asked for.
+	databasePause = 300 * time.Millisecond
+	// stuckPause keeps an item whose state does not move from spinning.
+	stuckPause = 5 * time.Second
+)
+
+// Handle does everything that is due on an item's lane, one workflow after the
+// other, and says when it is due next.
+func (e Engine) Handle(ctx context.Context, s *lane.Session) (lane.Result, error) {
+	last := eventstore.Version(-1)
+	for {
+		i, err := workflow.Open(ctx, e.Parts, s)
+		if err == nil {
+			err = e.conclude(ctx, i)
+		}
+		if err == nil {
+			due, is := workflow.Due(i.State, e.Now())
+			switch {
+			case !is || due.After(e.Now()):
+				return lane.Result{DueAt: due}, nil
+			case i.Version == last:
+				return lane.Result{DueAt: e.Now().Add(stuckPause)}, nil
+			case i.State.Protection == protecteditem.Unprotected:
+				return e.expire(ctx, i)
+			}
+			last = i.Version
+			err = e.work(ctx, i)
+		}
+		switch workflow.OutcomeOf(ctx, err) {
+		case workflow.Lost:
+			return lane.Result{}, lane.ErrFenced
+		case workflow.Interrupted:
+			return lane.Result{DueAt: e.Now()}, nil
+		case workflow.Waiting:
+			e.Logger.WarnContext(ctx, "database is away; waiting", "item", s.Item(), "error", err)
+			e.await(ctx)
+			last = -1
+		case workflow.Overtaken:
+			e.Logger.InfoContext(ctx, "the item has moved on", "item", s.Item(), "error", err)
+		case workflow.Failed:
+			if err != nil {
+				return lane.Result{}, err
+			}
+		}
+	}
+}
+
+// await returns once PostgreSQL answers again, or ctx has ended.
+func (e Engine) await(ctx context.Context) {
+	timer := time.NewTimer(databasePause)
+	defer timer.Stop()
+	for {
+		if _, err := e.Items.Store.Head(ctx); err == nil || ctx.Err() != nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+			timer.Reset(databasePause)
+		}
+	}
+}
+
+// expire removes the replica of a disabled item whose time is over.
+func (e Engine) expire(ctx context.Context, i *workflow.Item) (lane.Result, error) {
+	if err := protection.RemoveReplica(ctx, i); err != nil {
+		e.Logger.WarnContext(ctx, "replica was not removed; trying again later", "replica", i.ReplicaID(), "error", err)
+		return lane.Result{DueAt: e.Now().Add(protecteditem.RetryDelay(1))}, nil //nolint:nilerr // it is tried again
+	}
+	return lane.Result{}, nil
+}
+
+// work runs what the state calls for and settles its failure.
+func (e Engine) work(ctx context.Context, i *workflow.Item) error {
+	if i.State.Job == nil {
+		if err := e.begin(ctx, i); err != nil {
+			return err
+		}
+	}
+	if i.State.Job == nil {
+		return e.settle(ctx, i, nil, e.cycle(ctx, i))
+	}
+	rb, err := e.runbook(i)
+	if err != nil {
+		return err
+	}
+	if i.State.Protection == protecteditem.PlannedFailoverInProgress {
+		if failure, err := failedStep(ctx, rb); err != nil || failure != nil {
+			return errors.Join(err, e.undo(ctx, i, rb, failure))
+		}
+	}
+	return e.settle(ctx, i, rb, rb.Run(ctx))
+}
+
+// begin gives the item the job that its state calls for, if it calls for one.
+func (e Engine) begin(ctx context.Context, i *workflow.Item) error {
+	s := i.State
+	switch {
+	case s.Resync.State == protecteditem.ResyncRequired:
+		id := s.Resync.Job
+		if id == "" {
+			id = e.NewID()
+		}
+		return i.Record(ctx, protecteditem.StartResynchronization{JobID: id, At: e.Now()})
+	case s.Protection == protecteditem.InitialReplicationPending:
+		return i.Record(ctx, protecteditem.StartInitialReplication{
+			JobID: e.NewID(), Snapshot: e.NewID(), TotalBytes: i.TotalBytes(), At: e.Now(),
+		})
+	default:
+		return nil
+	}
+}
+
+// runbook is the workflow of the item's job.
+func (e Engine) runbook(i *workflow.Item) (*runbook.Runbook, error) {
+	rb := &runbook.Runbook{
+		Jobs: e.Jobs, ID: i.State.Job.ID, Kind: job.Kind(i.State.Job.Kind), Vault: i.State.Vault, Subject: i.State.Key(),
+		Execution: i.Execution(), Now: e.Now,
+	}
+	switch rb.Kind {
+	case job.EnableProtection:
+		rb.Steps = protection.Enable{Item: i}.Steps()
+	case job.InitialReplication:
+		rb.Steps = initialreplication.InitialReplication{Item: i}.Steps()
+	case job.FinalizeProtection:
+		rb.Steps = protection.Finalize{Item: i}.Steps()
+	case job.Resynchronization:
+		rb.Steps = resynchronization.Resynchronization{Item: i}.Steps()
+	case job.PlannedFailover:
+		rb.Steps = failover.Planned{Item: i}.Steps()
+	case job.FailoverCommit:
+		rb.Steps = failover.Commit{Item: i}.Steps()
+	case job.DisableProtection:
+		rb.Steps = protection.Disable{Item: i}.Steps()
+	default:
+		return nil, fmt.Errorf("find workflow of job %s: %w: %s", rb.ID, errNoWorkflow, rb.Kind)
+	}
+	return rb, nil
+}
+
+var errNoWorkflow = errors.New("no workflow of this kind")
+
+// cycle is what a protected item does without a job.
+func (e Engine) cycle(ctx context.Context, i *workflow.Item) error {
+	due := protecteditem.NextCut(i.State, e.Now())
+	cut := !due.IsZero() && !due.After(e.Now())
+	err := runbook.Patiently(ctx, e.Now, func() error { return deltareplication.Cycle(ctx, i, cut) })
+	if err != nil {
+		return err
+	}
+	return retention.Thin(ctx, i)
+}
+
+// conclude ends the job of the workflow that ended last, if a crash came between
+// the item's event and the job's.
+func (e Engine) conclude(ctx context.Context, i *workflow.Item) error {
+	id := i.State.Ended.ID
+	if id == "" || i.State.Job != nil && i.State.Job.ID == id {
+		return nil
+	}
+	state, version, err := e.Jobs.Load(ctx, id)
+	if err != nil || version == 0 || state.Status.Ended() {
+		return err
+	}
+	how := i.Execution()
+	how.Metadata.Job = id
+	rb := runbook.Runbook{Jobs: e.Jobs, ID: id, Kind: state.Kind, Subject: state.Subject, Execution: how, Now: e.Now}
+	switch {
+	case !i.State.Ended.Failed && state.Kind == job.FailoverCommit:
+		if err := retention.Sweep(ctx, i); err != nil {
+			return err
+		}
+		return rb.Succeed(ctx, state)
+	case !i.State.Ended.Failed:
+		return rb.Succeed(ctx, state)
+	case i.State.Failure != nil:
+		return rb.Fail(ctx, i.State.Failure)
+	case i.State.Resync.State == protecteditem.ResyncInProgress:
+		return rb.Fail(ctx, errorcatalog.Fail(i.State.Resync.Reason, "%s", i.State.Resync.Detail))
+	default:
+		return rb.Cancel(ctx)
+	}
+}

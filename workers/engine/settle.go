@@ -1,0 +1,141 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"farshore/domain/errorcatalog"
+	"farshore/domain/job"
+	"farshore/domain/protecteditem"
+	"farshore/workers/failover"
+	"farshore/workers/protection"
+	"farshore/workers/runbook"
+	"farshore/workers/workflow"
+)
+
+// settle decides what becomes of a run's error: only what failed by itself counts
+// as an attempt. rb is nil when no job was at work.
+func (e Engine) settle(ctx context.Context, i *workflow.Item, rb *runbook.Runbook, err error) error {
+	if err == nil || workflow.OutcomeOf(ctx, err) != workflow.Failed {
+		return err
+	}
+	e.Logger.WarnContext(ctx, "attempt has failed", "item", i.Item(), "state", i.State.Protection, "error", err)
+	f := errorcatalog.Of(err)
+	if rb == nil {
+		return e.count(ctx, i, f)
+	}
+	step := ""
+	if se, ok := errors.AsType[*runbook.StepError](err); ok {
+		step = se.Step
+	}
+	switch {
+	case rb.Kind == job.EnableProtection && errorcatalog.ClassOf(f.Code) != errorcatalog.Recoverable:
+		return e.failEnable(ctx, i, rb, step, f)
+	case rb.Kind == job.PlannedFailover:
+		if err := rb.Failed(ctx, step, f, time.Time{}); err != nil {
+			return err
+		}
+		return e.undo(ctx, i, rb, f)
+	case rb.Kind == job.Resynchronization || rb.Kind == job.DisableProtection:
+		// Giving up would leave an item that can neither follow nor be let go.
+		f = persistent(f)
+	}
+	if err := e.count(ctx, i, f); err != nil {
+		return err
+	}
+	return rb.Failed(ctx, step, f, i.State.Retry.NextAt)
+}
+
+// count records a failed attempt, or that the replica can no longer follow.
+func (e Engine) count(ctx context.Context, i *workflow.Item, f *errorcatalog.Failure) error {
+	if errorcatalog.ClassOf(f.Code) == errorcatalog.Resynchronize {
+		return e.require(ctx, i, f)
+	}
+	cmd := protecteditem.RecordFailure{Failure: f, At: e.Now()}
+	if i.State.Job != nil {
+		cmd.JobID = i.State.Job.ID
+	}
+	return i.Record(ctx, cmd)
+}
+
+// require marks the item for resynchronization: off-hours if there is a replica
+// to fall back on, at once while there is none.
+func (e Engine) require(ctx context.Context, i *workflow.Item, f *errorcatalog.Failure) error {
+	now := e.Now()
+	at := now
+	if i.State.InitialReplicated {
+		at = i.State.Policy.ResyncWindow.Next(now, i.Zone(ctx))
+	}
+	return i.Record(ctx, protecteditem.RequireResynchronization{Reason: f.Code, Detail: f.Detail, ScheduledFor: at, At: now})
+}
+
+// persistent keeps a failure on the retry schedule whatever its class.
+func persistent(f *errorcatalog.Failure) *errorcatalog.Failure {
+	if errorcatalog.ClassOf(f.Code) == errorcatalog.Recoverable {
+		return f
+	}
+	return errorcatalog.Fail(errorcatalog.InternalError, "%s: %s", f.Code, f.Detail)
+}
+
+// failEnable gives up an enable that no retry would help, and leaves nothing of
+// it behind. Taking back is retried like anything else.
+func (e Engine) failEnable(ctx context.Context, i *workflow.Item, rb *runbook.Runbook, step string, f *errorcatalog.Failure) error {
+	if err := (protection.Enable{Item: i}).Undo(ctx); err != nil {
+		if workflow.OutcomeOf(ctx, err) != workflow.Failed {
+			return err
+		}
+		return e.count(ctx, i, persistent(errorcatalog.Of(err)))
+	}
+	if err := rb.Failed(ctx, step, f, time.Time{}); err != nil {
+		return err
+	}
+	if err := i.Record(ctx, protecteditem.FailEnable{JobID: rb.ID, Failure: f, At: e.Now()}); err != nil {
+		return err
+	}
+	return rb.Fail(ctx, f)
+}
+
+// undo takes a failed planned failover back and returns the item to protection.
+// It is tried on the schedule until it succeeds, for the source may be off.
+func (e Engine) undo(ctx context.Context, i *workflow.Item, rb *runbook.Runbook, f *errorcatalog.Failure) error {
+	if f == nil {
+		return nil
+	}
+	journal, _, err := e.Jobs.Load(ctx, rb.ID)
+	if err != nil {
+		return err //nolint:wrapcheck // says what it loads
+	}
+	err = runbook.Patiently(ctx, e.Now, func() error { return failover.Planned{Item: i}.Undo(ctx, journal) })
+	if err != nil {
+		if workflow.OutcomeOf(ctx, err) != workflow.Failed {
+			return err
+		}
+		e.Logger.WarnContext(ctx, "planned failover was not taken back; trying again later", "item", i.Item(), "error", err)
+		return e.count(ctx, i, persistent(errorcatalog.Of(err)))
+	}
+	if err := i.Record(ctx, protecteditem.FailPlannedFailover{JobID: rb.ID, Failure: f, At: e.Now()}); err != nil {
+		return err
+	}
+	if err := rb.Fail(ctx, f); err != nil {
+		return err
+	}
+	if errorcatalog.ClassOf(f.Code) == errorcatalog.Resynchronize {
+		return e.require(ctx, i, f)
+	}
+	return nil
+}
+
+// failedStep returns the failure of a step that the journal lists as failed.
+func failedStep(ctx context.Context, rb *runbook.Runbook) (*errorcatalog.Failure, error) {
+	journal, _, err := rb.Jobs.Load(ctx, rb.ID)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // says what it loads
+	}
+	for _, t := range journal.Tasks {
+		if t.Status == job.Failed {
+			return t.Failure, nil
+		}
+	}
+	return nil, nil
+}

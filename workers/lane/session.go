@@ -1,0 +1,135 @@
+package lane
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"farshore/eventstore"
+)
+
+// Session is a held lane as its handler sees it.
+type Session struct {
+	claim  Claim
+	lanes  Lanes
+	lease  time.Duration
+	cancel context.CancelCauseFunc
+	logger *slog.Logger
+
+	mu         sync.Mutex
+	checkpoint json.RawMessage
+	saved      bool // checkpoint has reached the database
+}
+
+// Item is the key of the protected item.
+func (s *Session) Item() string { return s.claim.Item }
+
+// Kind is the kind of work.
+func (s *Session) Kind() Kind { return s.claim.Kind }
+
+// Attempt counts failed attempts, as the last release left it.
+func (s *Session) Attempt() int { return s.claim.Attempt }
+
+// Token is the fence as a replica store wants it.
+func (s *Session) Token() int64 { return s.claim.Fence }
+
+// Fence is the fence as the event store wants it.
+func (s *Session) Fence() eventstore.Fence {
+	return eventstore.Fence{Lane: s.claim.String(), Token: s.claim.Fence}
+}
+
+// Checkpoint remembers v for the next holder. It is saved with the next
+// heartbeat, so a crash costs what was done since: v must only claim what is
+// durable, and what is done twice must do no harm.
+func (s *Session) Checkpoint(v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encode checkpoint of %s: %w", s.claim.Key, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.checkpoint, s.saved = b, false
+	return nil
+}
+
+// Restore fills v from the checkpoint and says whether there was one.
+func (s *Session) Restore(v any) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.checkpoint) == 0 || string(s.checkpoint) == "null" {
+		return false, nil
+	}
+	if err := json.Unmarshal(s.checkpoint, v); err != nil {
+		return false, fmt.Errorf("decode checkpoint of %s: %w", s.claim.Key, err)
+	}
+	return true, nil
+}
+
+// Forget drops the checkpoint: the work it belonged to is over.
+func (s *Session) Forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.checkpoint, s.saved = json.RawMessage("null"), false
+}
+
+// keep beats until ctx ends. Each beat renews the lease and saves the
+// checkpoint; while the database is away it goes on trying, for nobody else can
+// take the lane then either.
+func (s *Session) keep(ctx context.Context, every time.Duration) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		checkpoint := s.unsaved()
+		canceled, err := s.lanes.Heartbeat(ctx, s.claim, s.lease, checkpoint)
+		switch {
+		case errors.Is(err, ErrFenced):
+			s.cancel(ErrFenced)
+			return
+		case err != nil:
+			if ctx.Err() == nil {
+				s.logger.WarnContext(ctx, "lane was not renewed", "lane", s.claim.String(), "error", err)
+			}
+		case canceled:
+			s.markSaved(checkpoint)
+			s.cancel(ErrCanceled)
+			return
+		default:
+			s.markSaved(checkpoint)
+		}
+	}
+}
+
+func (s *Session) unsaved() json.RawMessage {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.saved {
+		return nil
+	}
+	return s.checkpoint
+}
+
+func (s *Session) markSaved(checkpoint json.RawMessage) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if string(s.checkpoint) == string(checkpoint) {
+		s.saved = true
+	}
+}
+
+func (s *Session) current() json.RawMessage {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if string(s.checkpoint) == "null" {
+		return nil
+	}
+	return s.checkpoint
+}

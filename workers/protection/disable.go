@@ -1,0 +1,93 @@
+package protection
+
+import (
+	"context"
+	"fmt"
+
+	"farshore/domain/errorcatalog"
+	"farshore/domain/protecteditem"
+	"farshore/workers/failover"
+	"farshore/workers/runbook"
+	"farshore/workers/workflow"
+)
+
+// Disable is the workflow that follows DisableProtection. Nothing is forgotten
+// before it is gone: a host that cannot be reached is tried until it can.
+type Disable struct{ *workflow.Item }
+
+// Steps is the workflow as a table.
+func (d Disable) Steps() []runbook.Step {
+	return []runbook.Step{
+		{Name: "release_source", Title: "Give the VM back to its host", Run: d.releaseSource},
+		{Name: "stop_replication", Title: "Remove the relationship from the host", Run: d.stopReplication},
+		{Name: "remove_replica", Title: "Remove or keep the replica", Run: d.removeReplica},
+		{Name: "complete_disable", Title: "End protection", Run: d.complete},
+	}
+}
+
+// releaseSource takes back what a planned failover that was overtaken has begun:
+// otherwise the VM would run nowhere. It repeats safely.
+func (d Disable) releaseSource(ctx context.Context, _ *runbook.Memo) error {
+	if !d.State.SourceStopped || d.State.ActiveLocation != protecteditem.Primary {
+		return nil
+	}
+	overtaken, _, err := d.Jobs.Load(ctx, d.State.Ended.ID)
+	if err != nil {
+		return fmt.Errorf("load job %s: %w", d.State.Ended.ID, err)
+	}
+	return failover.Planned(d).Undo(ctx, overtaken)
+}
+
+// stopReplication repeats safely: without a relationship the host says yes.
+func (d Disable) stopReplication(ctx context.Context, _ *runbook.Memo) error {
+	return stopReplication(ctx, d.Item)
+}
+
+func stopReplication(ctx context.Context, i *workflow.Item) error {
+	source, err := i.Source(ctx)
+	if err != nil {
+		return err
+	}
+	err = source.StopReplication(ctx, i.VM())
+	if err != nil && !workflow.Is(err, errorcatalog.VMNotFound) {
+		return fmt.Errorf("remove relationship of %s: %w", i.VM(), err)
+	}
+	return nil
+}
+
+// removeReplica removes it now unless it is kept for a while; then the lane is
+// due once more when that time is over. A VM that was failed over has disks of
+// its own and is not touched.
+func (d Disable) removeReplica(ctx context.Context, _ *runbook.Memo) error {
+	if d.State.KeepReplica > 0 {
+		return nil
+	}
+	return RemoveReplica(ctx, d.Item)
+}
+
+// RemoveReplica deletes everything of an item from its store, and repeats safely.
+func RemoveReplica(ctx context.Context, i *workflow.Item) error {
+	store, err := i.Replica(ctx)
+	if err != nil {
+		return err
+	}
+	if err := store.RemoveItem(ctx, i.ReplicaID(), i.Token()); err != nil {
+		return fmt.Errorf("remove replica %s: %w", i.ReplicaID(), err)
+	}
+	return nil
+}
+
+func (d Disable) complete(ctx context.Context, _ *runbook.Memo) error {
+	if d.State.Protection != protecteditem.DisablingProtection {
+		return nil
+	}
+	return d.Record(ctx, protecteditem.CompleteDisable{JobID: d.State.Job.ID, At: d.Now()})
+}
+
+// clean leaves host and store without a trace of an item.
+func clean(ctx context.Context, i *workflow.Item) error {
+	if err := stopReplication(ctx, i); err != nil {
+		return err
+	}
+	return RemoveReplica(ctx, i)
+}
