@@ -90,7 +90,8 @@ func (s *Subject) disks() []string {
 	return out
 }
 
-func (s *Subject) relationship() host.Relationship {
+// Relationship is one that tracks all disks of the VM without a limit that matters.
+func Relationship(s *Subject) host.Relationship {
 	return host.Relationship{ID: "relationship-1", Disks: s.disks(), LogLimitPercent: 1000}
 }
 
@@ -103,12 +104,12 @@ func unknown(t *testing.T, s *Subject) {
 	_, err = h.Cut(ctx, s.VM.ID, host.CutRequest{ID: uuid.NewString()})
 	code(t, err, errorcatalog.RelationshipNotFound)
 	code(t, h.RestartTracking(ctx, s.VM.ID, nil), errorcatalog.RelationshipNotFound)
-	code(t, h.UpdateRelationship(ctx, s.VM.ID, s.relationship()), errorcatalog.RelationshipNotFound)
+	code(t, h.UpdateRelationship(ctx, s.VM.ID, Relationship(s)), errorcatalog.RelationshipNotFound)
 	_, err = h.OpenSnapshot(ctx, s.VM.ID, "none", s.VM.Disks[0].ID)
 	code(t, err, errorcatalog.SnapshotNotFound)
-	code(t, h.StartReplication(ctx, "none", s.relationship()), errorcatalog.VMNotFound)
+	code(t, h.StartReplication(ctx, "none", Relationship(s)), errorcatalog.VMNotFound)
 	code(t, h.Start(ctx, "none"), errorcatalog.VMNotFound)
-	r := s.relationship()
+	r := Relationship(s)
 	r.Disks = []string{"none"}
 	code(t, h.StartReplication(ctx, s.VM.ID, r), errorcatalog.DiskNotFound)
 	_, err = h.OpenLog(ctx, s.VM.ID, s.VM.Disks[0].ID, uuid.NewString())
@@ -144,14 +145,14 @@ func inventory(t *testing.T, s *Subject) {
 
 func relationship(t *testing.T, s *Subject) {
 	ctx, h := t.Context(), s.Host
-	must(t, h.StartReplication(ctx, s.VM.ID, s.relationship()))
-	must(t, h.StartReplication(ctx, s.VM.ID, s.relationship()))
-	r := s.relationship()
+	must(t, h.StartReplication(ctx, s.VM.ID, Relationship(s)))
+	must(t, h.StartReplication(ctx, s.VM.ID, Relationship(s)))
+	r := Relationship(s)
 	r.ID = "another"
 	if h.StartReplication(ctx, s.VM.ID, r) == nil {
 		t.Error("a second relationship was created")
 	}
-	r = s.relationship()
+	r = Relationship(s)
 	r.LogLimitPercent = 50
 	must(t, h.UpdateRelationship(ctx, s.VM.ID, r))
 	got, err := h.Replication(ctx, s.VM.ID)
@@ -172,25 +173,27 @@ func relationship(t *testing.T, s *Subject) {
 	must(t, h.Stop(ctx, s.VM.ID))
 }
 
-// replica follows a VM by its cuts.
-type replica struct {
+// Replica follows a VM by its cuts.
+type Replica struct {
 	t     *testing.T
 	s     *Subject
-	disks map[string][]byte
+	Disks map[string][]byte // what the logs lead to
 	last  map[string]string // the newest log applied, by disk
 	cut   string
 }
 
-func (s *Subject) replica(t *testing.T) *replica {
-	r := &replica{t: t, s: s, disks: map[string][]byte{}, last: map[string]string{}}
+// NewReplica returns a replica of the VM as it is now, off.
+func NewReplica(t *testing.T, s *Subject) *Replica {
+	t.Helper()
+	r := &Replica{t: t, s: s, Disks: map[string][]byte{}, last: map[string]string{}}
 	for _, d := range s.disks() {
-		r.disks[d] = s.Content(t, d)
+		r.Disks[d] = s.Content(t, d)
 	}
 	return r
 }
 
-// follow makes a cut, applies and releases it.
-func (r *replica) follow(snapshot string) host.Cut {
+// Follow makes a cut, applies and releases it.
+func (r *Replica) Follow(snapshot string) host.Cut {
 	r.t.Helper()
 	c, err := r.s.Host.Cut(r.t.Context(), r.s.VM.ID, host.CutRequest{ID: uuid.NewString(), Snapshot: snapshot})
 	must(r.t, err)
@@ -200,7 +203,7 @@ func (r *replica) follow(snapshot string) host.Cut {
 	return c
 }
 
-func (r *replica) apply(c host.Cut) {
+func (r *Replica) apply(c host.Cut) {
 	r.t.Helper()
 	if c.PreviousID != r.cut {
 		r.t.Fatalf("cut %s follows %q, not %q", c.ID, c.PreviousID, r.cut)
@@ -221,14 +224,14 @@ func (r *replica) apply(c host.Cut) {
 		x, err := changelog.Open(logs)
 		must(r.t, err)
 		for _, e := range x.Extents() {
-			if _, err := x.Overlay(r.disks[d.Disk][e.Offset:e.End()], e.Offset); err != nil {
+			if _, err := x.Overlay(r.Disks[d.Disk][e.Offset:e.End()], e.Offset); err != nil {
 				r.t.Fatal(err)
 			}
 		}
 	}
 }
 
-func (r *replica) open(diskID string, l host.LogFile) *changelog.Reader {
+func (r *Replica) open(diskID string, l host.LogFile) *changelog.Reader {
 	r.t.Helper()
 	f, err := r.s.Host.OpenLog(r.t.Context(), r.s.VM.ID, diskID, l.ID)
 	must(r.t, err)
@@ -243,10 +246,16 @@ func (r *replica) open(diskID string, l host.LogFile) *changelog.Reader {
 	return log
 }
 
-func (r *replica) equals(what string, content func(disk string) []byte) {
+// Equals compares the replica with the stopped VM's disks.
+func (r *Replica) Equals(what string) {
+	r.t.Helper()
+	r.equals(what, func(d string) []byte { return r.s.Content(r.t, d) })
+}
+
+func (r *Replica) equals(what string, content func(disk string) []byte) {
 	r.t.Helper()
 	for _, d := range r.s.disks() {
-		if !bytes.Equal(r.disks[d], content(d)) {
+		if !bytes.Equal(r.Disks[d], content(d)) {
 			r.t.Errorf("%s: disk %s is not what its logs lead to", what, d)
 		}
 	}
@@ -264,16 +273,16 @@ func (s *Subject) scribble(t *testing.T, writes int) {
 
 func cuts(t *testing.T, s *Subject) {
 	ctx, h := t.Context(), s.Host
-	r := s.replica(t)
+	r := NewReplica(t, s)
 	must(t, h.Start(ctx, s.VM.ID))
-	must(t, h.StartReplication(ctx, s.VM.ID, s.relationship()))
+	must(t, h.StartReplication(ctx, s.VM.ID, Relationship(s)))
 	for range 4 {
 		s.scribble(t, 10)
-		r.follow("")
+		r.Follow("")
 	}
 	s.scribble(t, 10)
 	must(t, h.Stop(ctx, s.VM.ID))
-	r.follow("")
+	r.Follow("")
 	r.equals("after stop", func(d string) []byte { return s.Content(t, d) })
 	state, err := h.Replication(ctx, s.VM.ID)
 	must(t, err)
@@ -284,7 +293,7 @@ func cuts(t *testing.T, s *Subject) {
 
 func cutTwice(t *testing.T, s *Subject) {
 	ctx, h := t.Context(), s.Host
-	must(t, h.StartReplication(ctx, s.VM.ID, s.relationship()))
+	must(t, h.StartReplication(ctx, s.VM.ID, Relationship(s)))
 	must(t, h.Start(ctx, s.VM.ID))
 	s.scribble(t, 3)
 	req := host.CutRequest{ID: uuid.NewString()}
@@ -311,19 +320,19 @@ func cutTwice(t *testing.T, s *Subject) {
 
 func cutOff(t *testing.T, s *Subject) {
 	ctx, h := t.Context(), s.Host
-	r := s.replica(t)
-	must(t, h.StartReplication(ctx, s.VM.ID, s.relationship()))
+	r := NewReplica(t, s)
+	must(t, h.StartReplication(ctx, s.VM.ID, Relationship(s)))
 	must(t, h.Start(ctx, s.VM.ID))
 	s.scribble(t, 20)
 	must(t, h.Stop(ctx, s.VM.ID))
 	must(t, h.Stop(ctx, s.VM.ID))
-	r.follow("")
-	r.follow("")
+	r.Follow("")
+	r.Follow("")
 	r.equals("off", func(d string) []byte { return s.Content(t, d) })
 	must(t, h.Start(ctx, s.VM.ID))
 	s.scribble(t, 5)
 	must(t, h.Stop(ctx, s.VM.ID))
-	r.follow("")
+	r.Follow("")
 	r.equals("off again", func(d string) []byte { return s.Content(t, d) })
 }
 
@@ -350,11 +359,11 @@ func Content(t *testing.T, r disk.Reader) []byte {
 
 func cutSnapshot(t *testing.T, s *Subject) {
 	ctx, h := t.Context(), s.Host
-	r := s.replica(t)
-	must(t, h.StartReplication(ctx, s.VM.ID, s.relationship()))
+	r := NewReplica(t, s)
+	must(t, h.StartReplication(ctx, s.VM.ID, Relationship(s)))
 	must(t, h.Start(ctx, s.VM.ID))
 	s.scribble(t, 10)
-	r.follow("at-cut")
+	r.Follow("at-cut")
 	s.scribble(t, 10)
 	r.equals("at the cut", func(d string) []byte { return s.snapshot(t, "at-cut", d) })
 	must(t, h.DeleteSnapshot(ctx, s.VM.ID, "at-cut"))
@@ -403,14 +412,14 @@ func snapshots(t *testing.T, s *Subject) {
 
 func restart(t *testing.T, s *Subject) {
 	ctx, h := t.Context(), s.Host
-	must(t, h.StartReplication(ctx, s.VM.ID, s.relationship()))
+	must(t, h.StartReplication(ctx, s.VM.ID, Relationship(s)))
 	must(t, h.Start(ctx, s.VM.ID))
 	s.scribble(t, 10)
 	_, err := h.Cut(ctx, s.VM.ID, host.CutRequest{ID: uuid.NewString()})
 	must(t, err)
 	s.scribble(t, 10)
 	must(t, h.Stop(ctx, s.VM.ID))
-	r := s.replica(t)
+	r := NewReplica(t, s)
 	must(t, h.RestartTracking(ctx, s.VM.ID, s.disks()))
 	state, err := h.Replication(ctx, s.VM.ID)
 	must(t, err)

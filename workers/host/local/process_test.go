@@ -1,0 +1,306 @@
+package local_test
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"farshore/domain/errorcatalog"
+	"farshore/domain/site"
+	"farshore/workers/host"
+	"farshore/workers/host/hosttest"
+	"farshore/workers/host/local"
+)
+
+// lab is a host process with one VM, whose guest writes numbered records.
+type lab struct {
+	*testing.T
+	dir, socket, journal string
+	vm                   site.VirtualMachine
+	seeds                map[string][]byte
+	client               *local.Client
+	subject              *hosttest.Subject
+}
+
+func newLab(t *testing.T, words ...string) *lab {
+	t.Helper()
+	l := &lab{T: t, socket: filepath.Join(socketDir(t), "h.sock"), journal: filepath.Join(t.TempDir(), "journal"), seeds: map[string][]byte{}}
+	l.dir, l.vm = site1(t, func(vm *site.VirtualMachine) {
+		vm.Guest = &site.Guest{Command: append([]string{os.Args[0], "guest", l.journal}, words...), GraceSeconds: 2}
+	})
+	l.subject = subject(t, l.dir, l.socket, l.vm)
+	for _, d := range l.vm.Disks {
+		l.seeds[d.ID] = l.subject.Content(t, d.ID)
+	}
+	l.spawn()
+	t.Cleanup(l.end)
+	return l
+}
+
+func (l *lab) spawn() {
+	l.Helper()
+	c, err := local.Spawn(within(l), local.SpawnOptions{Program: os.Args[0], Args: []string{"host"}, Directory: l.dir, Socket: l.socket})
+	if err != nil {
+		p, _ := os.ReadFile(local.LogFile(l.dir))
+		l.Fatalf("%v\n%s", err, p)
+	}
+	l.client, l.subject.Host = c, c
+}
+
+func (l *lab) end() {
+	s, err := l.client.State(context.Background())
+	if err != nil {
+		return
+	}
+	for _, vm := range s.VMs {
+		if vm.GuestPID > 0 {
+			_ = syscall.Kill(-vm.GuestPID, syscall.SIGKILL)
+		}
+	}
+	_ = syscall.Kill(s.PID, syscall.SIGKILL)
+}
+
+func (l *lab) state() local.State {
+	l.Helper()
+	s, err := l.client.State(within(l))
+	must(l, err)
+	return s
+}
+
+// kill ends the host process as nothing else can.
+func (l *lab) kill() {
+	l.Helper()
+	must(l, syscall.Kill(l.state().PID, syscall.SIGKILL))
+	until(l, "the host is gone", func() bool {
+		_, err := l.client.State(context.Background())
+		return err != nil && errorcatalog.Of(err).Code == errorcatalog.HostUnreachable
+	})
+}
+
+func (l *lab) acknowledged() int {
+	p, _ := os.ReadFile(l.journal)
+	return strings.Count(string(p), "\n")
+}
+
+// more waits until the guest has written some more.
+func (l *lab) more() {
+	l.Helper()
+	n := l.acknowledged() + 50
+	until(l, "the guest has written to "+strconv.Itoa(n), func() bool { return l.acknowledged() >= n })
+}
+
+// judge compares the disks of the stopped VM with what the guest's journal says.
+func (l *lab) judge() {
+	l.Helper()
+	want := map[string][]byte{}
+	for d, p := range l.seeds {
+		want[d] = bytes.Clone(p)
+	}
+	for i := 1; i <= l.acknowledged(); i++ {
+		d, off := recordAt(i)
+		copy(want[d][off:], record(i))
+	}
+	for d, p := range want {
+		if !bytes.Equal(l.subject.Content(l.T, d), p) {
+			l.Errorf("disk %s is not what its guest was told", d)
+		}
+	}
+}
+
+func TestPlannedStopLosesNothingThatWasAcknowledged(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	r := hosttest.NewReplica(t, l.subject)
+	must(t, l.client.StartReplication(within(t), l.vm.ID, hosttest.Relationship(l.subject)))
+	must(t, l.client.Start(within(t), l.vm.ID))
+	for range 3 {
+		l.more()
+		r.Follow("")
+	}
+	must(t, l.client.Stop(within(t), l.vm.ID))
+	if p, err := l.client.PowerState(within(t), l.vm.ID); err != nil || p != site.Off {
+		t.Errorf("stopped VM is %s, %v", p, err)
+	}
+	r.Follow("")
+	r.Equals("after the last cut")
+	l.judge()
+}
+
+func TestKilledHostLosesNoWriteAndItsGuestComesBack(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	r := hosttest.NewReplica(t, l.subject)
+	must(t, l.client.StartReplication(within(t), l.vm.ID, hosttest.Relationship(l.subject)))
+	must(t, l.client.Start(within(t), l.vm.ID))
+	l.more()
+	r.Follow("initial")
+	at := map[string][]byte{}
+	for d, p := range r.Disks {
+		at[d] = bytes.Clone(p)
+	}
+	reader, err := l.client.OpenSnapshot(within(t), l.vm.ID, "initial", "os")
+	must(t, err)
+	half := make([]byte, diskSize/2)
+	_, err = reader.ReadAt(half, 0)
+	must(t, err)
+	must(t, reader.Close())
+	for range 3 {
+		l.more()
+		guest := l.state().VMs[0].GuestPID
+		l.kill()
+		l.spawn()
+		if now := l.state().VMs[0].GuestPID; now != guest {
+			t.Errorf("guest %d became %d", guest, now)
+		}
+		l.more()
+		r.Follow("")
+	}
+	reader, err = l.client.OpenSnapshot(within(t), l.vm.ID, "initial", "os")
+	must(t, err)
+	rest := make([]byte, diskSize/2)
+	_, err = reader.ReadAt(rest, diskSize/2)
+	must(t, err)
+	must(t, reader.Close())
+	if !bytes.Equal(append(half, rest...), at["os"]) {
+		t.Error("the snapshot has changed across the restarts")
+	}
+	must(t, l.client.Stop(within(t), l.vm.ID))
+	r.Follow("")
+	r.Equals("after three kills")
+	l.judge()
+	must(t, l.client.StopReplication(within(t), l.vm.ID))
+	if rest := l.subject.Left(t); len(rest) > 0 {
+		t.Errorf("stopped replication has left %v", rest)
+	}
+}
+
+func TestGuestThatDiedWithItsHostIsStartedAgain(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, "mortal")
+	r := hosttest.NewReplica(t, l.subject)
+	must(t, l.client.StartReplication(within(t), l.vm.ID, hosttest.Relationship(l.subject)))
+	must(t, l.client.Start(within(t), l.vm.ID))
+	l.more()
+	l.kill()
+	l.spawn()
+	l.more()
+	must(t, l.client.Stop(within(t), l.vm.ID))
+	r.Follow("")
+	r.Equals("after the restart")
+	l.judge()
+}
+
+func TestVMThatMustNotRunStaysOffAfterTheHostsRestart(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, "mortal")
+	must(t, l.client.Start(within(t), l.vm.ID))
+	l.more()
+	must(t, l.client.SetActive(within(t), l.vm.ID, false))
+	guest := l.state().VMs[0].GuestPID
+	l.kill()
+	until(t, "the guest has ended", func() bool { return syscall.Kill(-guest, 0) != nil })
+	l.spawn()
+	if s := l.state().VMs[0]; s.Power != site.Off || s.Active {
+		t.Errorf("VM is %+v", s)
+	}
+}
+
+func TestGuestThatIgnoresItsShutdownIsLeftRunning(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, "stubborn")
+	must(t, l.client.Start(within(t), l.vm.ID))
+	l.more()
+	err := l.client.Stop(within(t), l.vm.ID)
+	if errorcatalog.Of(err).Code != errorcatalog.GuestShutdownTimeout {
+		t.Fatalf("stop answered %v", err)
+	}
+	if p, err := l.client.PowerState(within(t), l.vm.ID); err != nil || p != site.Running {
+		t.Errorf("VM is %s, %v", p, err)
+	}
+	l.more()
+	must(t, l.client.DeleteVM(within(t), l.vm.ID))
+	if _, err := os.Stat(filepath.Join(l.dir, l.vm.ID)); !os.IsNotExist(err) {
+		t.Errorf("folder of the deleted VM: %v", err)
+	}
+}
+
+func TestGuestThatEndsByItselfSwitchesItsVMOff(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, "brief")
+	must(t, l.client.Start(within(t), l.vm.ID))
+	until(t, "the VM is off", func() bool { return l.state().VMs[0].Power == site.Off })
+	l.judge()
+	if s := l.state().VMs[0]; len(s.Exports) != 0 || s.GuestPID != 0 {
+		t.Errorf("VM is off and has %+v", s)
+	}
+	l.kill()
+	l.spawn()
+	if s := l.state().VMs[0]; s.Power != site.Off {
+		t.Errorf("after the restart the VM is %s", s.Power)
+	}
+}
+
+func TestGuestThatCannotBeStartedLeavesItsVMOff(t *testing.T) {
+	t.Parallel()
+	dir, vm := site1(t, func(vm *site.VirtualMachine) { vm.Guest = &site.Guest{Command: []string{"./no-such-guest"}} })
+	e := engine(t, options(dir, filepath.Join(socketDir(t), "h.sock")))
+	if err := e.Start(within(t), vm.ID); errorcatalog.Of(err).Code != errorcatalog.GuestStartFailed {
+		t.Errorf("start answered %v", err)
+	}
+	if p, err := e.PowerState(within(t), vm.ID); err != nil || p != site.Off {
+		t.Errorf("VM is %s, %v", p, err)
+	}
+}
+
+func TestHostOutlivesWhoeverSpawnedIt(t *testing.T) {
+	t.Parallel()
+	dir, _ := site1(t, nil)
+	socket := filepath.Join(socketDir(t), "h.sock")
+	spawner := exec.Command(os.Args[0], "spawner", dir, socket) //nolint:gosec // this test's own binary
+	spawner.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	must(t, spawner.Start())
+	c := local.Dial(socket)
+	var pid int
+	until(t, "the host answers", func() bool {
+		s, err := c.State(context.Background())
+		pid = s.PID
+		return err == nil
+	})
+	t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGKILL) })
+	must(t, syscall.Kill(-spawner.Process.Pid, syscall.SIGKILL))
+	_ = spawner.Wait()
+	adopted, err := local.Spawn(within(t), local.SpawnOptions{Program: "/nonexistent", Directory: dir, Socket: socket})
+	must(t, err)
+	s, err := adopted.State(within(t))
+	must(t, err)
+	if s.PID != pid || s.Directory != dir || s.Version != "test" {
+		t.Errorf("adopted %+v, not process %d", s, pid)
+	}
+	other := filepath.Join(filepath.Dir(socket), "other.sock")
+	_, err = local.Spawn(within(t), local.SpawnOptions{Program: os.Args[0], Args: []string{"host"}, Directory: dir, Socket: other})
+	if errorcatalog.Of(err).Code != errorcatalog.HostUnreachable || !strings.Contains(err.Error(), "ended at once") {
+		t.Errorf("a second host of the directory answered %v", err)
+	}
+}
+
+func TestUnreachableHostIsToldFromACanceledCall(t *testing.T) {
+	t.Parallel()
+	c := local.Dial(filepath.Join(socketDir(t), "none.sock"))
+	if _, err := c.VirtualMachines(within(t)); errorcatalog.Of(err).Code != errorcatalog.HostUnreachable {
+		t.Errorf("answered %v", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, err := c.Cut(ctx, "vm1", host.CutRequest{ID: uuid.NewString()})
+	if err == nil || errorcatalog.Of(err).Code == errorcatalog.HostUnreachable {
+		t.Errorf("canceled call answered %v", err)
+	}
+}
