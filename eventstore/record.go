@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -70,4 +71,10 @@ func (c *Codec) record(r row) (Recorded, error) {
 		return Recorded{}, fmt.Errorf("read metadata at position %d: %w", r.position, err)
 	}
 	return rec, nil
+}
+
+// category is a stream's name without the aggregate's id.
+func category(id StreamID) string {
+	name, _, _ := strings.Cut(string(id), "-")
+	return name
 }
