@@ -58,6 +58,8 @@ func (f *faulty) WriteAt(p []byte, off int64) (int, error) {
 	return f.Device.WriteAt(p, off)
 }
 
+func newID() string { return uuid.Must(uuid.NewV7()).String() }
+
 func ample(string) (free, total int64, err error) { return 1 << 40, 1 << 41, nil }
 
 func newMachine(t testing.TB, disks int, size int64) *machine {
@@ -68,7 +70,7 @@ func newMachine(t testing.TB, disks int, size int64) *machine {
 	}
 	m := &machine{dir: t.TempDir(), o: changelog.Options{
 		LimitPercent: 10_000, BootID: boot, Space: ample, Now: time.Now,
-		NewID: func() string { return uuid.Must(uuid.NewV7()).String() },
+		NewID: newID,
 	}}
 	for i := range disks {
 		if err := disk.CreateRaw(m.base(i), size); err != nil {

@@ -194,18 +194,22 @@ func TestALogThatLiesWithValidChecksumsIsRefused(t *testing.T) {
 	good := logBytes(t, sample())
 	block := len(good) - 4096
 	for name, forge := range map[string]func([]byte){
-		"more entries than there are":     func(b []byte) { b[96]++; resum(b, 0, 40, 4096) },
-		"no entries":                      func(b []byte) { b[96] = 0; resum(b, 0, 40, 4096) },
-		"an end within the header":        func(b []byte) { binary.LittleEndian.PutUint64(b[44:], 17); resum(b, 0, 40, 4096) },
-		"a negative end":                  func(b []byte) { binary.LittleEndian.PutUint64(b[44:], 1<<63); resum(b, 0, 40, 4096) },
-		"blocks too small for an entry":   func(b []byte) { b[57] = 0; resum(b, 0, 40, 4096) },
-		"another version":                 func(b []byte) { b[10] = 1; resum(b, 0, 40, 4096) },
-		"a block that points to itself":   func(b []byte) { b[block] = 1; resum(b, block, 12, 4096) },
-		"a block before the beginning":    func(b []byte) { b[block+7] = 1; resum(b, block, 12, 4096) },
-		"a block of no entries":           func(b []byte) { b[block+8] = 0; resum(b, block, 12, 4096) },
-		"a block of too many":             func(b []byte) { b[block+9] = 1; resum(b, block, 12, 4096) },
-		"an entry outside of the disk":    func(b []byte) { b[block+32+6] = 1; resum(b, block+32, 8, 32); resum(b, block, 12, 4096) },
-		"an entry of no bytes":            func(b []byte) { clear(b[block+32+12 : block+32+16]); resum(b, block+32, 8, 32); resum(b, block, 12, 4096) },
+		"more entries than there are":   func(b []byte) { b[96]++; resum(b, 0, 40, 4096) },
+		"no entries":                    func(b []byte) { b[96] = 0; resum(b, 0, 40, 4096) },
+		"an end within the header":      func(b []byte) { binary.LittleEndian.PutUint64(b[44:], 17); resum(b, 0, 40, 4096) },
+		"a negative end":                func(b []byte) { binary.LittleEndian.PutUint64(b[44:], 1<<63); resum(b, 0, 40, 4096) },
+		"blocks too small for an entry": func(b []byte) { b[57] = 0; resum(b, 0, 40, 4096) },
+		"another version":               func(b []byte) { b[10] = 1; resum(b, 0, 40, 4096) },
+		"a block that points to itself": func(b []byte) { b[block] = 1; resum(b, block, 12, 4096) },
+		"a block before the beginning":  func(b []byte) { b[block+7] = 1; resum(b, block, 12, 4096) },
+		"a block of no entries":         func(b []byte) { b[block+8] = 0; resum(b, block, 12, 4096) },
+		"a block of too many":           func(b []byte) { b[block+9] = 1; resum(b, block, 12, 4096) },
+		"an entry outside of the disk":  func(b []byte) { b[block+32+6] = 1; resum(b, block+32, 8, 32); resum(b, block, 12, 4096) },
+		"an entry of no bytes": func(b []byte) {
+			clear(b[block+32+12 : block+32+16])
+			resum(b, block+32, 8, 32)
+			resum(b, block, 12, 4096)
+		},
 		"an unknown operation":            func(b []byte) { b[block+32+20] = 2; resum(b, block+32, 8, 32); resum(b, block, 12, 4096) },
 		"data longer than what is there":  func(b []byte) { b[block+32+14] = 1; resum(b, block+32, 8, 32); resum(b, block, 12, 4096) },
 		"data shorter than what is there": func(b []byte) { b[block+32+13] = 1; resum(b, block+32, 8, 32); resum(b, block, 12, 4096) },

@@ -49,10 +49,7 @@ func serve(t *testing.T, size int64, wrap func(disk.Device) disk.Device, readOnl
 	}
 	s := served{path: path, socket: filepath.Join(socketDir, "s"), server: nbd.NewServer(nbd.Export{Name: "os", Device: device, ReadOnly: readOnly})}
 	s.uri = "nbd+unix:///os?socket=" + s.socket
-	l, err := net.Listen("unix", s.socket)
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := listen(t, s.socket)
 	ended := make(chan error, 1)
 	go func() { ended <- s.server.Serve(l) }()
 	t.Cleanup(func() {
@@ -66,6 +63,15 @@ func serve(t *testing.T, size int64, wrap func(disk.Device) disk.Device, readOnl
 		_ = os.RemoveAll(socketDir)
 	})
 	return s
+}
+
+func listen(t testing.TB, socket string) net.Listener {
+	t.Helper()
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
 }
 
 func dial(t *testing.T, s served) *nbd.Client {
@@ -276,10 +282,7 @@ func TestMalformedRequestsAreRefused(t *testing.T) {
 
 func TestAClientThatAsksForAnExportThatDoesNotExistIsTold(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := listen(t, filepath.Join(t.TempDir(), "s"))
 	s := nbd.NewServer(nbd.Export{Name: "a"}, nbd.Export{Name: "b"})
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(l) }()

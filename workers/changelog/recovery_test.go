@@ -1,0 +1,414 @@
+package changelog_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"farshore/domain/errorcatalog"
+	"farshore/workers/changelog"
+)
+
+const childVariable = "FARSHORE_CHANGELOG_CHILD"
+
+// TestMain lets the test binary be the process that is killed.
+func TestMain(m *testing.M) {
+	switch role, dir, _ := strings.Cut(os.Getenv(childVariable), ":"); role {
+	case "":
+		os.Exit(m.Run())
+	default:
+		if err := child(role, dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
+}
+
+// child tracks the disks in dir, writes to them and cuts until it is killed.
+func child(role, dir string) error {
+	t := &childT{}
+	m, err := openMachine(t, dir)
+	if err != nil {
+		return err
+	}
+	if role == "full" {
+		return writeUntilFull(m)
+	}
+	ctx := context.Background()
+	g, err := changelog.OpenGroup(ctx, m.o, m.tracked(claimed(dir)...))
+	if errors.Is(err, fs.ErrNotExist) {
+		g, err = changelog.StartGroup(ctx, m.o, m.tracked(), func() error {
+			for i := range m.gates {
+				b, err := os.ReadFile(m.base(i))
+				if err != nil {
+					return err
+				}
+				if err := os.WriteFile(m.base(i)+".seed", b, 0o600); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err != nil {
+		return err
+	}
+	for i := range 4 {
+		go m.guest(t, nil, rand.Uint64()+uint64(i))
+	}
+	fmt.Println("ready")
+	for n := len(cuts(dir)); ; n++ {
+		err := g.Cut(ctx, changelog.CutOptions{Record: func(_ time.Time, disks []changelog.DiskLogs) error {
+			b, err := json.Marshal(disks)
+			if err != nil {
+				return err
+			}
+			path := filepath.Join(dir, fmt.Sprintf("cut-%06d.json", n))
+			if err := os.WriteFile(path+".new", b, 0o600); err != nil {
+				return err
+			}
+			return os.Rename(path+".new", path)
+		}})
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// writeUntilFull writes until logs cannot grow any more, and goes on.
+func writeUntilFull(m *machine) error {
+	g, err := changelog.StartGroup(context.Background(), m.o, m.tracked(), nil)
+	if err != nil {
+		return err
+	}
+	signal.Ignore(syscall.SIGXFSZ)
+	limit := syscall.Rlimit{Cur: 4 << 20, Max: 4 << 20}
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
+		return err
+	}
+	for i := range 200 {
+		if _, err := m.gates[0].WriteAt(bytes.Repeat([]byte{byte(i)}, 64<<10), int64(i%8)<<16); err != nil {
+			return err
+		}
+	}
+	s := g.Status()[0]
+	if s.Failure == nil {
+		return errors.New("tracking goes on")
+	}
+	fmt.Println("ready", s.Failure.Code)
+	select {}
+}
+
+func openMachine(t testing.TB, dir string) (*machine, error) {
+	boot, err := changelog.BootID()
+	if err != nil {
+		return nil, err
+	}
+	m := &machine{dir: dir, o: changelog.Options{LimitPercent: 1 << 30, BootID: boot, Space: ample, Now: time.Now, NewID: newID}}
+	m.open(t)
+	return m, nil
+}
+
+// childT reports a guest's trouble outside of a test.
+type childT struct{ testing.TB }
+
+func (*childT) Helper() {}
+
+func (*childT) Error(args ...any) { fmt.Fprintln(os.Stderr, args...) }
+
+func (*childT) Fatal(args ...any) {
+	fmt.Fprintln(os.Stderr, args...)
+	os.Exit(1)
+}
+
+func cuts(dir string) [][]changelog.DiskLogs {
+	paths, _ := filepath.Glob(filepath.Join(dir, "cut-*.json"))
+	slices.Sort(paths)
+	var out [][]changelog.DiskLogs
+	for _, p := range paths {
+		var c []changelog.DiskLogs
+		if b, err := os.ReadFile(p); err == nil && json.Unmarshal(b, &c) == nil {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+func claimed(dir string) []string {
+	var out []string
+	for _, c := range cuts(dir) {
+		for _, d := range c {
+			for _, l := range d.Logs {
+				out = append(out, l.ID)
+			}
+		}
+	}
+	return out
+}
+
+// startChild runs a child and returns once it has said that it is ready.
+func startChild(t *testing.T, role, dir string) (*exec.Cmd, string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd.Env = append(os.Environ(), childVariable+"="+role+":"+dir)
+	var trouble bytes.Buffer
+	cmd.Stderr = &trouble
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line := make([]byte, 100)
+	n, err := out.Read(line)
+	if err != nil {
+		_ = cmd.Wait()
+		t.Fatalf("the child said nothing: %v\n%s", err, trouble.String())
+	}
+	go func() { _, _ = io.Copy(io.Discard, out) }()
+	t.Cleanup(func() {
+		if trouble.Len() > 0 {
+			t.Errorf("the child said: %s", trouble.String())
+		}
+	})
+	return cmd, string(line[:n])
+}
+
+func kill(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	if err := cmd.Process.Signal(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err == nil {
+		t.Fatal("the child was not killed")
+	}
+}
+
+func TestAKilledProcessLosesNothingOfTheLogs(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t, 3, 2<<20)
+	m.o.LimitPercent = 1 << 30
+	for round := range 6 {
+		cmd, _ := startChild(t, "write", m.dir)
+		// Let it write for a while that differs from round to round; where exactly
+		// it is killed is left to chance.
+		timer := time.NewTimer(time.Duration(50+80*round) * time.Millisecond)
+		<-timer.C
+		kill(t, cmd)
+	}
+	g := m.reopen(t, claimed(m.dir)...)
+	for _, s := range g.Status() {
+		if s.Failure != nil {
+			t.Fatalf("%+v", s.Failure)
+		}
+	}
+	var images [][]byte
+	for i := range m.gates {
+		b, err := os.ReadFile(m.base(i) + ".seed")
+		if err != nil {
+			t.Fatal(err)
+		}
+		images = append(images, b)
+	}
+	all := make([][]*changelog.Reader, len(images))
+	recorded := cuts(m.dir)
+	err := g.Cut(t.Context(), changelog.CutOptions{Record: func(_ time.Time, disks []changelog.DiskLogs) error {
+		recorded = append(recorded, disks)
+		return nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range recorded {
+		for i, d := range c {
+			for _, l := range d.Logs {
+				b, err := os.ReadFile(l.File)
+				if err != nil {
+					t.Fatal(err)
+				}
+				r, err := changelog.NewReader(bytes.NewReader(b), int64(len(b)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				all[i] = append(all[i], r)
+			}
+		}
+	}
+	t.Logf("%d cuts, %d logs of the first disk", len(recorded), len(all[0]))
+	for i := range images {
+		x, err := changelog.Open(all[i]) // refuses a chain with a gap
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := x.Overlay(images[i], 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	same(t, "after the kills", images, m.images(t))
+}
+
+func TestALogThatCannotBeWrittenEndsTrackingAndNotTheGuest(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t, 1, 1<<20)
+	cmd, said := startChild(t, "full", m.dir)
+	kill(t, cmd)
+	if !strings.Contains(said, string(errorcatalog.LogWriteFailed)) {
+		t.Errorf("the child said %q", said)
+	}
+	g := m.reopen(t)
+	m.expectFailure(t, g, errorcatalog.LogWriteFailed)
+}
+
+// crash begins tracking, writes, and leaves everything as a killed process does.
+func crash(t *testing.T) *machine {
+	t.Helper()
+	m := newMachine(t, 1, 1<<20)
+	g := m.start(t)
+	if _, err := m.gates[0].WriteAt(bytes.Repeat([]byte{1}, 70_000), 100_000); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Cut(t.Context(), changelog.CutOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.gates[0].WriteAt(bytes.Repeat([]byte{2}, 70_000), 300_000); err != nil {
+		t.Fatal(err)
+	}
+	// The group is kept, but never closed: what is on disk is what a kill leaves.
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(m.dir)); err != nil {
+		t.Fatal(err)
+	}
+	copied, err := openMachine(t, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copied.seeds = m.seeds
+	t.Cleanup(copied.close)
+	return copied
+}
+
+func only(t *testing.T, pattern string) string {
+	t.Helper()
+	paths, err := filepath.Glob(pattern)
+	if err != nil || len(paths) != 1 {
+		t.Fatalf("%s: %v %v", pattern, paths, err)
+	}
+	return paths[0]
+}
+
+func TestARecoveredDiskGoesOnWithItsChain(t *testing.T) {
+	t.Parallel()
+	m := crash(t)
+	g := m.reopen(t)
+	if s := g.Status()[0]; s.Failure != nil {
+		t.Fatal(s.Failure)
+	}
+	images := clone(m.seeds)
+	m.cut(t, g, images, false)
+	same(t, "after a crash", images, m.images(t))
+}
+
+func TestLogsThatCannotBeTrustedAreNotFollowed(t *testing.T) {
+	t.Parallel()
+	sealed := func(m *machine) string { // the larger of two logs
+		paths, _ := filepath.Glob(filepath.Join(m.dir, "*.hrl"))
+		slices.Sort(paths)
+		return paths[0]
+	}
+	for name, c := range map[string]struct {
+		damage func(t *testing.T, m *machine) error
+		want   errorcatalog.Code
+	}{
+		"the machine lost power": {func(_ *testing.T, m *machine) error { m.o.BootID = "another boot"; return nil }, errorcatalog.LogUnclean},
+		"the dirty map is gone": {func(t *testing.T, m *machine) error {
+			return os.Remove(only(t, filepath.Join(m.dir, "*.dirty")))
+		}, errorcatalog.LogUnclean},
+		"the dirty map is short": {func(t *testing.T, m *machine) error {
+			return os.Truncate(only(t, filepath.Join(m.dir, "*.dirty")), 4096)
+		}, errorcatalog.LogUnclean},
+		"the dirty map is another's": {func(t *testing.T, m *machine) error {
+			f, err := os.OpenFile(only(t, filepath.Join(m.dir, "*.dirty")), os.O_RDWR, 0)
+			if err != nil {
+				return err
+			}
+			_, err = f.WriteAt([]byte{0xff}, 40)
+			return errors.Join(err, f.Close())
+		}, errorcatalog.LogUnclean},
+		"a sealed log is missing": {func(_ *testing.T, m *machine) error { return os.Remove(sealed(m)) }, errorcatalog.LogMissing},
+		"a sealed log is short":   {func(_ *testing.T, m *machine) error { return os.Truncate(sealed(m), 5000) }, errorcatalog.LogTruncated},
+		"a sealed log is damaged": {func(_ *testing.T, m *machine) error {
+			f, err := os.OpenFile(sealed(m), os.O_RDWR, 0)
+			if err != nil {
+				return err
+			}
+			_, err = f.WriteAt([]byte{0xff}, 50)
+			return errors.Join(err, f.Close())
+		}, errorcatalog.LogChecksumMismatch},
+		"the disk has grown": {func(_ *testing.T, m *machine) error { return os.Truncate(m.base(0), 2<<20) }, errorcatalog.DiskChangedOffline},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := crash(t)
+			if err := c.damage(t, m); err != nil {
+				t.Fatal(err)
+			}
+			m.expectFailure(t, m.reopen(t), c.want)
+		})
+	}
+}
+
+func TestADiskChangedWhileItWasClosedIsNotFollowed(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t, 1, 1<<20)
+	stamped := func() []changelog.TrackedDisk {
+		disks := m.tracked()
+		disks[0].Stamp = func() (string, error) {
+			info, err := os.Stat(m.base(0))
+			if err != nil {
+				return "", err
+			}
+			return info.ModTime().Format(time.RFC3339Nano), nil
+		}
+		return disks
+	}
+	g, err := changelog.StartGroup(t.Context(), m.o, stamped(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, touched := range []bool{false, true} {
+		if _, err := m.gates[0].WriteAt([]byte("abc"), 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := g.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if touched {
+			if err := os.Chtimes(m.base(0), time.Time{}, noon()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		m.open(t)
+		if g, err = changelog.OpenGroup(t.Context(), m.o, stamped()); err != nil {
+			t.Fatal(err)
+		}
+		if f := g.Status()[0].Failure; (f != nil) != touched || touched && f.Code != errorcatalog.DiskChangedOffline {
+			t.Errorf("changed: %v, failure: %v", touched, f)
+		}
+	}
+	_ = g.Close()
+}
