@@ -110,6 +110,11 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/errors (the `ListErrors` operationId).
 	ListErrors(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetContract This contract
+	//
+	// Corresponds with GET /v1/openapi.json (the `GetContract` operationId).
+	GetContract(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListVaults List the vaults you may see
 	//
 	// Corresponds with GET /v1/vaults (the `ListVaults` operationId).
@@ -208,18 +213,18 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/vaults/{vault}/policies/{policy} (the `GetPolicy` operationId).
 	GetPolicy(ctx context.Context, vault VaultPath, policy PolicyPath, params *GetPolicyParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// PutPolicyWithBody Define or replace a replication policy
+	// PutPolicyWithBody Define a replication policy
 	//
-	// Replacing one that exists with other settings asks for If-Match. Items protected before keep the settings they were enabled with.
+	// Items copy the settings when their protection is enabled, so a defined policy does not change. Defining the same again changes nothing.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PUT /v1/vaults/{vault}/policies/{policy} (the `PutPolicy` operationId).
 	PutPolicyWithBody(ctx context.Context, vault VaultPath, policy PolicyPath, params *PutPolicyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// PutPolicy Define or replace a replication policy
+	// PutPolicy Define a replication policy
 	//
-	// Replacing one that exists with other settings asks for If-Match. Items protected before keep the settings they were enabled with.
+	// Items copy the settings when their protection is enabled, so a defined policy does not change. Defining the same again changes nothing.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -433,6 +438,21 @@ func (c *Client) Readyz(ctx context.Context, reqEditors ...RequestEditorFn) (*ht
 // Corresponds with GET /v1/errors (the `ListErrors` operationId).
 func (c *Client) ListErrors(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListErrorsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetContract This contract
+//
+// Corresponds with GET /v1/openapi.json (the `GetContract` operationId).
+func (c *Client) GetContract(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetContractRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -701,9 +721,9 @@ func (c *Client) GetPolicy(ctx context.Context, vault VaultPath, policy PolicyPa
 	return c.Client.Do(req)
 }
 
-// PutPolicyWithBody Define or replace a replication policy
+// PutPolicyWithBody Define a replication policy
 //
-// Replacing one that exists with other settings asks for If-Match. Items protected before keep the settings they were enabled with.
+// Items copy the settings when their protection is enabled, so a defined policy does not change. Defining the same again changes nothing.
 //
 // Takes any type of body and a specified content type.
 //
@@ -720,9 +740,9 @@ func (c *Client) PutPolicyWithBody(ctx context.Context, vault VaultPath, policy 
 	return c.Client.Do(req)
 }
 
-// PutPolicy Define or replace a replication policy
+// PutPolicy Define a replication policy
 //
-// Replacing one that exists with other settings asks for If-Match. Items protected before keep the settings they were enabled with.
+// Items copy the settings when their protection is enabled, so a defined policy does not change. Defining the same again changes nothing.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1246,6 +1266,33 @@ func NewListErrorsRequest(server string) (*http.Request, error) {
 	}
 
 	operationPath := fmt.Sprintf("/v1/errors")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetContractRequest constructs an http.Request for the GetContract method
+func NewGetContractRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/openapi.json")
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -3957,6 +4004,18 @@ func NewGetVirtualMachineRequest(server string, vault VaultPath, site SitePath, 
 		// per the OpenAPI spec (e.g. "color=blue,black,brown").
 		var rawQueryFragments []string
 
+		if params.Host != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "host", *params.Host, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if params.MinPosition != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "minPosition", *params.MinPosition, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
@@ -4277,6 +4336,13 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/errors (the `ListErrors` operationId).
 	ListErrorsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListErrorsResponse, error)
 
+	// GetContractWithResponse This contract
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/openapi.json (the `GetContract` operationId).
+	GetContractWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetContractResponse, error)
+
 	// ListVaultsWithResponse List the vaults you may see
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -4399,18 +4465,18 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/vaults/{vault}/policies/{policy} (the `GetPolicy` operationId).
 	GetPolicyWithResponse(ctx context.Context, vault VaultPath, policy PolicyPath, params *GetPolicyParams, reqEditors ...RequestEditorFn) (*GetPolicyResponse, error)
 
-	// PutPolicyWithBodyWithResponse Define or replace a replication policy
+	// PutPolicyWithBodyWithResponse Define a replication policy
 	//
-	// Replacing one that exists with other settings asks for If-Match. Items protected before keep the settings they were enabled with.
+	// Items copy the settings when their protection is enabled, so a defined policy does not change. Defining the same again changes nothing.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /v1/vaults/{vault}/policies/{policy} (the `PutPolicy` operationId).
 	PutPolicyWithBodyWithResponse(ctx context.Context, vault VaultPath, policy PolicyPath, params *PutPolicyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutPolicyResponse, error)
 
-	// PutPolicyWithResponse Define or replace a replication policy
+	// PutPolicyWithResponse Define a replication policy
 	//
-	// Replacing one that exists with other settings asks for If-Match. Items protected before keep the settings they were enabled with.
+	// Items copy the settings when their protection is enabled, so a defined policy does not change. Defining the same again changes nothing.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4775,6 +4841,54 @@ func (r ListErrorsResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ListErrorsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetContractResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *map[string]interface{}
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetContractResponse) GetJSON200() *map[string]interface{} {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetContractResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetContractResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetContractResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetContractResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetContractResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -6887,6 +7001,19 @@ func (c *ClientWithResponses) ListErrorsWithResponse(ctx context.Context, reqEdi
 	return ParseListErrorsResponse(rsp)
 }
 
+// GetContractWithResponse This contract
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/openapi.json (the `GetContract` operationId).
+func (c *ClientWithResponses) GetContractWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetContractResponse, error) {
+	rsp, err := c.GetContract(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetContractResponse(rsp)
+}
+
 // ListVaultsWithResponse List the vaults you may see
 //
 // Returns a wrapper object for the known response body format(s).
@@ -7105,9 +7232,9 @@ func (c *ClientWithResponses) GetPolicyWithResponse(ctx context.Context, vault V
 	return ParseGetPolicyResponse(rsp)
 }
 
-// PutPolicyWithBodyWithResponse Define or replace a replication policy
+// PutPolicyWithBodyWithResponse Define a replication policy
 //
-// Replacing one that exists with other settings asks for If-Match. Items protected before keep the settings they were enabled with.
+// Items copy the settings when their protection is enabled, so a defined policy does not change. Defining the same again changes nothing.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7120,9 +7247,9 @@ func (c *ClientWithResponses) PutPolicyWithBodyWithResponse(ctx context.Context,
 	return ParsePutPolicyResponse(rsp)
 }
 
-// PutPolicyWithResponse Define or replace a replication policy
+// PutPolicyWithResponse Define a replication policy
 //
-// Replacing one that exists with other settings asks for If-Match. Items protected before keep the settings they were enabled with.
+// Items copy the settings when their protection is enabled, so a defined policy does not change. Defining the same again changes nothing.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7577,6 +7704,39 @@ func ParseListErrorsResponse(rsp *http.Response) (*ListErrorsResponse, error) {
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest ErrorCatalogue
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetContractResponse parses an HTTP response from a GetContractWithResponse call
+func ParseGetContractResponse(rsp *http.Response) (*GetContractResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetContractResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest map[string]interface{}
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

@@ -337,7 +337,7 @@ type APIKey struct {
 	Etag      ETagValue `json:"etag"`
 	ExpiresAt *Time     `json:"expiresAt,omitempty"`
 	ID        UUID      `json:"id"`
-	IssuedAt  Time      `json:"issuedAt"`
+	IssuedAt  *Time     `json:"issuedAt,omitempty"`
 	Name      string    `json:"name"`
 	Revoked   bool      `json:"revoked"`
 	Role      Role      `json:"role"`
@@ -395,7 +395,7 @@ type EnableProtectionInput struct {
 	Policy Slug `json:"policy"`
 
 	// Recovery Where the VM is created when it fails over.
-	Recovery *RecoverySettings `json:"recovery,omitempty"`
+	Recovery RecoverySettings `json:"recovery"`
 
 	// Site An id that the client chooses.
 	Site Slug `json:"site"`
@@ -475,8 +475,10 @@ type Host struct {
 	Etag      ETagValue `json:"etag"`
 
 	// ID An id that the client chooses.
-	ID          Slug  `json:"id"`
-	InventoryAt *Time `json:"inventoryAt,omitempty"`
+	ID Slug `json:"id"`
+
+	// Problems What cannot be protected on it.
+	Problems []HostProblem `json:"problems"`
 
 	// Site An id that the client chooses.
 	Site Slug `json:"site"`
@@ -496,6 +498,15 @@ type HostList struct {
 	// NextLink The next page; absent on the last.
 	NextLink *NextLink `json:"nextLink,omitempty"`
 	Value    []Host    `json:"value"`
+}
+
+// HostProblem defines model for HostProblem.
+type HostProblem struct {
+	// Finding Something of the catalogue that concerns a VM or an item.
+	Finding Finding `json:"finding"`
+
+	// Subject A VM's folder or id.
+	Subject string `json:"subject"`
 }
 
 // IssuedAPIKey defines model for IssuedAPIKey.
@@ -896,7 +907,7 @@ type Validation struct {
 
 // Vault defines model for Vault.
 type Vault struct {
-	CreatedAt Time      `json:"createdAt"`
+	CreatedAt *Time     `json:"createdAt,omitempty"`
 	Etag      ETagValue `json:"etag"`
 
 	// ID An id that the client chooses.
@@ -1427,6 +1438,9 @@ type ListVirtualMachinesParams struct {
 
 // GetVirtualMachineParams defines parameters for GetVirtualMachine.
 type GetVirtualMachineParams struct {
+	// Host Only those of this host.
+	Host *HostFilter `form:"host,omitempty" json:"host,omitempty"`
+
 	// MinPosition Wait until this position of the log is in what is read.
 	MinPosition *MinPosition `form:"minPosition,omitempty" json:"minPosition,omitempty"`
 }

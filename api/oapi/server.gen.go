@@ -29,6 +29,9 @@ type ServerInterface interface {
 	// ListErrors The catalogue: every code, what it means and what to do
 	// (GET /v1/errors)
 	ListErrors(ctx echo.Context) error
+	// GetContract This contract
+	// (GET /v1/openapi.json)
+	GetContract(ctx echo.Context) error
 	// ListVaults List the vaults you may see
 	// (GET /v1/vaults)
 	ListVaults(ctx echo.Context, params ListVaultsParams) error
@@ -71,7 +74,7 @@ type ServerInterface interface {
 	// GetPolicy Read a replication policy
 	// (GET /v1/vaults/{vault}/policies/{policy})
 	GetPolicy(ctx echo.Context, vault VaultPath, policy PolicyPath, params GetPolicyParams) error
-	// PutPolicy Define or replace a replication policy
+	// PutPolicy Define a replication policy
 	// (PUT /v1/vaults/{vault}/policies/{policy})
 	PutPolicy(ctx echo.Context, vault VaultPath, policy PolicyPath, params PutPolicyParams) error
 	// ListProtectedItems List protected items
@@ -180,6 +183,15 @@ func (w *ServerInterfaceWrapper) ListErrors(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ListErrors(ctx)
+	return err
+}
+
+// GetContract converts echo context to params.
+func (w *ServerInterfaceWrapper) GetContract(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetContract(ctx)
 	return err
 }
 
@@ -1733,6 +1745,13 @@ func (w *ServerInterfaceWrapper) GetVirtualMachine(ctx echo.Context) error {
 
 	// Parameter object where we will unmarshal all parameters from the context
 	var params GetVirtualMachineParams
+	// ------------- Optional query parameter "host" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "host", ctx.QueryParams(), &params.Host, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter host: %s", err))
+	}
+
 	// ------------- Optional query parameter "minPosition" -------------
 
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "minPosition", ctx.QueryParams(), &params.MinPosition, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
@@ -1946,6 +1965,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.DELETE(options.BaseURL+"/v1/vaults/:vault/apiKeys/:apiKey", wrapper.RevokeAPIKey, options.OperationMiddlewares["revokeAPIKey"]...)
 	router.GET(options.BaseURL+"/v1/vaults/:vault/apiKeys/:apiKey", wrapper.GetAPIKey, options.OperationMiddlewares["getAPIKey"]...)
 	router.GET(options.BaseURL+"/v1/errors", wrapper.ListErrors, options.OperationMiddlewares["listErrors"]...)
+	router.GET(options.BaseURL+"/v1/openapi.json", wrapper.GetContract, options.OperationMiddlewares["getContract"]...)
 	router.GET(options.BaseURL+"/livez", wrapper.Livez, options.OperationMiddlewares["livez"]...)
 	router.GET(options.BaseURL+"/readyz", wrapper.Readyz, options.OperationMiddlewares["readyz"]...)
 	router.GET(options.BaseURL+"/metrics", wrapper.Metrics, options.OperationMiddlewares["metrics"]...)
@@ -2261,6 +2281,44 @@ type ListErrorsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListErrorsdefaultApplicationProblemPlusJSONResponse) VisitListErrorsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetContractRequestObject struct {
+}
+
+type GetContractResponseObject interface {
+	VisitGetContractResponse(w http.ResponseWriter) error
+}
+
+type GetContract200JSONResponse map[string]interface{}
+
+func (response GetContract200JSONResponse) VisitGetContractResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetContractdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetContractdefaultApplicationProblemPlusJSONResponse) VisitGetContractResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -4148,6 +4206,9 @@ type StrictServerInterface interface {
 	// ListErrors The catalogue: every code, what it means and what to do
 	// (GET /v1/errors)
 	ListErrors(ctx context.Context, request ListErrorsRequestObject) (ListErrorsResponseObject, error)
+	// GetContract This contract
+	// (GET /v1/openapi.json)
+	GetContract(ctx context.Context, request GetContractRequestObject) (GetContractResponseObject, error)
 	// ListVaults List the vaults you may see
 	// (GET /v1/vaults)
 	ListVaults(ctx context.Context, request ListVaultsRequestObject) (ListVaultsResponseObject, error)
@@ -4190,7 +4251,7 @@ type StrictServerInterface interface {
 	// GetPolicy Read a replication policy
 	// (GET /v1/vaults/{vault}/policies/{policy})
 	GetPolicy(ctx context.Context, request GetPolicyRequestObject) (GetPolicyResponseObject, error)
-	// PutPolicy Define or replace a replication policy
+	// PutPolicy Define a replication policy
 	// (PUT /v1/vaults/{vault}/policies/{policy})
 	PutPolicy(ctx context.Context, request PutPolicyRequestObject) (PutPolicyResponseObject, error)
 	// ListProtectedItems List protected items
@@ -4359,6 +4420,29 @@ func (sh *strictHandler) ListErrors(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(ListErrorsResponseObject); ok {
 		return validResponse.VisitListErrorsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetContract operation middleware
+func (sh *strictHandler) GetContract(ctx echo.Context) error {
+	var request GetContractRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetContract(ctx.Request().Context(), request.(GetContractRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetContract")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetContractResponseObject); ok {
+		return validResponse.VisitGetContractResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

@@ -1,0 +1,59 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+
+	"github.com/labstack/echo/v4"
+
+	"farshore/domain/errorcatalog"
+	"farshore/eventstore"
+	"farshore/projections"
+)
+
+// modelsOf says which read models an operation answers from.
+var modelsOf = map[string][]string{
+	"listVaults": {projections.VaultsName}, "getVault": {projections.VaultsName},
+	"listPolicies": {projections.PoliciesName}, "getPolicy": {projections.PoliciesName},
+	"listSites": {projections.SitesName}, "getSite": {projections.SitesName},
+	"listHosts": {projections.SitesName}, "getHost": {projections.SitesName},
+	"listVirtualMachines": {projections.SitesName, projections.ProtectedItemsName},
+	"getVirtualMachine":   {projections.SitesName, projections.ProtectedItemsName},
+	"listStorageAccounts": {projections.StorageAccountsName}, "getStorageAccount": {projections.StorageAccountsName},
+	"listProtectedItems": {projections.ProtectedItemsName}, "getProtectedItem": {projections.ProtectedItemsName},
+	"listRecoveryPoints": {projections.ProtectedItemsName}, "getRecoveryPoint": {projections.ProtectedItemsName},
+	"listJobs": {projections.JobsName}, "getJob": {projections.JobsName},
+	"listEvents":  {projections.JobsName}, // which tells the jobs of an item
+	"listAPIKeys": {projections.APIKeysName}, "getAPIKey": {projections.APIKeysName},
+}
+
+// errLagging asks a client to come back for what it wants to see.
+var errLagging = refuse(http.StatusServiceUnavailable, errorcatalog.ProjectionLagging, "the position asked for has not been reached yet")
+
+// await holds a query back until what it reads has reached minPosition.
+func (s *Server) await(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		r := c.Request()
+		models := modelsOf[callOf(r.Context()).operation]
+		asked := c.QueryParam("minPosition")
+		if asked == "" || len(models) == 0 {
+			return next(c)
+		}
+		position, err := strconv.ParseInt(asked, 10, 64)
+		if err != nil {
+			return refuse(http.StatusBadRequest, errorcatalog.ValidationFailed, "minPosition is not a position")
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), s.lagTimeout)
+		defer cancel()
+		err = s.positions.WaitFor(ctx, eventstore.Position(position), models...)
+		switch {
+		case err == nil:
+			return next(c)
+		case ctx.Err() != nil && r.Context().Err() == nil, errors.Is(err, projections.ErrProjectionStopped):
+			return errLagging
+		}
+		return err
+	}
+}

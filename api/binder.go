@@ -1,0 +1,30 @@
+package api
+
+import (
+	"encoding/json"
+	"mime"
+	"net/http"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+)
+
+// jsonBinder decodes bodies of every JSON media type; echo's own refuses those
+// that end in +json.
+type jsonBinder struct{}
+
+// Bind decodes the body into v.
+func (jsonBinder) Bind(v any, c echo.Context) error {
+	if !isJSON(c.Request().Header.Get(echo.HeaderContentType)) {
+		return echo.ErrUnsupportedMediaType
+	}
+	if err := json.NewDecoder(c.Request().Body).Decode(v); err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest).SetInternal(err)
+	}
+	return nil
+}
+
+func isJSON(contentType string) bool {
+	kind, _, err := mime.ParseMediaType(contentType)
+	return err == nil && (kind == "application/json" || strings.HasSuffix(kind, "+json"))
+}

@@ -1,0 +1,189 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"farshore/api/oapi"
+	"farshore/domain/errorcatalog"
+	"farshore/domain/policy"
+	"farshore/domain/protecteditem"
+	"farshore/projections"
+)
+
+// itemRow is a protected item as its read model has it.
+type itemRow = projections.Row[protecteditem.State]
+
+// ListProtectedItems answers GET …/protectedItems.
+func (s *Server) ListProtectedItems(ctx context.Context, r oapi.ListProtectedItemsRequestObject) (oapi.ListProtectedItemsResponseObject, error) {
+	p, err := pagerOf(ctx, r.Params.PageSize, r.Params.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.itemsWith(ctx, r.Vault, protecteditem.ProtectionState(value(r.Params.ProtectionState)), r.Params.ReplicationHealth, p.page)
+	if err != nil {
+		return nil, err
+	}
+	var body oapi.ProtectedItemPageJSONResponse
+	rows, body.NextLink = nextLink(p, rows, func(row itemRow) string { return row.ID })
+	body.Value = make([]oapi.ProtectedItem, 0, len(rows))
+	for _, row := range rows {
+		item, err := s.protectedItem(ctx, row)
+		if err != nil {
+			return nil, err
+		}
+		body.Value = append(body.Value, item)
+	}
+	return oapi.ListProtectedItems200JSONResponse{ProtectedItemPageJSONResponse: body}, nil
+}
+
+// itemsWith lists items of a health, which depends on the clock and is therefore
+// no column: it reads on until the page is full.
+func (s *Server) itemsWith(ctx context.Context, vault string, state protecteditem.ProtectionState, health *oapi.ReplicationHealth, page projections.Page) ([]itemRow, error) {
+	var out []itemRow
+	next := page
+	for {
+		rows, err := s.queries.ProtectedItems(ctx, vault, state, next)
+		if err != nil || health == nil {
+			return rows, err
+		}
+		for _, row := range rows {
+			if h, _ := protecteditem.HealthOf(row.State, s.now()); string(h) == string(*health) {
+				out = append(out, row)
+			}
+			next.After = row.ID
+		}
+		if len(rows) < page.Limit || len(out) >= page.Limit {
+			return out[:min(len(out), page.Limit)], nil
+		}
+	}
+}
+
+// GetProtectedItem answers GET …/protectedItems/{item}.
+func (s *Server) GetProtectedItem(ctx context.Context, r oapi.GetProtectedItemRequestObject) (oapi.GetProtectedItemResponseObject, error) {
+	row, err := s.queries.ProtectedItem(ctx, r.Vault, r.Item)
+	if row, err = found(row, err, errorcatalog.ProtectedItemNotFound, "protected item "+r.Item); err != nil {
+		return nil, err
+	}
+	item, err := s.protectedItem(ctx, row)
+	if err != nil {
+		return nil, err
+	}
+	return oapi.GetProtectedItem200JSONResponse{ProtectedItemReadJSONResponse: oapi.ProtectedItemReadJSONResponse{
+		Body: item, Headers: oapi.ProtectedItemReadResponseHeaders{ETag: &item.Etag},
+	}}, nil
+}
+
+// protectedItem shows an item with the progress of its present job.
+func (s *Server) protectedItem(ctx context.Context, row itemRow) (oapi.ProtectedItem, error) {
+	var transfers []projections.Progress
+	if row.State.Job != nil {
+		var err error
+		if transfers, err = s.queries.Progress(ctx, row.State.Job.ID); err != nil {
+			return oapi.ProtectedItem{}, err
+		}
+	}
+	now, st := s.now(), row.State
+	item := oapi.ProtectedItem{
+		ID: row.ID, Cycle: int64(st.Cycle), Etag: itemETag(int64(st.Cycle), row.Version),
+		ProtectionState:        oapi.ProtectionState(st.Protection),
+		ResynchronizationState: oapi.ResynchronizationState(st.Resync.State),
+		TestFailoverState:      oapi.TestFailoverState(st.TestFailover),
+		ActiveLocation:         oapi.ActiveLocation(st.ActiveLocation),
+		AllowedOperations:      each(protecteditem.AllowedOperations(st, now), operationOf),
+		Site:                   st.Site, Host: st.Host, VirtualMachine: st.VM.ID, VirtualMachineName: optional(st.VM.Name),
+		StorageAccount: st.Store.ID, StorageAccountKind: string(st.Store.Kind),
+		Policy: settingsOf(st.Policy), Recovery: recoveryOf(st.Recovery), Disks: disksOf(st, transfers),
+		LastShippedAt: at(st.LastShipped.Instant), RecoveryPoints: ptr(small(len(st.Points))),
+		Progress: progressOf(transfers), ReplicaUntil: at(st.ReplicaUntil),
+	}
+	addHealth(&item, st, now)
+	addWork(&item, st, now)
+	if p, ok := st.NewestPoint(); ok {
+		item.LatestRecoveryPoint = ptr(recoveryPointOf(p))
+	}
+	return item, nil
+}
+
+func addHealth(item *oapi.ProtectedItem, st protecteditem.State, now time.Time) {
+	health, reasons := protecteditem.HealthOf(st, now)
+	item.ReplicationHealth = oapi.ReplicationHealth(health)
+	item.HealthErrors = each(reasons, func(e protecteditem.HealthError) oapi.Finding { return findingOf(e.Code, e.Detail, e.Since) })
+	if st.Resync.State != protecteditem.ResyncNone {
+		item.Resynchronization = &oapi.Resynchronization{
+			Reason: string(st.Resync.Reason), Detail: optional(st.Resync.Detail),
+			ScheduledFor: at(st.Resync.ScheduledFor), Job: optional(st.Resync.Job),
+		}
+	}
+	if rpo, ok := protecteditem.RPO(st, now); ok {
+		item.RpoSeconds = ptr(int64(max(rpo, 0) / time.Second))
+	}
+}
+
+func addWork(item *oapi.ProtectedItem, st protecteditem.State, now time.Time) {
+	if st.Job != nil {
+		item.CurrentJob = &oapi.JobRef{ID: st.Job.ID, Kind: oapi.JobKind(st.Job.Kind)}
+	}
+	if st.Protection == protecteditem.Protected {
+		item.NextCutAt = at(protecteditem.NextCut(st, now))
+	}
+	if st.Retry.Attempt > 0 {
+		item.Attempt = ptr(small(st.Retry.Attempt))
+	}
+	item.NextRetryAt = at(st.Retry.NextAt)
+	item.LastError = failureOf(st.Retry.Failure, st.Retry.Since)
+	if item.LastError == nil {
+		item.LastError = failureOf(st.Failure, st.FailedAt)
+	}
+}
+
+func operationOf(o protecteditem.Operation) oapi.Operation {
+	return oapi.Operation{Name: o.Name, Allowed: o.Allowed, Code: optional(string(o.Code)), Reason: optional(o.Reason)}
+}
+
+func settingsOf(p policy.Settings) oapi.PolicySettings {
+	return oapi.PolicySettings{
+		CopyFrequencySeconds: small(p.CopyFrequencySeconds), RetentionHours: small(p.RetentionHours),
+		AppConsistentFrequencyHours: small(p.AppConsistentFrequencyHours), StartTime: optional(p.StartTime),
+		ResyncWindow:           &oapi.ResyncWindow{Start: p.ResyncWindow.Start, End: p.ResyncWindow.End},
+		ResyncThresholdPercent: small(p.ResyncThresholdPercent),
+	}
+}
+
+func recoveryOf(r protecteditem.RecoveryTarget) *oapi.RecoverySide {
+	return &oapi.RecoverySide{Site: optional(r.Site), Host: optional(r.Host), VirtualMachineName: optional(r.VMName), VirtualMachine: optional(r.VM)}
+}
+
+func disksOf(st protecteditem.State, transfers []projections.Progress) []oapi.ProtectedDisk {
+	return each(st.Disks, func(id string) oapi.ProtectedDisk {
+		d := oapi.ProtectedDisk{ID: id}
+		for _, of := range st.VM.Disks {
+			if of.ID == id {
+				d.SizeBytes, d.Os = of.SizeBytes, &of.OS
+			}
+		}
+		for _, t := range transfers {
+			if t.Disk == id {
+				d.Progress = progressOf([]projections.Progress{t})
+			}
+		}
+		return d
+	})
+}
+
+// itemAfter shows an item as its read model has it, or nothing while that has
+// not seen the item yet.
+func (s *Server) itemAfter(ctx context.Context, vault, item string) (oapi.ProtectedItem, error) {
+	row, err := s.queries.ProtectedItem(ctx, vault, item)
+	if errors.Is(err, projections.ErrNotFound) {
+		state, version, err := s.protectedItems.Load(ctx, vault+"."+item)
+		if err != nil {
+			return oapi.ProtectedItem{}, err
+		}
+		row = itemRow{Vault: vault, ID: item, State: state, Version: version}
+	} else if err != nil {
+		return oapi.ProtectedItem{}, err
+	}
+	return s.protectedItem(ctx, row)
+}

@@ -1,0 +1,33 @@
+package api
+
+import (
+	"context"
+
+	"farshore/api/oapi"
+	"farshore/domain/protecteditem"
+)
+
+// RepairReplication answers POST …/repairReplication.
+func (s *Server) RepairReplication(ctx context.Context, r oapi.RepairReplicationRequestObject) (oapi.RepairReplicationResponseObject, error) {
+	id := s.newID()
+	cmd := protecteditem.RepairReplication{JobID: id, At: s.now()}
+	body, err := s.beginJob(ctx, r.Vault, r.Item, cmd, protecteditem.ResynchronizationJob, id, r.Params.IfMatch, r.Params.IdempotencyKey)
+	return oapi.RepairReplication202JSONResponse{JobAcceptedJSONResponse: body}, err
+}
+
+// ReplicateNow answers POST …/replicateNow.
+func (s *Server) ReplicateNow(ctx context.Context, r oapi.ReplicateNowRequestObject) (oapi.ReplicateNowResponseObject, error) {
+	d, _, err := execute(ctx, s, s.protectedItems, r.Vault+"."+r.Item, protecteditem.Command(protecteditem.ReplicateNow{At: s.now()}),
+		request{vault: r.Vault, ifMatch: r.Params.IfMatch, key: r.Params.IdempotencyKey})
+	if err != nil {
+		return nil, err
+	}
+	item, err := s.itemAfter(ctx, r.Vault, r.Item)
+	if err != nil {
+		return nil, err
+	}
+	return oapi.ReplicateNow202JSONResponse{ReplicationRequestedJSONResponse: oapi.ReplicationRequestedJSONResponse{
+		Body:    item,
+		Headers: oapi.ReplicationRequestedResponseHeaders{ETag: &item.Etag, RetryAfter: ptr(pollSeconds), XEventPosition: d.at()},
+	}}, nil
+}
