@@ -265,12 +265,26 @@ func (c *Client) OpenVMDisk(ctx context.Context, vm, disk string) (host.DiskWrit
 // OpenSnapshot reads a disk of a snapshot. Where this process may open the host's
 // files, it reads them itself: the map tells it what has been copied aside.
 func (c *Client) OpenSnapshot(ctx context.Context, vm, snapshot, diskID string) (disk.Reader, error) {
-	var at snapshotPlace
-	if err := c.call(ctx, "locateSnapshot", call{VM: vm, ID: snapshot, Disk: diskID}, &at); err != nil {
+	at, err := ask[snapshotPlace](ctx, c, "locateSnapshot", call{VM: vm, ID: snapshot, Disk: diskID})
+	if err != nil {
 		return nil, err
 	}
 	if r, err := openSnapshotDisk(at.snapshotDisk); err == nil {
 		return r, nil
 	}
-	return &remoteReader{c: c, ctx: ctx, vm: vm, snapshot: snapshot, disk: diskID, size: at.Size}, nil
+	return c.stream(ctx, vm, snapshot, diskID, at.Size), nil
+}
+
+// StreamSnapshot is OpenSnapshot for a process that shares no files with the
+// host: all data comes through the socket.
+func (c *Client) StreamSnapshot(ctx context.Context, vm, snapshot, diskID string) (disk.Reader, error) {
+	at, err := ask[snapshotPlace](ctx, c, "locateSnapshot", call{VM: vm, ID: snapshot, Disk: diskID})
+	if err != nil {
+		return nil, err
+	}
+	return c.stream(ctx, vm, snapshot, diskID, at.Size), nil
+}
+
+func (c *Client) stream(ctx context.Context, vm, snapshot, diskID string, size int64) disk.Reader {
+	return &remoteReader{c: c, ctx: ctx, vm: vm, snapshot: snapshot, disk: diskID, size: size}
 }

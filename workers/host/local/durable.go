@@ -69,19 +69,13 @@ func syncDir(dir string) error {
 	return nil
 }
 
-// full gives an error of a full volume its code.
+// full gives an error of a full volume its code, unless it has one.
 func full(err error) error {
+	if _, ok := errors.AsType[*errorcatalog.Failure](err); ok {
+		return err
+	}
 	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
 		return errorcatalog.Fail(errorcatalog.InsufficientSourceSpace, "the volume of the host's directory is full").Because(err)
 	}
 	return err
-}
-
-// bootID changes with each start of the machine.
-func bootID() string {
-	p, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return ""
-	}
-	return string(p)
 }

@@ -177,7 +177,9 @@ func TestClientIsAHost(t *testing.T) {
 }
 
 // served runs a host process's work in this process and returns its client.
-func served(t *testing.T, o local.Options) *local.Client {
+func served(t *testing.T, o local.Options) *local.Client { return servedIn(t, o) }
+
+func servedIn(t testing.TB, o local.Options) *local.Client {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
