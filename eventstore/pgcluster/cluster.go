@@ -18,6 +18,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -157,6 +158,25 @@ func (c *Cluster) bringUp(ctx context.Context) error {
 	if err := c.stopLeftOver(ctx); err != nil {
 		return err
 	}
+	retry := time.NewTicker(100 * time.Millisecond)
+	defer retry.Stop()
+	for {
+		err := c.launchOnce(ctx)
+		if !errors.Is(err, errStillInUse) {
+			return err
+		}
+		select {
+		case <-retry.C:
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+// errStillInUse says that processes of a crashed database are on their way out.
+var errStillInUse = errors.New("processes of an earlier run have not ended yet")
+
+func (c *Cluster) launchOnce(ctx context.Context) error {
 	r, err := c.launch()
 	if err != nil {
 		return err
@@ -181,7 +201,11 @@ func (c *Cluster) awaitReady(ctx context.Context, r *run) error {
 		}
 		select {
 		case <-r.done:
-			return fmt.Errorf("start the database in %s: %w\n%s", c.dataDir, r.err, c.logTail())
+			tail := c.logTail()
+			if strings.Contains(tail[strings.LastIndex(tail, "FATAL")+1:], "pre-existing shared memory block") {
+				return errStillInUse
+			}
+			return fmt.Errorf("start the database in %s: %w\n%s", c.dataDir, r.err, tail)
 		case <-ctx.Done():
 			return fmt.Errorf("wait for the database in %s: %w\n%s", c.dataDir, context.Cause(ctx), c.logTail())
 		case <-tick.C:
