@@ -102,6 +102,9 @@ func (m *machine) cut(ctx context.Context, st *stack, c *cutRecord) error {
 			return f
 		}
 	}
+	if err := m.checkDisks(st); err != nil {
+		return err
+	}
 	var snap *snapshot
 	o := changelog.CutOptions{}
 	if c.Snapshot != "" {

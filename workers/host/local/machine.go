@@ -22,6 +22,7 @@ type machine struct {
 	dir     string
 	vm      atomic.Pointer[site.VirtualMachine]
 	running atomic.Bool
+	shown   atomic.Pointer[VMState] // what State told last
 
 	mu        sync.Mutex // one operation at a time; not held while a guest shuts down
 	power     powerRecord

@@ -63,6 +63,9 @@ func (e *Engine) Start(ctx context.Context, vm string) error {
 	if m.running.Load() {
 		return nil
 	}
+	if m.guest != nil { // it lives, only its disks could not be brought back
+		return m.serve(ctx)
+	}
 	if !m.power.Active {
 		return errorcatalog.Fail(errorcatalog.VMNotActive, "VM %s is active elsewhere", vm)
 	}
@@ -93,12 +96,9 @@ func (m *machine) start(ctx context.Context) error {
 
 // adopt gives a guest that has outlived its host process its exports back.
 func (m *machine) adopt(ctx context.Context, g *guest) error {
-	if err := m.serve(ctx); err != nil {
-		return err
-	}
 	m.guest = g
 	m.watch(m.e.ctx, g)
-	return nil
+	return m.serve(ctx)
 }
 
 func (m *machine) serve(ctx context.Context) error {
@@ -124,10 +124,10 @@ func (m *machine) switchOff() error {
 	}
 	m.unexport(drainPatience)
 	errs = append(errs, m.closeStack())
-	m.running.Store(false)
 	p := m.power
 	p.Desired = site.Off
 	errs = append(errs, m.savePower(p), removeFile(m.guestFile()))
+	m.running.Store(false)
 	return errors.Join(errs...)
 }
 
@@ -139,7 +139,7 @@ func (e *Engine) Stop(ctx context.Context, vm string) error {
 	}
 	m.mu.Lock()
 	g := m.guest
-	if !m.running.Load() {
+	if g == nil && !m.running.Load() {
 		defer m.mu.Unlock()
 		p := m.power
 		p.Desired = site.Off

@@ -78,11 +78,18 @@ func (l *lab) state() local.State {
 // kill ends the host process as nothing else can.
 func (l *lab) kill() {
 	l.Helper()
-	must(l, syscall.Kill(l.state().PID, syscall.SIGKILL))
-	until(l, "the host is gone", func() bool {
-		_, err := l.client.State(context.Background())
-		return err != nil && errorcatalog.Of(err).Code == errorcatalog.HostUnreachable
-	})
+	l.signal(syscall.SIGKILL)
+}
+
+// signal ends the host process and waits until it is gone.
+func (l *lab) signal(s syscall.Signal) {
+	l.Helper()
+	pid := l.state().PID
+	must(l, syscall.Kill(pid, s))
+	until(l, "the host is gone", func() bool { return syscall.Kill(pid, 0) != nil })
+	if _, err := l.client.State(within(l)); errorcatalog.Of(err).Code != errorcatalog.HostUnreachable {
+		l.Errorf("a host that is gone answered %v", err)
+	}
 }
 
 func (l *lab) acknowledged() int {
@@ -152,10 +159,14 @@ func TestKilledHostLosesNoWriteAndItsGuestComesBack(t *testing.T) {
 	_, err = reader.ReadAt(half, 0)
 	must(t, err)
 	must(t, reader.Close())
-	for range 3 {
+	for i := range 4 {
 		l.more()
 		guest := l.state().VMs[0].GuestPID
-		l.kill()
+		if i == 2 {
+			l.signal(syscall.SIGTERM)
+		} else {
+			l.signal(syscall.SIGKILL)
+		}
 		l.spawn()
 		if now := l.state().VMs[0].GuestPID; now != guest {
 			t.Errorf("guest %d became %d", guest, now)
@@ -174,7 +185,7 @@ func TestKilledHostLosesNoWriteAndItsGuestComesBack(t *testing.T) {
 	}
 	must(t, l.client.Stop(within(t), l.vm.ID))
 	r.Follow("")
-	r.Equals("after three kills")
+	r.Equals("after the last stop")
 	l.judge()
 	must(t, l.client.StopReplication(within(t), l.vm.ID))
 	if rest := l.subject.Left(t); len(rest) > 0 {

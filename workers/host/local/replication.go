@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
-	"strings"
 
 	"farshore/domain/errorcatalog"
 	"farshore/workers/changelog"
@@ -58,6 +57,9 @@ func (e *Engine) StartReplication(ctx context.Context, vm string, r host.Relatio
 		return err
 	}
 	return m.opened(ctx, func(st *stack) error {
+		if err := m.checkDisks(st); err != nil {
+			return err
+		}
 		rel := &relationshipRecord{Relationship: r, Sizes: st.sizes(r.Disks)}
 		group, err := changelog.StartGroup(ctx, m.options(r), m.tracked(st, r.Disks, nil), nil)
 		if err != nil {
@@ -207,8 +209,8 @@ func (e *Engine) StopReplication(_ context.Context, vm string) error {
 // sweepReplication removes what belongs to a relationship that does not exist.
 func (m *machine) sweepReplication() error {
 	return m.remove(func(name string) bool {
-		return isCutFile(name) || strings.HasSuffix(name, ".json.tmp") ||
-			m.besideDisk(name, ".hrl", ".dirty", ".tracking.json", ".tmp")
+		return isCutFile(name) || name == relationshipFile+".tmp" ||
+			m.besideDisk(name, ".hrl", ".dirty", ".tracking.json", ".tracking.json.tmp")
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -56,6 +57,9 @@ func (e *Engine) CreateSnapshot(ctx context.Context, vm, id string) error {
 		return nil
 	}
 	return m.opened(ctx, func(st *stack) error {
+		if err := m.checkDisks(st); err != nil {
+			return err
+		}
 		s, err := m.prepareSnapshot(st, id)
 		if err != nil {
 			return err
@@ -316,6 +320,9 @@ type snapshotReader struct {
 
 func openSnapshotDisk(at snapshotDisk) (disk.Reader, error) {
 	base, err := disk.Open(at.Path, at.Format, true)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errorcatalog.Fail(errorcatalog.DiskNotFound, "file %s is gone", filepath.Base(at.Path))
+	}
 	if err != nil {
 		return nil, errorcatalog.Fail(errorcatalog.DiskUnreadable, "disk beneath a snapshot").Because(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"farshore/domain/errorcatalog"
 	"farshore/domain/site"
@@ -124,9 +125,26 @@ func (s *stack) layers() []*cow.Layer {
 	return out
 }
 
+// checkDisks tells whether the open disks' files still are what was opened:
+// somebody may have removed or cut off one under a running guest.
+func (m *machine) checkDisks(s *stack) error {
+	for _, d := range s.disks {
+		if !exists(d.path) {
+			return errorcatalog.Fail(errorcatalog.DiskNotFound, "file %s of disk %s of VM %s is gone", d.spec.File, d.spec.ID, m.id())
+		}
+		if now := sizeOf(m.dir, d.spec); now != d.file.Size() {
+			return errorcatalog.Fail(errorcatalog.DiskSizeChanged, "disk %s of VM %s had %d bytes and has %d", d.spec.ID, m.id(), d.file.Size(), now)
+		}
+	}
+	return nil
+}
+
 // stamp identifies the state of a disk's file while nobody has it open.
 func stamp(path string) (string, error) {
 	st, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", errorcatalog.Fail(errorcatalog.DiskNotFound, "file %s is gone", filepath.Base(path))
+	}
 	if err != nil {
 		return "", fmt.Errorf("stat disk: %w", err)
 	}

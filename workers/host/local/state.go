@@ -31,7 +31,8 @@ type VMState struct {
 	Snapshots []string          `json:"snapshots,omitempty"`
 }
 
-// State tells what the process serves. It waits for operations under way on a VM.
+// State tells what the process serves. It does not wait: a VM with an operation
+// under way is shown as it was before, but for its power.
 func (e *Engine) State(context.Context) (State, error) {
 	s := State{Directory: e.o.Directory, PID: os.Getpid(), Version: e.o.Version, StartedAt: e.started.UTC(), VMs: []VMState{}}
 	for _, m := range e.all() {
@@ -41,9 +42,18 @@ func (e *Engine) State(context.Context) (State, error) {
 }
 
 func (m *machine) state() VMState {
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	vm := m.vm.Load()
+	if !m.mu.TryLock() {
+		s := VMState{ID: vm.ID, Name: vm.Name, Active: true}
+		if last := m.shown.Load(); last != nil {
+			s = *last
+		}
+		if s.Power = m.powerState(); s.Power == site.Off {
+			s.GuestPID, s.Exports, s.Clients = 0, nil, 0
+		}
+		return s
+	}
+	defer m.mu.Unlock()
 	s := VMState{ID: vm.ID, Name: vm.Name, Power: m.powerState(), Active: m.power.Active, Tracked: m.rel != nil}
 	if m.guest != nil {
 		s.GuestPID = m.guest.record.PID
@@ -61,5 +71,6 @@ func (m *machine) state() VMState {
 		s.Snapshots = append(s.Snapshots, id)
 	}
 	slices.Sort(s.Snapshots)
+	m.shown.Store(&s)
 	return s
 }

@@ -147,6 +147,23 @@ func TestDiskThatIsGoneIsNamed(t *testing.T) {
 	must(t, e.StopReplication(within(t), "vm1"))
 }
 
+func TestDiskThatIsTakenFromARunningGuestIsNamed(t *testing.T) {
+	t.Parallel()
+	e, s, file := tracked(t)
+	must(t, e.Start(within(t), "vm1"))
+	must(t, os.Truncate(file, diskSize/2))
+	wantCode(t, cut(t, e), errorcatalog.DiskSizeChanged)
+	must(t, os.Rename(file, file+".away"))
+	wantCode(t, cut(t, e), errorcatalog.DiskNotFound)
+	wantCode(t, e.CreateSnapshot(within(t), "vm1", "s1"), errorcatalog.DiskNotFound)
+	s.Write(t, "data1", make([]byte, 512), 0) // the guest is not stopped for it
+	wantCode(t, e.Stop(within(t), "vm1"), errorcatalog.DiskNotFound)
+	if p, err := e.PowerState(within(t), "vm1"); err != nil || p != site.Off {
+		t.Errorf("VM is %s, %v", p, err)
+	}
+	must(t, e.StopReplication(within(t), "vm1"))
+}
+
 func TestCutWithoutARecordGoesIntoTheNextOne(t *testing.T) {
 	t.Parallel()
 	e, s, file := tracked(t)
