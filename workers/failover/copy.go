@@ -73,7 +73,7 @@ func (p Planned) copyDisk(ctx context.Context, point string, d protecteditem.Poi
 		}
 	}()
 	for at := done.Disks[d.Disk]; at < manifest.Size(); at = done.Disks[d.Disk] {
-		e := disk.Extent{Offset: at, Length: min(stretch, manifest.Size()-at)}
+		e := disk.Extent{Offset: at, Length: min(p.StretchOr(stretch), manifest.Size()-at)}
 		if err := p.copyStretch(ctx, d.Disk, e, reader, &arrival{target: target, manifest: manifest}); err != nil {
 			return err
 		}

@@ -83,7 +83,7 @@ func (c *copying) disk(ctx context.Context, id string) (err error) {
 	// The first stretch after a crash may hold data of blocks that are zero now.
 	w := &stretchWriter{target: target, manifest: manifest, zero: true}
 	for first := true; first || at.Offset < size; first = false {
-		next := disk.Extent{Offset: at.Offset, Length: min(stretch, size-at.Offset)}
+		next := disk.Extent{Offset: at.Offset, Length: min(c.StretchOr(stretch), size-at.Offset)}
 		if err := c.stretch(ctx, id, next, w); err != nil {
 			return err
 		}

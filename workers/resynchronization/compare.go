@@ -65,7 +65,7 @@ func (r Resynchronization) scan(ctx context.Context, m *runbook.Memo) error {
 			}
 		}
 		for first := true; first || at.Offset < manifest.Size(); first = false {
-			e := disk.Extent{Offset: at.Offset, Length: min(stretch, manifest.Size()-at.Offset)}
+			e := disk.Extent{Offset: at.Offset, Length: min(r.StretchOr(stretch), manifest.Size()-at.Offset)}
 			if err := r.read(ctx, id, e, manifest); err != nil {
 				return fmt.Errorf("read disk %s: %w", id, err)
 			}

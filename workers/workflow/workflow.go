@@ -44,10 +44,13 @@ type Parts struct {
 	Progress Progress
 	Worker   string // this worker's name, for the record
 	// Zone is the time zone of a site; nil: UTC everywhere.
-	Zones  func(ctx context.Context, vault, site string) *time.Location
-	Now    func() time.Time
-	NewID  func() string // a new UUIDv7
-	Logger *slog.Logger
+	Zones func(ctx context.Context, vault, site string) *time.Location
+	// Stretch is how many bytes a long transfer moves between two checkpoints; 0
+	// leaves it to the workflow.
+	Stretch int64
+	Now     func() time.Time
+	NewID   func() string // a new UUIDv7
+	Logger  *slog.Logger
 }
 
 // Session is the hold on an item's lane.
@@ -154,6 +157,14 @@ func (i *Item) Zone(ctx context.Context) *time.Location {
 		}
 	}
 	return time.UTC
+}
+
+// StretchOr is the configured stretch of a long transfer, or a workflow's own.
+func (i *Item) StretchOr(own int64) int64 {
+	if i.Stretch > 0 {
+		return i.Stretch
+	}
+	return own
 }
 
 // VM is the protected VM's id on its host.

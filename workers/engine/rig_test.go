@@ -1,0 +1,496 @@
+package engine_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"farshore/domain/job"
+	"farshore/domain/policy"
+	"farshore/domain/protecteditem"
+	"farshore/domain/site"
+	"farshore/eventstore"
+	"farshore/eventstore/pgtest"
+	"farshore/workers/engine"
+	"farshore/workers/host"
+	"farshore/workers/host/local"
+	"farshore/workers/host/local/nbd"
+	"farshore/workers/lane"
+	"farshore/workers/processmanager"
+	"farshore/workers/proof"
+	"farshore/workers/replica"
+	"farshore/workers/replica/directory"
+	"farshore/workers/workflow"
+)
+
+// TestMain lets the test binary be the guest of a VM, and a worker that is killed.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case "guest":
+			os.Exit(exitCode(guest(os.Args[2:])))
+		case "worker":
+			os.Exit(exitCode(childWorker(os.Args[2])))
+		}
+	}
+	os.Exit(m.Run())
+}
+
+func exitCode(err error) int {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// guest writes records to the disks of the VM in whose folder it was started, if
+// it is the source's.
+func guest(disks []string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	if _, err := os.Stat("journal"); err != nil {
+		<-ctx.Done()
+		return nil
+	}
+	g := &proof.Guest{Journal: "journal", Pause: 3 * time.Millisecond, MaxLength: 32 << 10}
+	for range disks {
+		g.Areas = append(g.Areas, proof.Area{Start: 0, End: guestArea})
+	}
+	g.Dial = func(ctx context.Context, d int) (proof.Target, error) {
+		return nbd.Dial(ctx, os.Getenv("FARSHORE_NBD_"+strings.ToUpper(disks[d])), disks[d])
+	}
+	return g.Run(ctx)
+}
+
+const (
+	diskBytes = 24 << 20
+	guestArea = 12 << 20
+	vault     = "v"
+	itemKey   = "v.web"
+)
+
+// config is everything a worker needs to find its surroundings.
+type config struct {
+	Database string
+	Hosts    map[string]string // host → control socket
+	Store    string            // directory
+	Owner    string
+	Speed    int           // of the clock
+	Stretch  int64         // bytes between checkpoints
+	Slow     time.Duration // of each write to the replica
+	Trace    string        // file that lists the offsets written to the replica
+}
+
+func (c config) Host(_ context.Context, _, _, name string) (host.Host, error) {
+	return local.Dial(c.Hosts[name]), nil
+}
+
+// clock is a clock that may run fast, so that minutes of waiting pass in seconds.
+func clock(speed int) func() time.Time {
+	// Every process shares the origin: midnight UTC.
+	return func() time.Time {
+		now := time.Now().UTC()
+		if speed <= 1 {
+			return now
+		}
+		origin := now.Truncate(24 * time.Hour)
+		return origin.Add(now.Sub(origin) * time.Duration(speed))
+	}
+}
+
+func newID() string { return uuid.Must(uuid.NewV7()).String() }
+
+// worker is a control plane's worker part, wired as a server wires it.
+type worker struct {
+	config
+	pool  *pgxpool.Pool
+	codec *eventstore.Codec
+	store *eventstore.Postgres
+	items workflow.Items
+	jobs  eventstore.Repository[job.Command, job.Event, job.State]
+	lanes *lane.Postgres
+	wake  chan struct{}
+	now   func() time.Time
+	log   *slog.Logger
+
+	replica *directory.Store
+}
+
+func newWorker(ctx context.Context, c config, log *slog.Logger) (*worker, error) {
+	pool, err := pgxpool.New(ctx, c.Database)
+	if err != nil {
+		return nil, err
+	}
+	codec, err := eventstore.NewCodec(eventstore.Types(protecteditem.Events()...), eventstore.Types(job.Events()...))
+	if err != nil {
+		return nil, err
+	}
+	w := &worker{config: c, pool: pool, codec: codec, wake: make(chan struct{}, 1), now: clock(c.Speed), log: log}
+	w.store = eventstore.NewPostgres(pool, codec, eventstore.PostgresConfig{Logger: log})
+	w.items = workflow.Items{Store: w.store, Category: protecteditem.Category, Decider: protecteditem.Decider}
+	w.jobs = eventstore.Repository[job.Command, job.Event, job.State]{Store: w.store, Category: job.Category, Decider: job.Decider}
+	w.lanes = &lane.Postgres{Pool: pool, Now: w.now}
+	w.replica = directory.Open(c.Store, w.now)
+	return w, nil
+}
+
+func (w *worker) Store(context.Context, string, string) (replica.Store, error) {
+	return &slowStore{Store: w.replica, pause: w.Slow, trace: w.Trace}, nil
+}
+
+// run works until ctx ends.
+func (w *worker) run(ctx context.Context, working bool) error {
+	defer w.pool.Close()
+	defer w.replica.Close()
+	var parts sync.WaitGroup
+	storeCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var storing sync.WaitGroup
+	storing.Go(func() { _ = w.store.Run(storeCtx) })
+	defer storing.Wait()
+	defer stop()
+	errs := make(chan error, 2)
+	if working {
+		sub, err := eventstore.NewSubscriber(w.store, eventstore.SubscriberConfig{Group: processmanager.Group, Takeover: 100 * time.Millisecond})
+		if err != nil {
+			return err
+		}
+		e := engine.Engine{Parts: workflow.Parts{
+			Items: w.items, Jobs: w.jobs, Hosts: w.config, Stores: w, Progress: &lane.Progress{Pool: w.pool, Now: w.now},
+			Worker: w.Owner, Stretch: w.Stretch, Now: w.now, NewID: newID, Logger: w.log,
+		}}
+		runner := &lane.Runner{
+			Lanes: w.lanes, Handle: e.Handle, Owner: w.Owner, Lease: 2 * time.Second * time.Duration(max(1, w.Speed)),
+			Beat: 100 * time.Millisecond, Poll: 100 * time.Millisecond, Wake: w.wake, Now: w.now, Logger: w.log,
+		}
+		manager := &processmanager.Manager{Items: w.items, Lanes: w.lanes, Now: w.now, Logger: slog.New(slog.DiscardHandler), Wake: func() {
+			select {
+			case w.wake <- struct{}{}:
+			default:
+			}
+		}}
+		parts.Go(func() { errs <- manager.Run(ctx, sub) })
+		parts.Go(func() { errs <- runner.Run(ctx) })
+	}
+	parts.Wait()
+	<-ctx.Done()
+	select {
+	case err := <-errs:
+		return err
+	default:
+		return nil
+	}
+}
+
+// childWorker is a worker in a process of its own, to be killed.
+func childWorker(text string) error {
+	var c config
+	if err := json.Unmarshal([]byte(text), &c); err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	w, err := newWorker(ctx, c, slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	if err != nil {
+		return err
+	}
+	return w.run(ctx, true)
+}
+
+// slowStore is a replica store whose disks take their time and tell what is
+// written to them.
+type slowStore struct {
+	replica.Store
+	pause time.Duration
+	trace string
+}
+
+func (s *slowStore) OpenDisk(ctx context.Context, item, disk string, fence int64) (replica.Disk, error) {
+	d, err := s.Store.OpenDisk(ctx, item, disk, fence)
+	if err != nil || s.pause == 0 {
+		return d, err
+	}
+	trace, err := os.OpenFile(s.trace, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	return &slowDisk{Disk: d, name: disk, pause: s.pause, trace: trace}, err
+}
+
+type slowDisk struct {
+	replica.Disk
+	name  string
+	pause time.Duration
+	trace *os.File
+}
+
+func (d *slowDisk) WriteAt(p []byte, off int64) (int, error) {
+	fmt.Fprintf(d.trace, "%s %d\n", d.name, off)
+	time.Sleep(d.pause)
+	return d.Disk.WriteAt(p, off)
+}
+
+func (d *slowDisk) Close() error { return errors.Join(d.trace.Close(), d.Disk.Close()) }
+
+// scene is a source host with a VM that is written to, a recovery host, a replica
+// store and a database.
+type scene struct {
+	*worker
+	t          *testing.T
+	dir        string // of all
+	source     string // folder of the VM
+	host       *local.Client
+	away       *local.Client // the recovery host
+	seeds      []proof.Image
+	stopWorker func()
+}
+
+var disks = []string{"os", "data"}
+
+func newScene(t *testing.T, change func(*config)) *scene {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "fs")
+	must(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	s := &scene{t: t, dir: dir, source: filepath.Join(dir, "primary", "web"), stopWorker: func() {}}
+	c := config{
+		Database: pgtest.Database(t).URL, Store: filepath.Join(dir, "store"), Owner: "tester",
+		Hosts: map[string]string{"h1": filepath.Join(dir, "h1.sock"), "h2": filepath.Join(dir, "h2.sock")},
+	}
+	if change != nil {
+		change(&c)
+	}
+	must(t, os.MkdirAll(c.Store, 0o700))
+	must(t, os.MkdirAll(filepath.Join(dir, "away"), 0o700))
+	s.makeVM()
+	s.host = s.serveHost(filepath.Join(dir, "primary"), c.Hosts["h1"], c.Speed)
+	s.away = s.serveHost(filepath.Join(dir, "away"), c.Hosts["h2"], c.Speed)
+	must(t, s.host.SetActive(t.Context(), "web", true))
+	must(t, s.host.Start(t.Context(), "web"))
+	w, err := newWorker(t.Context(), c, slog.New(slog.NewTextHandler(testLog{t}, &slog.HandlerOptions{Level: slog.LevelInfo})))
+	must(t, err)
+	s.worker = w
+	// The observer's own store: it executes what the API would.
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = w.run(ctx, false) }()
+	t.Cleanup(func() { stop(); <-done })
+	return s
+}
+
+type testLog struct{ t *testing.T }
+
+var quiet atomic.Bool
+
+func (l testLog) Write(p []byte) (int, error) {
+	if !quiet.Load() {
+		fmt.Fprintf(os.Stderr, "%s %s", l.t.Name(), p)
+	}
+	return len(p), nil
+}
+
+// makeVM writes a VM with seeded disks.
+func (s *scene) makeVM() {
+	must(s.t, os.MkdirAll(s.source, 0o700))
+	vm := site.VirtualMachine{ID: "web", Name: "web", Generation: 2, CPUs: 1, MemoryMiB: 64}
+	self, err := os.Executable()
+	must(s.t, err)
+	vm.Guest = &site.Guest{Command: append([]string{self, "guest"}, disks...)}
+	for n, id := range disks {
+		vm.Disks = append(vm.Disks, site.Disk{ID: id, File: id + ".raw", Format: site.Raw, OS: n == 0})
+		seed := make([]byte, diskBytes)
+		for i := 0; i < diskBytes*3/4; i += 8 {
+			copy(seed[i:], fmt.Sprintf("%d%06x", n, i>>3&0xffffff))
+		}
+		must(s.t, os.WriteFile(filepath.Join(s.source, id+".raw"), seed, 0o600))
+		s.seeds = append(s.seeds, image(seed))
+	}
+	b, err := json.Marshal(vm)
+	must(s.t, err)
+	must(s.t, os.WriteFile(filepath.Join(s.source, "vm.json"), b, 0o600))
+	must(s.t, os.WriteFile(filepath.Join(s.source, "journal"), nil, 0o600))
+}
+
+func (s *scene) serveHost(dir, socket string, speed int) *local.Client {
+	s.t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- local.Serve(ctx, local.Options{
+			Directory: dir, Socket: socket, Version: "test", Now: clock(speed), NewID: newID, Log: slog.New(slog.DiscardHandler),
+		})
+	}()
+	c := local.Dial(socket)
+	eventually(s.t, 20*time.Second, "host "+socket+" answers", func() bool {
+		_, err := c.State(s.t.Context())
+		return err == nil
+	})
+	s.t.Cleanup(func() {
+		vms, _ := c.VirtualMachines(context.Background())
+		for _, vm := range vms {
+			_ = c.Stop(context.Background(), vm.ID)
+		}
+		stop()
+		<-ended
+	})
+	return c
+}
+
+// work starts a worker in this process.
+func (s *scene) work() {
+	s.t.Helper()
+	w, err := newWorker(s.t.Context(), s.config, s.log)
+	must(s.t, err)
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = w.run(ctx, true) }()
+	s.stopWorker = sync.OnceFunc(func() { stop(); <-done })
+	s.t.Cleanup(s.stopWorker)
+}
+
+// child starts a worker in a process of its own.
+func (s *scene) child(owner string) *exec.Cmd {
+	s.t.Helper()
+	c := s.config
+	c.Owner = owner
+	text, err := json.Marshal(c)
+	must(s.t, err)
+	self, err := os.Executable()
+	must(s.t, err)
+	cmd := exec.Command(self, "worker", string(text))
+	cmd.Stderr = testLog{s.t}
+	must(s.t, cmd.Start())
+	s.t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	return cmd
+}
+
+func (s *scene) do(cmd protecteditem.Command) {
+	s.t.Helper()
+	how := eventstore.Execution{Metadata: eventstore.Metadata{Actor: "apikey:test", Vault: vault}}
+	_, err := s.items.Execute(s.t.Context(), itemKey, cmd, how)
+	must(s.t, err)
+}
+
+// enable asks for protection.
+func (s *scene) enable() {
+	s.t.Helper()
+	vm, err := s.host.VirtualMachine(s.t.Context(), "web")
+	must(s.t, err)
+	settings := policy.Defaults()
+	settings.CopyFrequencySeconds = 30
+	s.do(protecteditem.EnableProtection{
+		JobID: newID(), Vault: vault, Item: "web", Site: "s1", Host: "h1", VM: vm, Policy: settings, Disks: disks,
+		Store:        protecteditem.StoreRef{ID: "acc", Kind: protecteditem.DirectoryStore},
+		RecoverySite: "s2", RecoveryHost: "h2", RecoveryVMName: "web-dr", At: s.now(),
+	})
+}
+
+func (s *scene) state() protecteditem.State {
+	s.t.Helper()
+	state, _, err := s.items.Load(context.Background(), itemKey)
+	must(s.t, err)
+	return state
+}
+
+// until waits for the item to be in a state.
+func (s *scene) until(what string, ok func(protecteditem.State) bool) protecteditem.State {
+	s.t.Helper()
+	var last protecteditem.State
+	eventually(s.t, 60*time.Second, what, func() bool {
+		last = s.state()
+		return ok(last)
+	})
+	return last
+}
+
+func protected(st protecteditem.State) bool { return st.Protection == protecteditem.Protected }
+
+// replicate makes a delta cycle happen and returns its point.
+func (s *scene) replicate() protecteditem.Point {
+	s.t.Helper()
+	n := 0
+	if p, ok := s.state().NewestPoint(); ok {
+		before := p.ID
+		s.do(protecteditem.ReplicateNow{At: s.now()})
+		st := s.until("another point", func(st protecteditem.State) bool {
+			p, _ := st.NewestPoint()
+			return p.ID != before && st.Requested.At.IsZero()
+		})
+		n = len(st.Points) - 1
+		return st.Points[n]
+	}
+	s.t.Fatal("there is no point to follow")
+	return protecteditem.Point{}
+}
+
+// judge examines a point and returns how many records it holds.
+func (s *scene) judge(p protecteditem.Point) int64 {
+	s.t.Helper()
+	journal, err := proof.ReadJournal(filepath.Join(s.source, "journal"))
+	must(s.t, err)
+	var images []proof.Image
+	for _, d := range disks {
+		r, err := s.replica.OpenPoint(s.t.Context(), s.state().ReplicaID(), p.ID, d)
+		must(s.t, err)
+		defer r.Close()
+		images = append(images, r)
+	}
+	v, err := (&proof.Judge{Seeds: s.seeds, Journal: journal}).Examine(s.t.Context(), images)
+	must(s.t, err)
+	return v.Records
+}
+
+// sameAsSource compares a point with the disks of the stopped source.
+func (s *scene) sameAsSource(p protecteditem.Point) {
+	s.t.Helper()
+	for _, d := range disks {
+		want, err := os.ReadFile(filepath.Join(s.source, d+".raw"))
+		must(s.t, err)
+		r, err := s.replica.OpenPoint(s.t.Context(), s.state().ReplicaID(), p.ID, d)
+		must(s.t, err)
+		got, err := io.ReadAll(io.NewSectionReader(r, 0, r.Size()))
+		must(s.t, errors.Join(err, r.Close()))
+		if string(got) != string(want) {
+			s.t.Errorf("point %s differs from the source on disk %s", p.ID, d)
+		}
+	}
+}
+
+type image []byte
+
+func (i image) ReadAt(p []byte, off int64) (int, error) { return copy(p, i[off:]), nil }
+func (i image) Size() int64                             { return int64(len(i)) }
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func eventually(t *testing.T, within time.Duration, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(within)
+	for !ok() {
+		if time.Now().After(deadline) {
+			t.Fatalf("after %s still not: %s", within, what)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+const waitForJob = 20 * time.Second
