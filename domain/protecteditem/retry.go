@@ -18,21 +18,8 @@ type Retry struct {
 // RetryDelay returns how long to wait after the given failed attempt, counted
 // from 1: 1, 2, 4, 8, 10 minutes, then 30.
 func RetryDelay(attempt int) time.Duration {
-	const then = 30 * time.Minute
-	switch attempt {
-	case 0, 1:
-		return time.Minute
-	case 2:
-		return 2 * time.Minute
-	case 3:
-		return 4 * time.Minute
-	case 4:
-		return 8 * time.Minute
-	case 5:
-		return 10 * time.Minute
-	default:
-		return then
-	}
+	schedule := [...]time.Duration{1, 2, 4, 8, 10, 30}
+	return schedule[min(max(attempt, 1), len(schedule))-1] * time.Minute
 }
 
 // RecordFailure reports that an attempt has failed. It decides when the next one
