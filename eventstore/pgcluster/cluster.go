@@ -160,9 +160,10 @@ func (c *Cluster) bringUp(ctx context.Context) error {
 	}
 	retry := time.NewTicker(100 * time.Millisecond)
 	defer retry.Stop()
-	for {
+	const tries = 100 // 10 s
+	for n := 1; ; n++ {
 		err := c.launchOnce(ctx)
-		if !errors.Is(err, errStillInUse) {
+		if !errors.Is(err, errStillInUse) || n == tries {
 			return err
 		}
 		select {
