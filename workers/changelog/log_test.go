@@ -477,7 +477,8 @@ func TestAlignedExtentsCoverWholeSectors(t *testing.T) {
 }
 
 func FuzzReader(f *testing.F) {
-	good := logBytes(f, sample())
+	// Short ones: most of a long log is data, where a change finds nothing.
+	good := logBytes(f, []write{{off: 0, n: 3, data: []byte("abc")}, {off: 1, n: 700}, {off: 9, n: 2, data: []byte("de")}})
 	f.Add(good)
 	f.Add(logBytes(f, nil))
 	f.Add(good[:4096])
