@@ -104,10 +104,8 @@ func (e Engine) expire(ctx context.Context, i *workflow.Item) (lane.Result, erro
 
 // work runs what the state calls for and settles its failure.
 func (e Engine) work(ctx context.Context, i *workflow.Item) error {
-	if i.State.Job == nil {
-		if err := e.begin(ctx, i); err != nil {
-			return err
-		}
+	if err := e.begin(ctx, i); err != nil {
+		return err
 	}
 	if i.State.Job == nil {
 		return e.settle(ctx, i, nil, e.cycle(ctx, i))
@@ -124,17 +122,19 @@ func (e Engine) work(ctx context.Context, i *workflow.Item) error {
 	return e.settle(ctx, i, rb, rb.Run(ctx))
 }
 
-// begin gives the item the job that its state calls for, if it calls for one.
+// begin gives the item the job that its state calls for, if it calls for one. A
+// resynchronization takes the place of an initial replication whose logs are
+// lost.
 func (e Engine) begin(ctx context.Context, i *workflow.Item) error {
 	s := i.State
 	switch {
-	case s.Resync.State == protecteditem.ResyncRequired:
+	case s.Resync.State == protecteditem.ResyncRequired && (s.Job == nil || s.Protection == protecteditem.InitialReplicationInProgress):
 		id := s.Resync.Job
 		if id == "" {
 			id = e.NewID()
 		}
 		return i.Record(ctx, protecteditem.StartResynchronization{JobID: id, At: e.Now()})
-	case s.Protection == protecteditem.InitialReplicationPending:
+	case s.Job == nil && s.Protection == protecteditem.InitialReplicationPending:
 		return i.Record(ctx, protecteditem.StartInitialReplication{
 			JobID: e.NewID(), Snapshot: e.NewID(), TotalBytes: i.TotalBytes(), At: e.Now(),
 		})

@@ -69,7 +69,7 @@ func guest(disks []string) error {
 		<-ctx.Done()
 		return nil
 	}
-	g := &proof.Guest{Journal: "journal", Pause: 3 * time.Millisecond, MaxLength: 32 << 10}
+	g := &proof.Guest{Journal: "journal", Pause: 10 * time.Millisecond, MaxLength: 8 << 10}
 	for range disks {
 		g.Areas = append(g.Areas, proof.Area{Start: 0, End: guestArea})
 	}
