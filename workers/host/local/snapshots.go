@@ -75,6 +75,9 @@ func (m *machine) prepareSnapshot(st *stack, id string) (*snapshot, error) {
 	if err := m.dropSnapshot(id); err != nil {
 		return nil, err
 	}
+	if err := m.room(); err != nil {
+		return nil, err
+	}
 	s := &snapshot{kept: map[string]*cow.Snapshot{}, record: snapshotRecord{
 		ID: id, BootID: m.e.boot, Files: map[string]cow.Files{},
 	}}
@@ -88,13 +91,32 @@ func (m *machine) prepareSnapshot(st *stack, id string) (*snapshot, error) {
 		return nil, errors.Join(err, m.dropSnapshot(id))
 	}
 	for _, d := range st.disks {
-		kept, err := cow.Create(m.files(s, d.spec.ID), d.file.Size())
+		kept, err := cow.Create(m.files(s, d.spec.ID), d.file.Size(), m.room)
 		if err != nil {
 			return nil, errors.Join(full(err), m.dropSnapshot(id))
 		}
 		s.kept[d.spec.ID] = kept
 	}
 	return s, nil
+}
+
+// Snapshots leave the same part of a volume free as change logs do.
+const (
+	reservePart  = 20 // 5 %
+	leastReserve = 1 << 30
+)
+
+// room tells whether the volume has room for what a snapshot keeps: a guest whose
+// disks are sparse needs what is left.
+func (m *machine) room() error {
+	free, total, err := m.e.o.Space(m.dir)
+	if err != nil {
+		return fmt.Errorf("ask for space of VM %s: %w", m.id(), err)
+	}
+	if reserve := max(total/reservePart, leastReserve); free < reserve {
+		return errorcatalog.Fail(errorcatalog.InsufficientSourceSpace, "%d bytes are free beside VM %s, less than the reserve of %d", free, m.id(), reserve)
+	}
+	return nil
 }
 
 // attach is the snapshot's instant.
@@ -229,7 +251,7 @@ func (m *machine) reattach(st *stack, s *snapshot) error {
 		return err
 	}
 	for _, d := range st.disks {
-		kept, err := cow.Reopen(m.files(s, d.spec.ID), d.file.Size())
+		kept, err := cow.Reopen(m.files(s, d.spec.ID), d.file.Size(), m.room)
 		if err != nil {
 			return err
 		}

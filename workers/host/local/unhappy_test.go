@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/uuid"
@@ -259,6 +260,31 @@ func TestFullVolumeStopsSnapshotAndTrackingButNotTheGuest(t *testing.T) {
 	wantCode(t, err, errorcatalog.InsufficientRecoverySpace)
 	must(t, w.Close())
 	must(t, e.DeleteVM(within(t), "vm2"))
+}
+
+func TestSnapshotLeavesTheReserveToTheGuest(t *testing.T) {
+	t.Parallel()
+	dir, vm := site1(t, nil)
+	must(t, os.WriteFile(filepath.Join(dir, vm.ID, "os.raw"), bytes.Repeat([]byte{7}, 10*diskSize), 0o600))
+	o := options(dir, filepath.Join(socketDir(t), "h.sock"))
+	var free atomic.Int64
+	free.Store(6 << 30)
+	o.Space = func(string) (int64, int64, error) { return free.Load(), 100 << 30, nil }
+	e := engine(t, o)
+	must(t, e.CreateSnapshot(within(t), vm.ID, "s1"))
+	must(t, e.Start(within(t), vm.ID))
+	free.Store(4 << 30)
+	write := writer(o.Socket, vm.ID)
+	for off := range int64(10) {
+		write(t, "os", bytes.Repeat([]byte{1}, diskSize), off*diskSize)
+	}
+	_, err := e.OpenSnapshot(within(t), vm.ID, "s1", "os")
+	wantCode(t, err, errorcatalog.SnapshotNotFound)
+	wantCode(t, e.CreateSnapshot(within(t), vm.ID, "s1"), errorcatalog.InsufficientSourceSpace)
+	must(t, e.Stop(within(t), vm.ID))
+	if left := left(t, dir, vm); len(left) > 0 {
+		t.Errorf("%v is left", left)
+	}
 }
 
 func TestPeersReadAndWriteTheExports(t *testing.T) {

@@ -134,9 +134,14 @@ func (l *Layer) keepBlock(s *Snapshot, block int64) {
 	}
 }
 
+// roomInterval is how many bytes are copied aside between questions for room.
+const roomInterval = 8 << 20
+
 // Snapshot keeps the content of a disk at one instant.
 type Snapshot struct {
 	size    int64
+	room    func() error // whether the volume has room for more; nil: always
+	copied  atomic.Int64 // bytes since room was asked
 	delta   *os.File
 	file    *os.File // the map
 	words   []atomic.Uint32
@@ -148,9 +153,10 @@ type Snapshot struct {
 var ErrLost = errors.New("snapshot is lost")
 
 // Create makes the files of a snapshot of a disk of the given size. They are
-// attached later, in the hold.
-func Create(files Files, size int64) (*Snapshot, error) {
-	s := &Snapshot{size: size}
+// attached later, in the hold. Room, if not nil, is asked from time to time
+// whether the volume has room for more; an error gives the snapshot up.
+func Create(files Files, size int64, room func() error) (*Snapshot, error) {
+	s := &Snapshot{size: size, room: room}
 	if err := s.open(files, os.O_RDWR|os.O_CREATE|os.O_EXCL); err != nil {
 		return nil, err
 	}
@@ -164,8 +170,8 @@ func Create(files Files, size int64) (*Snapshot, error) {
 
 // Reopen takes up a snapshot that a process which is gone kept of a disk of the
 // given size.
-func Reopen(files Files, size int64) (*Snapshot, error) {
-	s := &Snapshot{size: size}
+func Reopen(files Files, size int64, room func() error) (*Snapshot, error) {
+	s := &Snapshot{size: size, room: room}
 	if err := s.open(files, os.O_RDWR); err != nil {
 		return nil, err
 	}
@@ -202,7 +208,18 @@ func (s *Snapshot) keep(base Base, block int64) error {
 	} else if _, err := s.delta.WriteAt(p, off); err != nil {
 		return fmt.Errorf("write snapshot delta: %w", err)
 	}
+	if err := s.askForRoom(int64(len(p)), state); err != nil {
+		return err
+	}
 	return s.mark(block, state)
+}
+
+func (s *Snapshot) askForRoom(n int64, state uint32) error {
+	if s.room == nil || state != copied || s.copied.Add(n) < roomInterval {
+		return nil
+	}
+	s.copied.Store(0)
+	return s.room()
 }
 
 // Err tells why the snapshot was given up, or nil.

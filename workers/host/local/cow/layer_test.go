@@ -63,7 +63,7 @@ func (b *bench) files(name string) cow.Files {
 
 func (b *bench) snapshot(name string) (*cow.Snapshot, *cow.Reader) {
 	b.t.Helper()
-	s, err := cow.Create(b.files(name), size)
+	s, err := cow.Create(b.files(name), size, nil)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -160,7 +160,7 @@ func TestSnapshotIsTakenUpByTheNextProcess(t *testing.T) {
 	_, r := b.snapshot("s")
 	b.scribble(20)
 	b.layer = cow.New(b.base) // as after a kill: nothing was closed
-	s, err := cow.Reopen(b.files("s"), size)
+	s, err := cow.Reopen(b.files("s"), size, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,10 +199,10 @@ func TestReaderOfAnInvalidatedSnapshotIsTold(t *testing.T) {
 	if _, err := r.ReadAt(make([]byte, 512), 0); !errors.Is(err, cow.ErrLost) {
 		t.Errorf("read answered %v", err)
 	}
-	if _, err := cow.Reopen(b.files("s"), size); !errors.Is(err, cow.ErrLost) {
+	if _, err := cow.Reopen(b.files("s"), size, nil); !errors.Is(err, cow.ErrLost) {
 		t.Errorf("reopen answered %v", err)
 	}
-	if _, err := cow.Reopen(cow.Files{Delta: "none", Map: "none"}, size); err == nil {
+	if _, err := cow.Reopen(cow.Files{Delta: "none", Map: "none"}, size, nil); err == nil {
 		t.Error("files that do not exist were opened")
 	}
 }
