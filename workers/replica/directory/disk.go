@@ -124,6 +124,10 @@ type volume struct {
 	fence int64
 	file  *disk.File
 
+	// writing lets one write at a time into the file: the kernel does no more, and
+	// there those that wait would spin.
+	writing sync.Mutex
+
 	mu       sync.Mutex
 	state    *state // that declared belongs to
 	declared []disk.Extent
@@ -166,7 +170,9 @@ func (v *volume) change(off, n int64, write func() error) error {
 	defer v.item.leave()
 	err := v.permitted(off, n)
 	if err == nil {
+		v.writing.Lock()
 		err = write()
+		v.writing.Unlock()
 	}
 	return failed(err, "write %d bytes at %d to disk %s of item %s", n, off, v.name, v.item.name)
 }
