@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
 
 	"farshore/domain/errorcatalog"
 	"farshore/domain/site"
@@ -299,6 +300,30 @@ func TestHostOutlivesWhoeverSpawnedIt(t *testing.T) {
 	_, err = local.Spawn(within(t), local.SpawnOptions{Program: os.Args[0], Args: []string{"host"}, Directory: dir, Socket: other})
 	if errorcatalog.Of(err).Code != errorcatalog.HostUnreachable || !strings.Contains(err.Error(), "ended at once") {
 		t.Errorf("a second host of the directory answered %v", err)
+	}
+}
+
+func TestHostSpawnedFromTwoSidesIsOneProcess(t *testing.T) {
+	t.Parallel()
+	dir, _ := site1(t, nil)
+	socket := filepath.Join(socketDir(t), "h.sock")
+	var pids [4]int
+	var g errgroup.Group
+	for i := range pids {
+		g.Go(func() error {
+			c, err := local.Spawn(within(t), local.SpawnOptions{Program: os.Args[0], Args: []string{"host"}, Directory: dir, Socket: socket})
+			if err != nil {
+				return err
+			}
+			s, err := c.State(within(t))
+			pids[i] = s.PID
+			return err
+		})
+	}
+	must(t, g.Wait())
+	t.Cleanup(func() { _ = syscall.Kill(pids[0], syscall.SIGKILL) })
+	if pids[0] == 0 || pids != [4]int{pids[0], pids[0], pids[0], pids[0]} {
+		t.Errorf("processes are %v", pids)
 	}
 }
 

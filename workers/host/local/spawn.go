@@ -28,7 +28,10 @@ type SpawnOptions struct {
 
 const (
 	defaultPatience = 20 * time.Second
-	askInterval     = 20 * time.Millisecond
+	// rivalPatience is for the case that somebody else has started a process for
+	// the directory a moment before: ours has ended, theirs will answer.
+	rivalPatience = time.Second
+	askInterval   = 20 * time.Millisecond
 )
 
 // Spawn returns a client of the directory's host process: the one that lives, or
@@ -88,15 +91,17 @@ func awaitState(ctx context.Context, c *Client, o SpawnOptions, ended <-chan err
 	defer deadline.Stop()
 	tick := time.NewTicker(askInterval)
 	defer tick.Stop()
+	failure := errorcatalog.Fail(errorcatalog.HostUnreachable, "the host process of %s does not answer after %s, see %s", o.Directory, o.Patience, LogFile(o.Directory))
 	for {
 		if _, err := c.State(ctx); err == nil {
 			return nil
 		}
 		select {
 		case err := <-ended:
-			return errorcatalog.Fail(errorcatalog.HostUnreachable, "the host process of %s ended at once, see %s: %v", o.Directory, LogFile(o.Directory), err)
+			failure = errorcatalog.Fail(errorcatalog.HostUnreachable, "the host process of %s ended at once, see %s: %v", o.Directory, LogFile(o.Directory), err)
+			deadline.Reset(rivalPatience)
 		case <-deadline.C:
-			return errorcatalog.Fail(errorcatalog.HostUnreachable, "the host process of %s does not answer after %s, see %s", o.Directory, o.Patience, LogFile(o.Directory))
+			return failure
 		case <-tick.C:
 		case <-ctx.Done():
 			return fmt.Errorf("start host process: %w", ctx.Err())

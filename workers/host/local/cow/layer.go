@@ -37,10 +37,11 @@ type Base interface {
 
 // Layer is a Base whose earlier content can be kept.
 type Layer struct {
-	base  Base
-	gate  sync.RWMutex // held shared by a write from its check of snaps to its end
-	snaps []*Snapshot
-	lock  [stripes]sync.Mutex // of the blocks being copied
+	base    Base
+	gate    sync.RWMutex // held shared by a write from its check of snaps to its end
+	snaps   []*Snapshot
+	lock    [stripes]sync.Mutex // of the blocks being copied
+	buffers sync.Pool
 }
 
 var _ disk.Device = (*Layer)(nil)
@@ -129,7 +130,12 @@ func (l *Layer) keepBlock(s *Snapshot, block int64) {
 	if s.broken.Load() != nil || s.state(block) != untouched {
 		return
 	}
-	if err := s.keep(l.base, block); err != nil {
+	p, ok := l.buffers.Get().(*[BlockSize]byte)
+	if !ok {
+		p = new([BlockSize]byte)
+	}
+	defer l.buffers.Put(p)
+	if err := s.keep(l.base, block, p[:]); err != nil {
 		s.giveUp(err)
 	}
 }
@@ -196,9 +202,9 @@ func (s *Snapshot) open(files Files, flags int) error {
 }
 
 // keep copies one block of base into the delta, then marks it.
-func (s *Snapshot) keep(base Base, block int64) error {
+func (s *Snapshot) keep(base Base, block int64, p []byte) error {
 	off := block * BlockSize
-	p := make([]byte, min(BlockSize, s.size-off))
+	p = p[:min(BlockSize, s.size-off)]
 	if _, err := base.ReadAt(p, off); err != nil {
 		return fmt.Errorf("read block to be kept: %w", err)
 	}
