@@ -16,6 +16,10 @@ import (
 
 // CreateDisk makes an all-zero disk.
 func (s *Store) CreateDisk(ctx context.Context, spec replica.DiskSpec, fence int64) error {
+	return repeated(func() error { return s.ensureDisk(ctx, spec, fence) })
+}
+
+func (s *Store) ensureDisk(ctx context.Context, spec replica.DiskSpec, fence int64) error {
 	if err := errors.Join(checkName("disk", spec.Disk), replica.CheckRange(0, spec.SizeBytes, spec.SizeBytes)); err != nil {
 		return fmt.Errorf("create disk: %w", err)
 	}

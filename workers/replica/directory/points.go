@@ -15,6 +15,10 @@ import (
 
 // CommitPoint makes the disks' content a recovery point.
 func (s *Store) CommitPoint(ctx context.Context, name string, spec replica.PointSpec, fence int64) error {
+	return repeated(func() error { return s.commitPoint(ctx, name, spec, fence) })
+}
+
+func (s *Store) commitPoint(ctx context.Context, name string, spec replica.PointSpec, fence int64) error {
 	it, err := s.owned(ctx, name, fence)
 	if err != nil {
 		return err
@@ -94,6 +98,10 @@ func (s *Store) ListPoints(_ context.Context, name string) ([]replica.PointInfo,
 // RemovePoint deletes a point. What only it needed goes with it; the undo log
 // that led from it to the one before is merged into its successor's.
 func (s *Store) RemovePoint(ctx context.Context, name, id string, fence int64) error {
+	return repeated(func() error { return s.removePoint(ctx, name, id, fence) })
+}
+
+func (s *Store) removePoint(ctx context.Context, name, id string, fence int64) error {
 	it, err := s.owned(ctx, name, fence)
 	if err != nil {
 		return err

@@ -177,6 +177,18 @@ func (v *view) close() error {
 // meanwhile; the call can be repeated.
 var errStateChanged = errors.New("the item was changed by another call meanwhile")
 
+// repeated calls fn again when another call with the same right came between.
+func repeated(fn func() error) error {
+	err := fn()
+	for range 3 {
+		if !errors.Is(err, errStateChanged) {
+			break
+		}
+		err = fn()
+	}
+	return err
+}
+
 // swap replaces the state that was before, if it still is the current one and the
 // fence has not been overtaken. Undo logs that the new state no longer names are
 // deleted.

@@ -93,6 +93,10 @@ func readOver(base io.ReaderAt, layers []*layer, p []byte, off int64) error {
 // BeginApply writes before-images of the ranges to undo logs and makes the state
 // name them.
 func (s *Store) BeginApply(ctx context.Context, name, cut string, fence int64, changes []replica.Change) error {
+	return repeated(func() error { return s.beginApply(ctx, name, cut, fence, changes) })
+}
+
+func (s *Store) beginApply(ctx context.Context, name, cut string, fence int64, changes []replica.Change) error {
 	it, err := s.owned(ctx, name, fence)
 	if err != nil {
 		return err
@@ -273,6 +277,10 @@ func appendRange(ctx context.Context, w *changelog.Writer, src source, e disk.Ex
 
 // Rollback writes the before-images of the pending apply back to the disks.
 func (s *Store) Rollback(ctx context.Context, name string, fence int64) error {
+	return repeated(func() error { return s.rollback(ctx, name, fence) })
+}
+
+func (s *Store) rollback(ctx context.Context, name string, fence int64) error {
 	it, err := s.owned(ctx, name, fence)
 	if err != nil {
 		return err
