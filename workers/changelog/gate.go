@@ -208,12 +208,18 @@ func (g *Gate) wake() {
 // Hold runs f at an instant when none of the gates' disks has a write in flight:
 // new ones wait until f returns. It is how a snapshot of an untracked VM is taken.
 func Hold(ctx context.Context, gates []*Gate, f func() error) error {
-	return hold(ctx, gates, true, f)
+	return hold(ctx, gates, func() error {
+		for _, g := range gates {
+			if err := g.drain(ctx); err != nil {
+				return err
+			}
+		}
+		return f()
+	})
 }
 
-// hold stops admission at all gates, waits for what is in flight if it is to, and
-// runs f.
-func hold(ctx context.Context, gates []*Gate, drain bool, f func() error) error {
+// hold runs f while no gate admits a write; those in flight go on.
+func hold(ctx context.Context, gates []*Gate, f func() error) error {
 	defer context.AfterFunc(ctx, func() {
 		for _, g := range gates {
 			g.mu.Lock()
@@ -225,13 +231,6 @@ func hold(ctx context.Context, gates []*Gate, drain bool, f func() error) error 
 		return err
 	}
 	defer reopen(gates)
-	if drain {
-		for _, g := range gates {
-			if err := g.drain(ctx); err != nil {
-				return err
-			}
-		}
-	}
 	return f()
 }
 

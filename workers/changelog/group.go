@@ -91,7 +91,7 @@ func (g *Group) restart(ctx context.Context, trackers []*tracker, inHold func() 
 			return errors.Join(err, destroyAll(trackers, fresh))
 		}
 	}
-	err := hold(ctx, g.gates, true, func() error {
+	err := Hold(ctx, g.gates, func() error {
 		if inHold != nil {
 			if err := inHold(); err != nil {
 				return err
@@ -172,22 +172,7 @@ func (g *Group) Cut(ctx context.Context, o CutOptions) error {
 	if err != nil {
 		return err
 	}
-	before := make([]*openLog, len(next))
-	var instant time.Time
-	began := g.options.Now()
-	err = hold(ctx, g.gates, o.InHold != nil, func() error {
-		if o.InHold != nil {
-			if err := o.InHold(); err != nil {
-				return fmt.Errorf("act at the cut's instant: %w", err)
-			}
-		}
-		instant = g.options.Now()
-		for i, t := range g.trackers {
-			before[i] = t.swap(next[i])
-		}
-		return nil
-	})
-	g.held.Store(int64(g.options.Now().Sub(began)))
+	before, instant, err := g.switchLogs(ctx, o, next)
 	if err != nil {
 		return errors.Join(err, g.unprepareAll(next))
 	}
@@ -204,6 +189,31 @@ func (g *Group) Cut(ctx context.Context, o CutOptions) error {
 		t.claim(logs[i].Logs)
 	}
 	return nil
+}
+
+// switchLogs makes next current on all disks at one instant.
+func (g *Group) switchLogs(ctx context.Context, o CutOptions, next []*openLog) (before []*openLog, instant time.Time, err error) {
+	before = make([]*openLog, len(next))
+	began := g.options.Now()
+	defer func() { g.held.Store(int64(g.options.Now().Sub(began))) }()
+	swap := func() error {
+		instant = g.options.Now()
+		for i, t := range g.trackers {
+			before[i] = t.swap(next[i])
+		}
+		return nil
+	}
+	if o.InHold == nil {
+		err = hold(ctx, g.gates, swap)
+		return before, instant, err
+	}
+	err = Hold(ctx, g.gates, func() error {
+		if err := o.InHold(); err != nil {
+			return fmt.Errorf("act at the cut's instant: %w", err)
+		}
+		return swap()
+	})
+	return before, instant, err
 }
 
 // prepareAll makes the logs that follow the current ones, or none.
@@ -307,7 +317,7 @@ func (g *Group) Close() error {
 	}
 	g.closed = true
 	before := make([]*openLog, len(g.trackers))
-	err := hold(context.Background(), g.gates, true, func() error {
+	err := Hold(context.Background(), g.gates, func() error {
 		for i, t := range g.trackers {
 			before[i] = t.swap(nil)
 		}

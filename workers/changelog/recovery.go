@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"farshore/domain/errorcatalog"
@@ -76,6 +75,9 @@ func (t *tracker) resume(ctx context.Context) (*openLog, error) {
 	if err := t.checkStamp(); err != nil {
 		return nil, err
 	}
+	if err := t.checkMarks(); err != nil {
+		return nil, err
+	}
 	dirty, err := t.checkChain()
 	if err != nil {
 		return nil, err
@@ -109,6 +111,21 @@ func (t *tracker) checkStamp() error {
 	}
 	if now != *t.state.Clean {
 		return errorcatalog.Fail(errorcatalog.DiskChangedOffline, "disk %q was changed while it was not tracked: %s became %s", t.disk.ID, *t.state.Clean, now)
+	}
+	return nil
+}
+
+// checkMarks looks for the reason why tracking had stopped, in case the volume
+// had no room to save it.
+func (t *tracker) checkMarks() error {
+	for _, c := range t.state.Logs {
+		if c.Sealed {
+			continue
+		}
+		_, err := readMap(t.mapPath(c.ID), c.ID, t.state.BootID, t.state.SizeBytes)
+		if err != nil && !errors.Is(err, errUntrusted) {
+			return err
+		}
 	}
 	return nil
 }
@@ -230,13 +247,15 @@ func (t *tracker) continueWith(chain, replaced []chained) (*openLog, error) {
 	defer t.mu.Unlock()
 	t.state.Logs, t.state.Clean, t.state.BootID = chain, nil, t.options.BootID
 	t.name(l)
-	if err := errors.Join(t.state.save(t.disk.Base), SyncDir(filepath.Dir(t.disk.Base))); err != nil {
-		return nil, errors.Join(err, t.destroy(l))
-	}
+	err = t.state.save(t.disk.Base)
 	for _, c := range replaced {
-		if err := t.removeLog(c.ID); err != nil {
-			return nil, err
+		if err == nil {
+			err = t.removeLog(c.ID)
 		}
+	}
+	if err != nil {
+		t.forget(l)
+		return nil, errors.Join(err, t.destroy(l))
 	}
 	return l, nil
 }

@@ -372,6 +372,44 @@ func TestLogsThatCannotBeTrustedAreNotFollowed(t *testing.T) {
 	}
 }
 
+func TestAReasonThatCouldNotBeSavedIsKeptInTheMap(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t, 1, 1<<20)
+	m.o.LimitPercent = 10
+	g := m.start(t)
+	m.cut(t, g, clone(m.seeds), false)
+	// Where the new state would be written lies a folder: nothing can be saved.
+	obstacle := m.base(0) + ".tracking.json.new"
+	if err := os.MkdirAll(filepath.Join(obstacle, "x"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.gates[0].WriteAt(make([]byte, 100), 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.gates[0].WriteAt(bytes.Repeat([]byte{1}, 200_000), 0); err != nil {
+		t.Fatal(err)
+	}
+	if f := g.Status()[0].Failure; f == nil || f.Code != errorcatalog.LogThresholdExceeded {
+		t.Fatalf("%+v", f)
+	}
+	if err := os.RemoveAll(obstacle); err != nil {
+		t.Fatal(err)
+	}
+	for _, boot := range []string{m.o.BootID, "another boot"} {
+		dir := t.TempDir()
+		if err := os.CopyFS(dir, os.DirFS(m.dir)); err != nil {
+			t.Fatal(err)
+		}
+		copied, err := openMachine(t, dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		copied.o.BootID = boot
+		t.Cleanup(copied.close)
+		copied.expectFailure(t, copied.reopen(t), errorcatalog.LogThresholdExceeded)
+	}
+}
+
 func TestADiskChangedWhileItWasClosedIsNotFollowed(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t, 1, 1<<20)
