@@ -137,6 +137,8 @@ func broken(before, s protecteditem.State, events []protecteditem.Event) string 
 		return "a resync without its job"
 	case slices.ContainsFunc(events, created) && s.Retry != protecteditem.Retry{}:
 		return "attempts were not counted afresh after a point"
+	case s.Job != nil && (before.Job == nil || before.Job.ID != s.Job.ID) && s.Retry != protecteditem.Retry{}:
+		return "attempts were not counted afresh for a new job"
 	case s.Retry.Failure != nil && s.Retry.Attempt < 1, s.Retry.Failure == nil && s.Retry.Attempt > 0:
 		return "attempts without a failure"
 	case s.Cycle < before.Cycle || s.Cycle > before.Cycle+1:
@@ -364,6 +366,19 @@ func (g *generator) some(b int) []string {
 		}
 	}
 	return ids
+}
+
+func TestTwoFuturesOfAStateAreApart(t *testing.T) {
+	t.Parallel()
+	s := after(protected)
+	for i := range 5 { // until a slice has room that both futures could take
+		one := decide(t, s, protecteditem.RecordDelta{Cut: fmt.Sprint("one-", i), PreviousCut: s.LastShipped.Cut, Instant: noon})
+		decide(t, s, protecteditem.RecordDelta{Cut: fmt.Sprint("two-", i), PreviousCut: s.LastShipped.Cut, Instant: noon})
+		if last := one.Pending[len(one.Pending)-1]; last != one.LastShipped {
+			t.Fatalf("the last pending cut is %s, want %s", last.Cut, one.LastShipped.Cut)
+		}
+		s = one
+	}
 }
 
 func TestFoldingDoesNotChangeAnEarlierState(t *testing.T) {
