@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"farshore/domain/errorcatalog"
 	"farshore/domain/protecteditem"
 	"farshore/workers/disk"
 	"farshore/workers/replica"
@@ -52,7 +53,7 @@ func Apply(ctx context.Context, i *workflow.Item, planned string) error {
 			return err
 		}
 		if point == nil {
-			return fmt.Errorf("apply to %s: %w", i.ReplicaID(), errNoPoint)
+			return Absent(i)
 		}
 		if err := settle(ctx, i, store, pointOf(point.PointSpec, after), after.Number); err != nil {
 			return err
@@ -65,6 +66,12 @@ func Apply(ctx context.Context, i *workflow.Item, planned string) error {
 			return err
 		}
 	}
+}
+
+// Absent is the failure of a store that has no recovery points of an item that
+// lists some: it is not, or not yet, what it was.
+func Absent(i *workflow.Item) error {
+	return errorcatalog.Fail(errorcatalog.ReplicaStoreUnreachable, "store %s has no recovery point of %s", i.State.Store.ID, i.ReplicaID())
 }
 
 func applyOne(ctx context.Context, i *workflow.Item, store replica.Store, after Chain, point *replica.PointInfo, s Shipped, planned string) error {

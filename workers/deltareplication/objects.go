@@ -120,6 +120,3 @@ func readObject(ctx context.Context, store replica.Objects, item, name string, v
 
 // numberOfLog is the number of the cut that a shipped log belongs to.
 func numberOfLog(name string) int64 { return numberIn(name) / logsPerCut }
-
-// errNoPoint reports a replica that initial replication has not completed.
-var errNoPoint = errors.New("the replica has no recovery point")

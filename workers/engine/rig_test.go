@@ -131,6 +131,7 @@ type worker struct {
 	log   *slog.Logger
 
 	replica *directory.Store
+	damage  func(item, name string) // of an object that was put; may be nil
 }
 
 func newWorker(ctx context.Context, c config, log *slog.Logger) (*worker, error) {
@@ -152,7 +153,7 @@ func newWorker(ctx context.Context, c config, log *slog.Logger) (*worker, error)
 }
 
 func (w *worker) Store(context.Context, string, string) (replica.Store, error) {
-	return &slowStore{Store: w.replica, pause: w.Slow, trace: w.Trace}, nil
+	return &slowStore{Store: w.replica, pause: w.Slow, trace: w.Trace, damage: w.damage}, nil
 }
 
 // run works until ctx ends.
@@ -218,8 +219,17 @@ func childWorker(text string) error {
 // written to them.
 type slowStore struct {
 	replica.Store
-	pause time.Duration
-	trace string
+	pause  time.Duration
+	trace  string
+	damage func(item, name string)
+}
+
+func (s *slowStore) PutObject(ctx context.Context, item, name string, r io.ReadSeeker, size int64) error {
+	err := s.Store.PutObject(ctx, item, name, r, size)
+	if err == nil && s.damage != nil {
+		s.damage(item, name)
+	}
+	return err
 }
 
 func (s *slowStore) OpenDisk(ctx context.Context, item, disk string, fence int64) (replica.Disk, error) {
@@ -257,6 +267,7 @@ type scene struct {
 	away       *local.Client // the recovery host
 	seeds      []proof.Image
 	stopWorker func()
+	damage     func(item, name string) // what the store's medium does to objects
 }
 
 var disks = []string{"os", "data"}
@@ -355,6 +366,7 @@ func (s *scene) work() {
 	s.t.Helper()
 	w, err := newWorker(s.t.Context(), s.config, s.log)
 	must(s.t, err)
+	w.damage = s.damage
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); _ = w.run(ctx, true) }()

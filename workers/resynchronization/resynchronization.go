@@ -54,6 +54,9 @@ func (r Resynchronization) restartTracking(ctx context.Context, m *runbook.Memo)
 	if err != nil {
 		return fmt.Errorf("list recovery points: %w", err)
 	}
+	if len(points) == 0 && len(r.State.Points) > 0 {
+		return deltareplication.Absent(r.Item)
+	}
 	if len(points) > 0 {
 		m.Note(basePoint, points[len(points)-1].ID)
 	}
