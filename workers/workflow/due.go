@@ -10,8 +10,11 @@ import (
 // when nothing is, until an event changes that.
 func Due(s protecteditem.State, now time.Time) (time.Time, bool) {
 	at, due := due(s, now)
-	if !due || s.Retry.Failure == nil {
-		return at, due
+	switch {
+	case !due:
+		return time.Time{}, false
+	case s.Retry.Failure == nil:
+		return at, true
 	}
 	// A failed attempt waits for its retry, and one that would be in vain for an
 	// operator.

@@ -1,0 +1,48 @@
+package engine_test
+
+import (
+	"slices"
+	"testing"
+
+	"farshore/workers/failover"
+	"farshore/workers/initialreplication"
+	"farshore/workers/protection"
+	"farshore/workers/resynchronization"
+	"farshore/workers/runbook"
+)
+
+// Step names are journaled: a job that began under one must find it again.
+func TestStepNamesAreNeverChanged(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		steps []runbook.Step
+		want  []string
+	}{
+		"enable":   {protection.Enable{}.Steps(), []string{"check_prerequisites", "create_relationship", "create_replica_disks", "record_relationship"}},
+		"finalize": {protection.Finalize{}.Steps(), []string{"apply_policy", "remove_former_replica", "finalize_protection"}},
+		"disable":  {protection.Disable{}.Steps(), []string{"release_source", "stop_replication", "remove_replica", "complete_disable"}},
+		"initial replication": {initialreplication.InitialReplication{}.Steps(), []string{
+			"take_snapshot", "copy_disks", "delete_snapshot", "ship_final_cut", "apply_change_logs", "complete_initial_replication",
+		}},
+		"resynchronization": {resynchronization.Resynchronization{}.Steps(), []string{
+			"restart_tracking", "compare_disks", "send_differences", "delete_snapshot", "complete_resynchronization",
+		}},
+		"planned failover": {failover.Planned{}.Steps(), []string{
+			"inspect_source", "stop_source", "ship_last_cut", "apply_change_logs", "create_recovery_vm", "copy_disks",
+			"start_recovery_vm", "complete_planned_failover",
+		}},
+		"commit": {failover.Commit{}.Steps(), []string{"complete_failover_commit", "remove_points"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := runbook.Names(tt.steps); !slices.Equal(got, tt.want) {
+				t.Errorf("steps are %v, want %v", got, tt.want)
+			}
+			for _, s := range tt.steps {
+				if s.Title == "" || s.Run == nil {
+					t.Errorf("step %s has no title or does nothing", s.Name)
+				}
+			}
+		})
+	}
+}

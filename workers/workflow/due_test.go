@@ -1,0 +1,59 @@
+package workflow_test
+
+import (
+	"testing"
+	"time"
+
+	"farshore/domain/errorcatalog"
+	"farshore/domain/policy"
+	"farshore/domain/protecteditem"
+	"farshore/workers/workflow"
+)
+
+func TestWorkIsDueWhenTheStateSaysSo(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
+	later := now.Add(time.Hour)
+	failure := &errorcatalog.Failure{Code: errorcatalog.HostUnreachable}
+	frequent := policy.Settings{CopyFrequencySeconds: 30}
+	none := protecteditem.Resync{State: protecteditem.ResyncNone}
+	for name, tt := range map[string]struct {
+		state protecteditem.State
+		want  time.Time // zero: nothing is due
+	}{
+		"nothing was ever protected":           {protecteditem.State{}, time.Time{}},
+		"enabling":                             {protecteditem.State{Protection: protecteditem.EnablingProtection}, now},
+		"waiting for the start time":           {protecteditem.State{Protection: protecteditem.InitialReplicationPending, StartAt: later}, later},
+		"copying":                              {protecteditem.State{Protection: protecteditem.InitialReplicationInProgress}, now},
+		"a failed attempt waits for its retry": {protecteditem.State{Protection: protecteditem.InitialReplicationInProgress, Retry: protecteditem.Retry{Failure: failure, NextAt: later}}, later},
+		"an attempt that would be in vain":     {protecteditem.State{Protection: protecteditem.EnablingProtection, Retry: protecteditem.Retry{Failure: failure}}, time.Time{}},
+		"the next cut": {protecteditem.State{
+			Protection: protecteditem.Protected, Policy: frequent, Resync: none, LastShipped: protecteditem.Shipped{Instant: now.Add(-10 * time.Second)},
+		}, now.Add(20 * time.Second)},
+		"missed cuts are one": {protecteditem.State{
+			Protection: protecteditem.Protected, Policy: frequent, Resync: none, LastShipped: protecteditem.Shipped{Instant: now.Add(-time.Hour)},
+		}, now},
+		"a cut was asked for": {protecteditem.State{
+			Protection: protecteditem.Protected, Policy: frequent, Resync: none, LastShipped: protecteditem.Shipped{Instant: now}, Requested: protecteditem.CycleRequest{At: now},
+		}, now},
+		"a resynchronization off-hours": {protecteditem.State{
+			Protection: protecteditem.Protected, Resync: protecteditem.Resync{State: protecteditem.ResyncRequired, ScheduledFor: later},
+		}, later},
+		"a resynchronization": {protecteditem.State{
+			Protection: protecteditem.Protected, Resync: protecteditem.Resync{State: protecteditem.ResyncInProgress},
+		}, now},
+		"an uncommitted failover": {protecteditem.State{Protection: protecteditem.FailoverCommitRequired}, time.Time{}},
+		"a commit":                {protecteditem.State{Protection: protecteditem.FailoverCommitRequired, Job: &protecteditem.JobRef{ID: "j"}}, now},
+		"failed over":             {protecteditem.State{Protection: protecteditem.FailedOver}, time.Time{}},
+		"disabling":               {protecteditem.State{Protection: protecteditem.DisablingProtection}, now},
+		"a kept replica":          {protecteditem.State{Protection: protecteditem.Unprotected, ReplicaUntil: later}, later},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, due := workflow.Due(tt.state, now)
+			if due == tt.want.IsZero() || !got.Equal(tt.want) {
+				t.Errorf("due at %s (%t), want %s", got, due, tt.want)
+			}
+		})
+	}
+}
