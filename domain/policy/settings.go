@@ -87,8 +87,7 @@ func (s Settings) NextStart(now time.Time, zone *time.Location) time.Time {
 // itself, or the window's next start.
 func (w Window) Next(now time.Time, zone *time.Location) time.Time {
 	start, end := minutes(w.Start), minutes(w.End)
-	local := now.In(zone)
-	at := local.Hour()*60 + local.Minute()
+	at := minuteOf(now.In(zone))
 	inside := start == end || (start < end && at >= start && at < end) || (start > end && (at >= start || at < end))
 	if inside {
 		return now
@@ -96,18 +95,39 @@ func (w Window) Next(now time.Time, zone *time.Location) time.Time {
 	return nextClock(w.Start, now, zone)
 }
 
-// nextClock returns the next instant at which clocks show hhmm. On the day that
-// skips it when clocks go forward, that is the instant one hour on, as time.Date
-// has it; on the day that has it twice, the first.
+// nextClock returns the next instant at which clocks in the zone show hhmm.
 func nextClock(hhmm string, now time.Time, zone *time.Location) time.Time {
-	local, m := now.In(zone), minutes(hhmm)
+	local := now.In(zone)
 	for day := 0; ; day++ {
-		at := time.Date(local.Year(), local.Month(), local.Day()+day, m/60, m%60, 0, 0, zone)
-		if !at.Before(now) {
+		noon := time.Date(local.Year(), local.Month(), local.Day()+day, 12, 0, 0, 0, zone)
+		if at := clockOn(noon, minutes(hhmm)); !at.Before(now) {
 			return at.UTC()
 		}
 	}
 }
+
+// clockOn returns the instant of a day at which clocks show the given minute. On
+// the day that skips it, that is as much later as the clocks go forward; on the
+// day that has it twice, the first: time.Date promises neither.
+func clockOn(day time.Time, minute int) time.Time {
+	const half = 12 * 60
+	at := time.Date(day.Year(), day.Month(), day.Day(), 0, minute, 0, 0, day.Location())
+	early := minute - minuteOf(at)
+	if early < -half { // clocks skip midnight, and at is on the day before
+		early += 2 * half
+	}
+	if early > 0 {
+		at = at.Add(time.Duration(early) * time.Minute)
+	}
+	for _, back := range []time.Duration{30 * time.Minute, time.Hour} { // as far as zones set clocks back
+		if earlier := at.Add(-back); minuteOf(earlier) == minute {
+			return earlier
+		}
+	}
+	return at
+}
+
+func minuteOf(t time.Time) int { return t.Hour()*60 + t.Minute() }
 
 func validClock(s string) bool {
 	const form = "15:04"
