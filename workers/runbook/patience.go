@@ -48,10 +48,9 @@ func Patiently(ctx context.Context, now func() time.Time, do func() error) error
 		if first.IsZero() || now().Sub(began) > calm {
 			first, pause = now(), firstPause
 		}
-		if now().Add(pause).Sub(first) > patience {
-			return err
-		}
-		if !wait(ctx, pause) {
+		// The last try is made at the very end of the patience.
+		left := patience - now().Sub(first)
+		if left <= 0 || !wait(ctx, min(pause, left)) {
 			return err
 		}
 		pause = min(2*pause, longPause)
