@@ -45,15 +45,34 @@ func (s *Server) await(next echo.HandlerFunc) echo.HandlerFunc {
 		if err != nil {
 			return refuse(http.StatusBadRequest, errorcatalog.ValidationFailed, "minPosition is not a position")
 		}
-		ctx, cancel := context.WithTimeout(r.Context(), s.lagTimeout)
-		defer cancel()
-		err = s.positions.WaitFor(ctx, eventstore.Position(position), models...)
-		switch {
-		case err == nil:
-			return next(c)
-		case ctx.Err() != nil && r.Context().Err() == nil, errors.Is(err, projections.ErrProjectionStopped):
-			return errLagging
+		if err := s.reached(r.Context(), eventstore.Position(position), models...); err != nil {
+			return err
 		}
-		return err
+		return next(c)
 	}
+}
+
+// itemsHere lists the items at a host as the whole log has them by now: a rule
+// that spans items must not be decided on an old read model.
+func (s *Server) itemsHere(ctx context.Context, vault, site, host string) ([]itemRow, error) {
+	head, err := s.store.Head(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.reached(ctx, head, projections.ProtectedItemsName); err != nil {
+		return nil, err
+	}
+	return s.queries.ItemsAt(ctx, vault, site, host)
+}
+
+// reached returns once read models show a position, errLagging when they do not
+// in the time there is.
+func (s *Server) reached(ctx context.Context, position eventstore.Position, models ...string) error {
+	waiting, cancel := context.WithTimeout(ctx, s.lagTimeout)
+	defer cancel()
+	err := s.positions.WaitFor(waiting, position, models...)
+	if err != nil && ((waiting.Err() != nil && ctx.Err() == nil) || errors.Is(err, projections.ErrProjectionStopped)) {
+		return errLagging
+	}
+	return err
 }

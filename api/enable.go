@@ -95,7 +95,7 @@ func (s *Server) hostFor(ctx context.Context, vault, siteID, host, under string)
 
 // unprotectedElsewhere refuses a VM that another item protects.
 func (s *Server) unprotectedElsewhere(ctx context.Context, cmd protecteditem.EnableProtection) error {
-	rows, err := s.queries.ItemsAt(ctx, cmd.Vault, cmd.Site, cmd.Host)
+	rows, err := s.itemsHere(ctx, cmd.Vault, cmd.Site, cmd.Host)
 	if err != nil {
 		return err
 	}

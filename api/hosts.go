@@ -74,7 +74,7 @@ func (s *Server) DeleteHost(ctx context.Context, r oapi.DeleteHostRequestObject)
 	if err := s.hostStandsAt(ctx, r.Vault, r.Site, r.Host, r.Params.IfMatch); err != nil {
 		return nil, err
 	}
-	rows, err := s.queries.ItemsAt(ctx, r.Vault, r.Site, r.Host)
+	rows, err := s.itemsHere(ctx, r.Vault, r.Site, r.Host)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -26,6 +27,15 @@ func MintKey(id string, random io.Reader) (key, hash string, err error) {
 	secret := hex.EncodeToString(raw)
 	body := keyPrefix + "_" + id + "_" + secret
 	return body + "_" + checksum(body), hashOf(secret), nil
+}
+
+// ReadKey returns the id of a key that MintKey made and the hash to keep.
+func ReadKey(key string) (id, hash string, err error) {
+	id, secret, ok := parseKey(strings.TrimSpace(key))
+	if !ok {
+		return "", "", errors.New("not an API key, or a damaged one")
+	}
+	return id, hashOf(secret), nil
 }
 
 // parseKey splits a key into id and secret; false when it is none, which the

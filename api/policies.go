@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"farshore/api/oapi"
@@ -9,8 +10,6 @@ import (
 	"farshore/domain/errorcatalog"
 	"farshore/domain/policy"
 	"farshore/projections"
-
-	"errors"
 )
 
 // ListPolicies answers GET …/policies.
