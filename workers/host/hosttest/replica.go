@@ -38,13 +38,14 @@ func (r *Replica) Follow(snapshot string) host.Cut {
 	r.t.Helper()
 	c, err := r.s.Host.Cut(r.t.Context(), r.s.VM.ID, host.CutRequest{ID: uuid.NewString(), Snapshot: snapshot})
 	must(r.t, err)
-	r.apply(c)
+	r.Apply(c)
 	must(r.t, r.s.Host.ReleaseCut(r.t.Context(), r.s.VM.ID, c.ID))
 	must(r.t, r.s.Host.ReleaseCut(r.t.Context(), r.s.VM.ID, c.ID))
 	return c
 }
 
-func (r *Replica) apply(c host.Cut) {
+// Apply brings the replica to a cut.
+func (r *Replica) Apply(c host.Cut) {
 	r.t.Helper()
 	if c.PreviousID != r.cut {
 		r.t.Fatalf("cut %s follows %q, not %q", c.ID, c.PreviousID, r.cut)

@@ -126,6 +126,6 @@ func restart(t *testing.T, s *Subject) {
 	c, err := h.Cut(ctx, s.VM.ID, host.CutRequest{ID: uuid.NewString()})
 	must(t, err)
 	r.cut = c.PreviousID
-	r.apply(c)
+	r.Apply(c)
 	r.equals("restarted", func(d string) []byte { return s.Content(t, d) })
 }

@@ -3,6 +3,7 @@ package local_test
 import (
 	"bytes"
 	"context"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
@@ -191,6 +193,63 @@ func TestKilledHostLosesNoWriteAndItsGuestComesBack(t *testing.T) {
 	must(t, l.client.StopReplication(within(t), l.vm.ID))
 	if rest := l.subject.Left(t); len(rest) > 0 {
 		t.Errorf("stopped replication has left %v", rest)
+	}
+}
+
+func TestKillsDuringCutsAndReleasesLeaveAWholeChain(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	r := hosttest.NewReplica(t, l.subject)
+	must(t, l.client.StartReplication(within(t), l.vm.ID, hosttest.Relationship(l.subject)))
+	must(t, l.client.Start(within(t), l.vm.ID))
+	l.more()
+	var shipped []string
+	for i := range 8 {
+		req := host.CutRequest{ID: uuid.NewString(), Snapshot: "s" + strconv.Itoa(i)}
+		var c host.Cut
+		l.repeatUnderKill(func() (err error) {
+			c, err = l.client.Cut(within(t), l.vm.ID, req)
+			return err
+		})
+		r.Apply(c)
+		shipped = append(shipped, c.ID)
+		for i%2 == 0 && len(shipped) > 0 {
+			l.repeatUnderKill(func() error { return l.client.ReleaseCut(within(t), l.vm.ID, shipped[0]) })
+			shipped = shipped[1:]
+		}
+		l.repeatUnderKill(func() error { return l.client.DeleteSnapshot(within(t), l.vm.ID, req.Snapshot) })
+	}
+	l.more()
+	must(t, l.client.Stop(within(t), l.vm.ID))
+	r.Follow("")
+	r.Equals("after kills during cuts")
+	l.judge()
+	must(t, l.client.StopReplication(within(t), l.vm.ID))
+	if rest := l.subject.Left(t); len(rest) > 0 {
+		t.Errorf("stopped replication has left %v", rest)
+	}
+}
+
+// repeatUnderKill makes a call while the host is killed at some instant, and
+// repeats it until it has an answer.
+func (l *lab) repeatUnderKill(f func() error) {
+	l.Helper()
+	pid := l.state().PID
+	killed := make(chan error, 1)
+	delay := time.NewTimer(time.Duration(rand.Int64N(int64(15 * time.Millisecond))))
+	go func() {
+		<-delay.C
+		killed <- syscall.Kill(pid, syscall.SIGKILL)
+	}()
+	err := f()
+	must(l, <-killed)
+	until(l, "the host is gone", func() bool { return syscall.Kill(pid, 0) != nil })
+	l.spawn()
+	if err != nil {
+		if errorcatalog.Of(err).Code != errorcatalog.HostUnreachable {
+			l.Fatal(err)
+		}
+		must(l, f())
 	}
 }
 

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-
-	"golang.org/x/sys/unix"
 )
 
 // The map file: a header of one page, then two bits per block, in little-endian
@@ -116,28 +114,6 @@ func (s *Snapshot) giveUp(err error) {
 		return
 	}
 	_, _ = s.file.WriteAt([]byte{0}, validAt) // within the page that format wrote: it needs no space
-}
-
-// mapFile makes a map readable as memory.
-func mapFile(path string, size int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("open snapshot map: %w", err)
-	}
-	defer f.Close() //nolint:errcheck // read only
-	n := headerSize + 4*words(size)
-	if st, err := f.Stat(); err != nil || st.Size() < n {
-		return nil, fmt.Errorf("snapshot map is too short: %w", errors.Join(err, ErrLost))
-	}
-	p, err := unix.Mmap(int(f.Fd()), 0, int(n), unix.PROT_READ, unix.MAP_SHARED)
-	if err != nil {
-		return nil, fmt.Errorf("map snapshot map: %w", err)
-	}
-	if err := checkHeader(p, size); err != nil {
-		_ = unix.Munmap(p)
-		return nil, err
-	}
-	return p, nil
 }
 
 func allZero(p []byte) bool {

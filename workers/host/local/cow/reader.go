@@ -1,15 +1,11 @@
 package cow
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"sync"
-	"sync/atomic"
-	"unsafe"
-
-	"golang.org/x/sys/unix"
 
 	"farshore/workers/disk"
 )
@@ -19,8 +15,7 @@ type Reader struct {
 	base  ReadBase
 	size  int64
 	delta *os.File
-	mu    sync.RWMutex // held shared while the map is looked at
-	page  []byte       // the map; nil once closed
+	file  *os.File // the map; read, not mapped into memory, so that trouble with it is an error
 }
 
 // ReadBase is the disk beneath a snapshot, as a reader needs it.
@@ -41,48 +36,46 @@ func OpenReader(files Files, base ReadBase) (*Reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open snapshot delta: %w", err)
 	}
-	page, err := mapFile(files.Map, base.Size())
+	file, err := os.Open(files.Map)
 	if err != nil {
 		_ = delta.Close()
-		return nil, err
+		return nil, fmt.Errorf("open snapshot map: %w", err)
 	}
-	return &Reader{base: base, size: base.Size(), delta: delta, page: page}, nil
+	r := &Reader{base: base, size: base.Size(), delta: delta, file: file}
+	h := make([]byte, headerSize)
+	if _, err = file.ReadAt(h, 0); err == nil {
+		err = checkHeader(h, r.size)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("read snapshot map: %w", err), r.Close())
+	}
+	return r, nil
 }
 
 // Size is the disk's, in bytes.
 func (r *Reader) Size() int64 { return r.size }
 
 // Close ends reading.
-func (r *Reader) Close() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.page == nil {
-		return nil
-	}
-	err := errors.Join(unix.Munmap(r.page), r.delta.Close())
-	r.page = nil
-	return err
-}
+func (r *Reader) Close() error { return errors.Join(r.file.Close(), r.delta.Close()) }
 
 // ReadAt reads the disk as it was at the snapshot's instant.
 func (r *Reader) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 || off+int64(len(p)) > r.size {
 		return 0, fmt.Errorf("read %d bytes at %d of a disk of %d: %w", len(p), off, r.size, io.ErrUnexpectedEOF)
 	}
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	if r.page == nil {
-		return 0, os.ErrClosed
-	}
 	// The disk first, the map after: see the package comment.
 	if _, err := r.base.ReadAt(p, off); err != nil {
 		return 0, fmt.Errorf("read disk beneath snapshot: %w", err)
+	}
+	now, err := r.states(off, int64(len(p)))
+	if err != nil {
+		return 0, err
 	}
 	end := off + int64(len(p))
 	for at := off; at < end; {
 		stop := min((at/BlockSize+1)*BlockSize, end)
 		part := p[at-off : stop-off]
-		switch r.state(at / BlockSize) {
+		switch now.of(at / BlockSize) {
 		case copied:
 			if _, err := r.delta.ReadAt(part, at); err != nil {
 				return 0, fmt.Errorf("read snapshot delta: %w", err)
@@ -91,9 +84,6 @@ func (r *Reader) ReadAt(p []byte, off int64) (int, error) {
 			clear(part)
 		}
 		at = stop
-	}
-	if !r.valid() {
-		return 0, ErrLost
 	}
 	return len(p), nil
 }
@@ -105,38 +95,69 @@ func (r *Reader) Extents(off, n int64) ([]disk.Extent, error) {
 	if off < 0 || n <= 0 {
 		return nil, nil
 	}
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	if r.page == nil {
-		return nil, os.ErrClosed
-	}
 	// A block untouched after the disk was asked was untouched when it was asked.
 	base, err := r.base.Extents(off, n)
 	if err != nil {
 		return nil, fmt.Errorf("list extents beneath snapshot: %w", err)
 	}
+	now, err := r.states(off, n)
+	if err != nil {
+		return nil, err
+	}
 	var out []disk.Extent
 	at := off
 	for _, e := range base {
-		out = r.kept(out, at, e.Offset)
-		out = r.present(out, e.Offset, e.End())
+		out = now.kept(out, at, e.Offset)
+		out = now.present(out, e.Offset, e.End())
 		at = e.End()
 	}
-	out = r.kept(out, at, off+n)
-	if !r.valid() {
-		return nil, ErrLost
+	return now.kept(out, at, off+n), nil
+}
+
+// states are what has become of a range's blocks.
+type states struct {
+	first int64 // the word that p begins with
+	p     []byte
+}
+
+// states reads the map of a range, and after it whether the snapshot is kept.
+func (r *Reader) states(off, n int64) (states, error) {
+	if n == 0 {
+		return states{}, nil
 	}
-	return out, nil
+	first := off / BlockSize / blocksPerWord
+	last := (off + n - 1) / BlockSize / blocksPerWord
+	s := states{first: first, p: make([]byte, 4*(last-first+1))}
+	if _, err := r.file.ReadAt(s.p, headerSize+4*first); err != nil {
+		return s, fmt.Errorf("read snapshot map: %w", err)
+	}
+	var valid [1]byte
+	if _, err := r.file.ReadAt(valid[:], validAt); err != nil {
+		return s, fmt.Errorf("read snapshot map: %w", err)
+	}
+	if valid[0] != 1 {
+		return s, ErrLost
+	}
+	return s, nil
+}
+
+func (s states) word(block int64) uint32 {
+	return binary.LittleEndian.Uint32(s.p[4*(block/blocksPerWord-s.first):])
+}
+
+func (s states) of(block int64) uint32 {
+	return s.word(block) >> (block % blocksPerWord * bitsPerBlock) & stateMask
 }
 
 // kept adds the copied blocks in a range that is a hole of the disk now.
-func (r *Reader) kept(out []disk.Extent, from, to int64) []disk.Extent {
+func (s states) kept(out []disk.Extent, from, to int64) []disk.Extent {
 	for from < to {
 		stop := min((from/BlockSize+1)*BlockSize, to)
-		if r.state(from/BlockSize) == copied {
+		switch {
+		case s.word(from/BlockSize) == 0: // none of the word's blocks
+			stop = min((from/BlockSize/blocksPerWord+1)*blocksPerWord*BlockSize, to)
+		case s.of(from/BlockSize) == copied:
 			out = merge(out, disk.Extent{Offset: from, Length: stop - from})
-		} else if stop < to && r.word(stop/BlockSize) == 0 && stop/BlockSize%blocksPerWord == 0 {
-			stop = min(stop+blocksPerWord*BlockSize, to)
 		}
 		from = stop
 	}
@@ -145,10 +166,10 @@ func (r *Reader) kept(out []disk.Extent, from, to int64) []disk.Extent {
 
 // present adds the blocks, of a range that is data of the disk now, that were
 // not zeroes.
-func (r *Reader) present(out []disk.Extent, from, to int64) []disk.Extent {
+func (s states) present(out []disk.Extent, from, to int64) []disk.Extent {
 	for from < to {
 		stop := min((from/BlockSize+1)*BlockSize, to)
-		if r.state(from/BlockSize) != zeroed {
+		if s.of(from/BlockSize) != zeroed {
 			out = merge(out, disk.Extent{Offset: from, Length: stop - from})
 		}
 		from = stop
@@ -162,19 +183,4 @@ func merge(out []disk.Extent, e disk.Extent) []disk.Extent {
 		return out
 	}
 	return append(out, e)
-}
-
-func (r *Reader) word(block int64) uint32 {
-	at := headerSize + 4*(block/blocksPerWord)
-	return atomic.LoadUint32((*uint32)(unsafe.Pointer(&r.page[at]))) //nolint:gosec // the file is words of this form
-}
-
-func (r *Reader) state(block int64) uint32 {
-	return r.word(block) >> (block % blocksPerWord * bitsPerBlock) & stateMask
-}
-
-func (r *Reader) valid() bool {
-	// Loaded as a word so that it is not read before the blocks' states.
-	first := atomic.LoadUint32((*uint32)(unsafe.Pointer(&r.page[validAt]))) //nolint:gosec // validAt is a multiple of 4
-	return first&0xff == 1
 }
