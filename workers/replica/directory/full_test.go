@@ -58,11 +58,11 @@ func fillVolume(ctx context.Context, root string) error {
 		}
 	}
 	if names, err := s.ListObjects(ctx, item, ""); err != nil || len(names) != 0 {
-		return fmt.Errorf("a part of an object is left: %v, %w", names, err)
+		return fmt.Errorf("a part of an object is left: %w", errors.Join(err, fmt.Errorf("%v", names)))
 	}
 	usage, err := s.Usage(ctx, item)
 	if err != nil || usage.Item > 5<<20 || usage.Free > 6<<20 {
-		return fmt.Errorf("what did not fit was left: %+v, %w", usage, err)
+		return fmt.Errorf("what did not fit was left: %w", errors.Join(err, fmt.Errorf("%+v", usage)))
 	}
 	small := []replica.Change{{Disk: "os", Extents: []disk.Extent{{Length: 1 << 20}}}}
 	if err := s.BeginApply(ctx, item, "cut", 1, small); err != nil {
@@ -77,7 +77,7 @@ func fillVolume(ctx context.Context, root string) error {
 	}
 	got := make([]byte, 1<<20)
 	if _, err := p.ReadAt(got, 0); err != nil || !bytes.Equal(got, data) {
-		return fmt.Errorf("the point has changed: %w", err)
+		return fmt.Errorf("the point has changed: %w", errors.Join(err, errors.New("other bytes")))
 	}
 	return nil
 }

@@ -223,3 +223,100 @@ func TestAStoppedHolderOfTheLockKeepsTheNewOwnerWaiting(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestAnOwnerOvertakenWithinACallChangesNothing(t *testing.T) {
+	t.Parallel()
+	for what, call := range map[string]func(*directory.Store) error{
+		"begin apply": func(s *directory.Store) error {
+			return s.BeginApply(t.Context(), item, "p2", 1, change(0, 65536))
+		},
+		"commit": func(s *directory.Store) error {
+			spec := replica.PointSpec{ID: "p2", Disks: []replica.PointDisk{{Disk: "os", SizeBytes: size}}}
+			return s.CommitPoint(t.Context(), item, spec, 1)
+		},
+	} {
+		first, _, root := withPoint(t)
+		if what == "commit" {
+			if err := first.BeginApply(t.Context(), item, "p2", 1, change(0, 512)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		state := filepath.Join(root, item, "state.json")
+		before, err := os.ReadFile(state)
+		if err != nil {
+			t.Fatal(err)
+		}
+		next := open(t, root)
+		slow := directory.Open(root, func() time.Time { // asked for in the middle of each call
+			if _, err := next.OpenDisk(t.Context(), item, "os", 2); err != nil {
+				t.Error(err)
+			}
+			return time.Now()
+		})
+		err = call(slow)
+		if err == nil || errorcatalog.Of(err).Code != errorcatalog.Fenced {
+			t.Errorf("%s: %v", what, err)
+		}
+		if after, err := os.ReadFile(state); err != nil || !bytes.Equal(before, after) {
+			t.Errorf("%s changed the state: %v", what, err)
+		}
+		if err := slow.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestALongReadOfAPointSeesNoApplyThatBeganMeanwhile(t *testing.T) {
+	t.Parallel()
+	const large, cuts, tail = 48 << 20, 40, 40 * 512
+	s := open(t, t.TempDir())
+	if err := s.CreateDisk(t.Context(), replica.DiskSpec{Item: item, Disk: "os", SizeBytes: large}, 1); err != nil {
+		t.Fatal(err)
+	}
+	d, err := s.OpenDisk(t.Context(), item, "os", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.Close() })
+	spec := func(id string) replica.PointSpec {
+		return replica.PointSpec{ID: id, Disks: []replica.PointDisk{{Disk: "os", SizeBytes: large}}}
+	}
+	if err := s.CommitPoint(t.Context(), item, spec("p0"), 1); err != nil {
+		t.Fatal(err)
+	}
+	p, err := s.OpenPoint(t.Context(), item, "p0", "os")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Close() })
+	done, read := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(read)
+		buf := make([]byte, large)
+		for {
+			select {
+			case <-done:
+				return
+			default:
+			}
+			if _, err := p.ReadAt(buf, 0); err != nil || !bytes.Equal(buf[large-tail:], make([]byte, tail)) {
+				t.Errorf("the point has changed, %v", err)
+				return
+			}
+		}
+	}()
+	for cut := range cuts {
+		id, off := cutID(cut), int64(large-(cut+1)*512) // a range that no undo log holds yet
+		if err := s.BeginApply(t.Context(), item, id, 1, change(off, 512)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.WriteAt(bytes.Repeat([]byte{byte(cut + 1)}, 512), off); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.CommitPoint(t.Context(), item, spec(id), 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(done)
+	<-read
+}

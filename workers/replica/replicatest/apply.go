@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 
 	"farshore/domain/errorcatalog"
@@ -291,6 +292,54 @@ func pointIsReadableDuringApply(t *testing.T, medium Medium) {
 	m.compare(t, readers["cut-0"], "cut-0", "os")
 	m.compare(t, readers["cut-2"], "cut-2", "os")
 	m.forget("cut-1")
+	m.check(t, s)
+}
+
+func pointIsReadMeanwhile(t *testing.T, medium Medium) {
+	const size, cuts = 64 << 10, 12
+	s := medium.Open(t)
+	m := newModel(t, s, 1, map[string]int64{"os": size})
+	whole := func(seed uint64) []step {
+		return []step{{disk: "os", data: randomBytes(seed, size), n: size}}
+	}
+	m.cut(t, s, "first", 1, whole(100))
+	want := slices.Clone(m.then["first"]["os"])
+	done := make(chan struct{})
+	var readers sync.WaitGroup
+	for i := range 2 {
+		readers.Go(func() {
+			r, err := medium.Open(t).OpenPoint(t.Context(), item, "first", "os")
+			if err != nil {
+				t.Errorf("open point: %v", err)
+				return
+			}
+			defer func() { _ = r.Close() }()
+			p := make([]byte, size/2)
+			for n := 0; ; n++ {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				off := int64((n + i) % 2 * len(p))
+				if _, err := r.ReadAt(p, off); err != nil || !bytes.Equal(p, want[off:off+int64(len(p))]) {
+					t.Errorf("read %d at %d of the point differs, %v", n, off, err)
+					return
+				}
+			}
+		})
+	}
+	for cut := range cuts {
+		m.cut(t, s, fmt.Sprintf("cut-%d", cut), 1, whole(uint64(cut)))
+		if cut%3 == 2 {
+			if err := s.RemovePoint(t.Context(), item, m.points[1], 1); err != nil {
+				t.Errorf("remove point: %v", err)
+			}
+			m.forget(m.points[1])
+		}
+	}
+	close(done)
+	readers.Wait()
 	m.check(t, s)
 }
 

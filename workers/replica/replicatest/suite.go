@@ -48,6 +48,7 @@ func Run(t *testing.T, newMedium func(t *testing.T) Medium) {
 		"a writer that wakes mid-apply after the next cut is too late": staleWriterIsTooLate,
 		"points read the same whatever is applied and removed":         pointsFollowTheModel,
 		"a point is readable while the next is applied":                pointIsReadableDuringApply,
+		"a point is read at the same time as others are applied":       pointIsReadMeanwhile,
 		"an apply that crashed anywhere is repeated to the same end":   crashedApplyIsRepeated,
 		"a rolled back apply leaves no trace":                          rollbackLeavesNoTrace,
 		"the newest point is kept and the last one may go":             newestPointIsKept,
