@@ -13,9 +13,10 @@ import (
 const (
 	// maxBatch bounds how many requests share a transaction.
 	maxBatch = 256
-	// linger is how long a batch waits for the callers that the one before has
-	// just answered. Without it they would trickle in one by one, and batches
-	// would alternate between full and nearly empty. A lone caller never waits.
+	// linger is how long a batch waits for the next of the callers that the one
+	// before has just answered. Without it they would trickle in one by one, and
+	// batches would alternate between full and nearly empty. A lone caller never
+	// waits.
 	linger = 300 * time.Microsecond
 )
 
@@ -88,6 +89,7 @@ func (g *gatherer) gather(ctx context.Context) []*pending {
 		select {
 		case p := <-g.store.queue:
 			g.admit(&b, p)
+			patience.Reset(linger)
 			continue
 		case <-patience.C:
 		case <-ctx.Done():

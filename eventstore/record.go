@@ -49,7 +49,7 @@ func (c *Codec) rowsOf(a Append) ([]row, error) {
 		if r.eventType, r.data, err = c.Encode(e); err != nil {
 			return nil, err
 		}
-		if r.leafHash, err = LeafHash(r.stream, r.version, r.id, r.eventType, r.data, r.metadata); err != nil {
+		if r.leafHash, err = leafHashOf(r); err != nil {
 			return nil, err
 		}
 		rows[i] = r

@@ -48,7 +48,6 @@ CREATE TABLE idempotency (
 	position    bigint      NOT NULL,
 	created_at  timestamptz NOT NULL
 );
-CREATE INDEX idempotency_created_at ON idempotency (created_at);
 
 CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
@@ -125,7 +124,9 @@ CREATE FUNCTION append_events(
 	p_lanes text[], p_tokens bigint[],
 	p_event_ids uuid[], p_types text[], p_data text[], p_metadata text[], p_leaf_hashes bytea[]
 ) RETURNS TABLE (request bigint, outcome text, version bigint, "position" bigint)
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
+-- The plan is made once, maybe on empty tables, and kept: it must be the one for large ones.
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 DECLARE
 	base bigint;
