@@ -1,7 +1,6 @@
 package pageblob
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,29 +30,24 @@ type plannedDisk struct {
 func before(cut string) string { return "before-" + cut }
 
 // BeginApply notes the ranges that will change and the snapshots that they can be
-// restored from: the newest point's, seen to exist, or new ones where no point
-// has the disk.
+// restored from: the newest point's, seen to exist, or new ones of disks that no
+// point has. As long as there is no point, there is nothing to keep.
 func (s *Store) BeginApply(ctx context.Context, item, cut string, fence int64, changes []replica.Change) error {
-	open := func(x *index) error {
-		if x.Apply != nil && x.Apply.Cut != cut {
-			return fmt.Errorf("apply cut %s to %s: %w: %s", cut, item, replica.ErrApplyOpen, x.Apply.Cut)
-		}
-		return nil
-	}
-	x, err := s.change(ctx, item, fence, open)
+	x, err := s.change(ctx, item, fence, func(x *index) error { return x.mayBegin(item, cut) })
 	if err != nil {
 		return err
-	}
-	if _, done := x.find(cut); done {
-		return nil
 	}
 	next := plan{Cut: cut}
 	if x.Apply != nil {
 		if next, err = s.loadPlan(ctx, x.Apply); err != nil {
 			return err
 		}
+		return next.covers(item, changes)
 	}
 	next.add(changes)
+	if len(x.Points) == 0 {
+		return s.checkPlan(ctx, item, next)
+	}
 	if err := s.secure(ctx, item, x, fence, &next); err != nil {
 		return err
 	}
@@ -61,18 +55,47 @@ func (s *Store) BeginApply(ctx context.Context, item, cut string, fence int64, c
 	if err := s.savePlan(ctx, name, next); err != nil {
 		return err
 	}
-	old := x.Apply
 	_, err = s.change(ctx, item, fence, func(x *index) error {
 		x.Apply = &pending{Cut: cut, Object: name}
-		return open(x)
+		return nil
 	})
-	if err == nil && old != nil {
-		_ = s.remove(ctx, old.Object, false) // RemoveItem takes it if this does not
-	}
 	return err
 }
 
-// add merges ranges into those of an apply that began before.
+// mayBegin tells whether a cut may be applied: one that has begun, one that is
+// new, or the newest one once more.
+func (x index) mayBegin(item, cut string) error {
+	if x.Apply != nil && x.Apply.Cut != cut {
+		return fmt.Errorf("apply cut %s to %s: %w: %s", cut, item, replica.ErrApplyOpen, x.Apply.Cut)
+	}
+	if _, known := x.find(cut); known && x.newest().ID != cut {
+		return fmt.Errorf("apply cut %s to %s, newer ones were applied: %w", cut, item, replica.ErrNoApply)
+	}
+	return nil
+}
+
+// covers verifies that an apply which begins again stays within its ranges.
+func (p plan) covers(item string, changes []replica.Change) error {
+	declared := p.declared()
+	for _, c := range changes {
+		for _, e := range c.Extents {
+			if !contains(declared[c.Disk], e) {
+				return fmt.Errorf("apply cut %s to disk %s of %s: %w", p.Cut, c.Disk, item, replica.ErrUndeclared)
+			}
+		}
+	}
+	return nil
+}
+
+func (p plan) declared() map[string][]disk.Extent {
+	declared := map[string][]disk.Extent{}
+	for _, d := range p.Disks {
+		declared[d.Disk] = d.Extents
+	}
+	return declared
+}
+
+// add takes ranges into a plan.
 func (p *plan) add(changes []replica.Change) {
 	for _, c := range changes {
 		at := slices.IndexFunc(p.Disks, func(d plannedDisk) bool { return d.Disk == c.Disk })
@@ -80,39 +103,49 @@ func (p *plan) add(changes []replica.Change) {
 			at = len(p.Disks)
 			p.Disks = append(p.Disks, plannedDisk{Disk: c.Disk})
 		}
-		all := slices.Concat(p.Disks[at].Extents, c.Extents)
-		slices.SortFunc(all, func(a, b disk.Extent) int { return cmp.Compare(a.Offset, b.Offset) })
-		var merged []disk.Extent
-		for _, e := range all {
-			merged = join(merged, e.Offset, e.End())
-		}
-		p.Disks[at].Extents = merged
+		p.Disks[at].Extents = disk.MergeExtents(slices.Concat(p.Disks[at].Extents, c.Extents))
 	}
+}
+
+// checkPlan verifies that the disks exist and have the ranges.
+func (s *Store) checkPlan(ctx context.Context, item string, p plan) error {
+	for _, d := range p.Disks {
+		what := fmt.Sprintf("apply cut %s to disk %s of %s", p.Cut, d.Disk, item)
+		found, err := s.inspect(ctx, s.container.NewPageBlobClient(diskName(item, d.Disk)))
+		if err != nil {
+			return explainDisk(ctx, err, what)
+		}
+		size, err := sourceSize(found)
+		if err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		for _, e := range d.Extents {
+			if err := replica.CheckRange(e.Offset, e.Length, size); err != nil {
+				return fmt.Errorf("%s: %w", what, err)
+			}
+		}
+	}
+	return nil
 }
 
 // secure gives each disk of a plan a snapshot that exists.
 func (s *Store) secure(ctx context.Context, item string, x index, fence int64, p *plan) error {
-	newest, _ := x.newest()
+	if err := s.checkPlan(ctx, item, *p); err != nil {
+		return err
+	}
+	newest := x.newest()
 	for i := range p.Disks {
 		d := &p.Disks[i]
-		if kept, ok := newest.disk(d.Disk); ok && d.Snapshot == "" {
+		if kept, ok := newest.disk(d.Disk); ok {
 			d.Snapshot, d.Of = kept.Snapshot, newest.ID
-		}
-		if d.Snapshot == "" {
-			if err := s.keep(ctx, item, p.Cut, fence, d); err != nil {
-				return err
-			}
+		} else if err := s.keep(ctx, item, p.Cut, fence, d); err != nil {
+			return err
 		}
 		r, err := s.openSnapshot(ctx, item, d.Disk, d.Snapshot, d.Of)
 		if err != nil {
 			return fmt.Errorf("apply cut %s to %s: %w", p.Cut, item, err)
 		}
-		_ = r.Close() // a reader holds nothing
-		for _, e := range d.Extents {
-			if err := replica.CheckRange(e.Offset, e.Length, r.size); err != nil {
-				return fmt.Errorf("apply cut %s to disk %s of %s: %w", p.Cut, d.Disk, item, err)
-			}
-		}
+		r.cancel()
 	}
 	return nil
 }

@@ -113,8 +113,8 @@ func spec(cut string, disks ...string) replica.PointSpec {
 	return p
 }
 
-func change(name string, off, n int64) []replica.Change {
-	return []replica.Change{{Disk: name, Extents: []disk.Extent{{Offset: off, Length: n}}}}
+func change(off, n int64) []replica.Change {
+	return []replica.Change{{Disk: "os", Extents: []disk.Extent{{Offset: off, Length: n}}}}
 }
 
 func mustPoint(t *testing.T, s *pageblob.Store, cut, name string, want []byte, off int64) {
@@ -228,7 +228,7 @@ func TestAPointIsMadeOnceAndWholeWhateverIsLost(t *testing.T) {
 			createDisk(t, s, "data", 8*mib, 1)
 			mustCommit(t, s, "cut-1", 1, "os", "data")
 			y.proxy.Add(rule)
-			if err := s.BeginApply(t.Context(), item, "cut-2", 2, change("os", mib, mib)); err != nil {
+			if err := s.BeginApply(t.Context(), item, "cut-2", 2, change(mib, mib)); err != nil {
 				t.Fatalf("begin apply: %v", err)
 			}
 			mustWrite(t, openDisk(t, s, "os", 2), second, mib)
@@ -261,6 +261,9 @@ func TestAWriterThatWakesLateChangesNothing(t *testing.T) {
 	old := createDisk(t, late, "os", 8*mib, 1)
 	mustWrite(t, old, before, 0)
 	mustCommit(t, late, "cut-1", 1, "os")
+	if err := late.BeginApply(t.Context(), item, "cut-2", 1, change(0, mib)); err != nil {
+		t.Fatalf("begin apply: %v", err)
+	}
 
 	arrived, release, passed := make(chan struct{}, 1), make(chan struct{}), make(chan int, 1)
 	y.proxy.Add(faultproxy.Rule{When: faultproxy.IsPut, Times: 1, Do: faultproxy.Hold(arrived, release, passed)})
@@ -272,7 +275,7 @@ func TestAWriterThatWakesLateChangesNothing(t *testing.T) {
 	<-arrived
 
 	s := y.other(t)
-	if err := s.BeginApply(t.Context(), item, "cut-2", 2, change("os", 0, mib)); err != nil {
+	if err := s.BeginApply(t.Context(), item, "cut-2", 2, change(0, mib)); err != nil {
 		t.Fatalf("begin apply: %v", err)
 	}
 	after := noise(8, mib)
@@ -291,7 +294,7 @@ func TestAWriterThatWakesLateChangesNothing(t *testing.T) {
 	ctx := t.Context()
 	_, opened := late.OpenDisk(ctx, item, "os", 1)
 	for name, err := range map[string]error{
-		"begin":  late.BeginApply(ctx, item, "cut-3", 1, change("os", 0, mib)),
+		"begin":  late.BeginApply(ctx, item, "cut-3", 1, change(0, mib)),
 		"commit": late.CommitPoint(ctx, item, spec("cut-3", "os"), 1),
 		"undo":   late.Rollback(ctx, item, 1),
 		"open":   opened,
@@ -343,7 +346,7 @@ func TestALateCommitNeverMakesAPoint(t *testing.T) {
 			first := noise(11, mib)
 			mustWrite(t, createDisk(t, late, "os", 8*mib, 1), first, 0)
 			mustCommit(t, late, "cut-1", 1, "os")
-			if err := late.BeginApply(t.Context(), item, "cut-2", 1, change("os", 0, mib)); err != nil {
+			if err := late.BeginApply(t.Context(), item, "cut-2", 1, change(0, mib)); err != nil {
 				t.Fatalf("begin apply: %v", err)
 			}
 			mustWrite(t, openDisk(t, late, "os", 1), noise(12, mib), 0)

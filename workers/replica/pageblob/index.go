@@ -57,11 +57,12 @@ func (x index) find(id string) (point, bool) {
 	return point{}, false
 }
 
-func (x index) newest() (point, bool) {
+// newest is the last point, or an empty one.
+func (x index) newest() point {
 	if len(x.Points) == 0 {
-		return point{}, false
+		return point{}
 	}
-	return x.Points[len(x.Points)-1], true
+	return x.Points[len(x.Points)-1]
 }
 
 func (p point) disk(name string) (pointDisk, bool) {
@@ -107,7 +108,9 @@ func (s *Store) change(ctx context.Context, item string, fence int64, edit func(
 			return x, nil
 		}
 		x.Version = uuid.NewString()
+		s.grants.forget(item)
 		err = s.save(ctx, item, x, etag)
+		s.grants.forget(item)
 		if errors.Is(err, errConflict) {
 			continue
 		}

@@ -88,6 +88,7 @@ type Store struct {
 	patience  patience
 	now       func() time.Time
 	proof     proof
+	grants    grants
 }
 
 var _ replica.Store = (*Store)(nil)

@@ -21,7 +21,7 @@ func (s *Store) CommitPoint(ctx context.Context, item string, spec replica.Point
 	if err != nil {
 		return err
 	}
-	if _, ok := x.find(spec.ID); ok {
+	if _, ok := x.find(spec.ID); ok && x.Apply == nil {
 		return nil
 	}
 	made := point{ID: spec.ID, CommittedAt: s.now().UTC()}
@@ -34,13 +34,13 @@ func (s *Store) CommitPoint(ctx context.Context, item string, spec replica.Point
 	}
 	done := x.Apply
 	x, err = s.change(ctx, item, fence, func(x *index) error {
-		if _, ok := x.find(spec.ID); ok {
-			return nil
-		}
 		if err := x.mayCommit(item, spec.ID); err != nil {
 			return err
 		}
-		x.Points, x.Apply = append(x.Points, made), nil
+		if _, ok := x.find(spec.ID); !ok {
+			x.Points = append(x.Points, made)
+		}
+		x.Apply = nil // also that of a point which was applied once more, to the same bytes
 		return nil
 	})
 	if err != nil {
@@ -51,7 +51,7 @@ func (s *Store) CommitPoint(ctx context.Context, item string, spec replica.Point
 }
 
 func (x index) mayCommit(item, cut string) error {
-	if _, ok := x.find(cut); ok {
+	if _, ok := x.find(cut); ok && (x.Apply == nil || x.Apply.Cut == cut) {
 		return nil
 	}
 	if x.Apply == nil && len(x.Points) > 0 || x.Apply != nil && x.Apply.Cut != cut {
@@ -189,7 +189,7 @@ func (s *Store) RemovePoint(ctx context.Context, item, id string, fence int64) e
 		if _, ok := x.find(id); !ok {
 			return nil
 		}
-		if newest, _ := x.newest(); newest.ID == id && len(x.Points) > 1 {
+		if x.newest().ID == id && len(x.Points) > 1 {
 			return errorcatalog.Fail(errorcatalog.NewestPointKept, "remove point %s of %s", id, item).Because(replica.ErrNewestPoint)
 		}
 		if x.Apply != nil && len(x.Points) == 1 {

@@ -93,6 +93,9 @@ func TestExtentsNameEverythingThatIsNotZero(t *testing.T) {
 	}
 	mustWrite(t, d, make([]byte, 64<<10), 0)
 	mustCommit(t, s, "cut-1", 1, "os")
+	if err := s.BeginApply(t.Context(), item, "cut-2", 1, change(6*mib, mib)); err != nil {
+		t.Fatal(err)
+	}
 	mustWrite(t, d, noise(24, mib), 6*mib)
 	r, err := s.OpenPoint(t.Context(), item, "cut-1", "os")
 	if err != nil {
@@ -112,43 +115,62 @@ func TestExtentsNameEverythingThatIsNotZero(t *testing.T) {
 
 func TestAnApplyThatIsUndoneLeavesWhatWas(t *testing.T) {
 	t.Parallel()
-	for name, committed := range map[string]bool{"after a point": true, "before any point": false} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := newYard(t).other(t)
-			base := noise(25, 8*mib)
-			clear(base[2*mib : 3*mib])
-			mustWrite(t, createDisk(t, s, "os", 8*mib, 1), base, 0)
-			if committed {
-				mustCommit(t, s, "cut-1", 1, "os")
-			}
-			begin := func(cut string, off, n int64, fence int64) error {
-				return s.BeginApply(t.Context(), item, cut, fence, change("os", off, n))
-			}
-			if err := begin("cut-2", mib, 3*mib, 1); err != nil {
-				t.Fatal(err)
-			}
-			mustWrite(t, openDisk(t, s, "os", 1), noise(26, 2*mib), mib)
-			if err := begin("cut-2", 6*mib, mib, 2); err != nil { // after a crash, with more
-				t.Fatal(err)
-			}
-			d := openDisk(t, s, "os", 2)
-			mustWrite(t, d, noise(27, mib), 6*mib)
-			if err := d.Zero(3*mib, mib); err != nil {
-				t.Fatal(err)
-			}
-			if err := begin("cut-3", 0, mib, 2); !errors.Is(err, replica.ErrApplyOpen) {
-				t.Errorf("another cut begins: %v", err)
-			}
-			if err := s.Rollback(t.Context(), item, 3); err != nil {
-				t.Fatalf("rollback: %v", err)
-			}
-			mustHold(t, openDisk(t, s, "os", 3), base, 0)
-			if err := s.Rollback(t.Context(), item, 3); err != nil {
-				t.Fatalf("second rollback: %v", err)
-			}
-		})
+	s := newYard(t).other(t)
+	base := noise(25, 8*mib)
+	clear(base[2*mib : 3*mib])
+	mustWrite(t, createDisk(t, s, "os", 8*mib, 1), base, 0)
+	mustCommit(t, s, "cut-1", 1, "os")
+	added := createDisk(t, s, "added", 8*mib, 1) // no point has it
+	changes := append(change(mib, 3*mib), replica.Change{Disk: "added", Extents: []disk.Extent{{Offset: 0, Length: mib}}})
+	if err := s.BeginApply(t.Context(), item, "cut-2", 1, changes); err != nil {
+		t.Fatal(err)
 	}
+	mustWrite(t, added, noise(28, mib), 0)
+	mustWrite(t, openDisk(t, s, "os", 1), noise(26, 2*mib), mib)
+	if err := s.BeginApply(t.Context(), item, "cut-2", 2, change(mib, mib)); err != nil { // after a crash
+		t.Fatal(err)
+	}
+	d := openDisk(t, s, "os", 2)
+	if err := d.Zero(3*mib, mib); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.BeginApply(t.Context(), item, "cut-3", 2, change(0, mib)); !errors.Is(err, replica.ErrApplyOpen) {
+		t.Errorf("another cut begins: %v", err)
+	}
+	for range 2 {
+		if err := s.Rollback(t.Context(), item, 3); err != nil {
+			t.Fatalf("rollback: %v", err)
+		}
+	}
+	mustHold(t, openDisk(t, s, "os", 3), base, 0)
+	mustHold(t, openDisk(t, s, "added", 3), make([]byte, 8*mib), 0)
+}
+
+func TestOnlyWhatCanBeUndoneIsWritten(t *testing.T) {
+	t.Parallel()
+	s := newYard(t).other(t)
+	d := createDisk(t, s, "os", 8*mib, 1)
+	mustWrite(t, d, noise(29, mib), 0)
+	mustCommit(t, s, "cut-1", 1, "os")
+	refused := func(when string, err error) {
+		t.Helper()
+		if !errors.Is(err, replica.ErrUndeclared) {
+			t.Errorf("%s: %v", when, err)
+		}
+	}
+	refused("a write outside an apply", d.Zero(0, 512))
+	if err := s.BeginApply(t.Context(), item, "cut-2", 1, change(mib, mib)); err != nil {
+		t.Fatal(err)
+	}
+	mustWrite(t, d, noise(30, mib), mib)
+	_, err := d.WriteAt(make([]byte, 1024), 2*mib-512)
+	refused("a write past what was declared", err)
+	refused("more on the second begin", s.BeginApply(t.Context(), item, "cut-2", 1, change(0, mib)))
+	if err := s.CommitPoint(t.Context(), item, spec("cut-3", "os"), 1); !errors.Is(err, replica.ErrNoApply) {
+		t.Errorf("a point of another cut: %v", err)
+	}
+	mustCommit(t, s, "cut-2", 1, "os")
+	refused("a write after the commit", d.Zero(mib, 512))
 }
 
 func TestPointsAreRemovedButForTheNewest(t *testing.T) {
@@ -159,7 +181,7 @@ func TestPointsAreRemovedButForTheNewest(t *testing.T) {
 	createDisk(t, s, "os", 8*mib, 1)
 	for i, cut := range []string{"cut-1", "cut-2", "cut-3"} {
 		content[cut] = noise(uint64(30+i), mib)
-		if err := s.BeginApply(t.Context(), item, cut, 1, change("os", 0, mib)); err != nil {
+		if err := s.BeginApply(t.Context(), item, cut, 1, change(0, mib)); err != nil {
 			t.Fatal(err)
 		}
 		mustWrite(t, openDisk(t, s, "os", 1), content[cut], 0)

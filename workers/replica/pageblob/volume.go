@@ -21,6 +21,7 @@ import (
 type volume struct {
 	source
 	item      string
+	disk      string
 	fence     int64
 	checksums bool
 
@@ -42,6 +43,9 @@ func (v *volume) WriteAt(p []byte, off int64) (int, error) {
 	if err := replica.CheckRange(off, int64(len(p)), v.size); err != nil {
 		return 0, fmt.Errorf("%s: write: %w", v.name, err)
 	}
+	if err := v.permitted(off, int64(len(p))); err != nil {
+		return 0, fmt.Errorf("%s: write: %w", v.name, err)
+	}
 	if err := v.apply(split(p, off)); err != nil {
 		return 0, v.explain(err, "write")
 	}
@@ -55,6 +59,9 @@ func (v *volume) Zero(off, n int64) error {
 	}
 	if n == 0 {
 		return nil
+	}
+	if err := v.permitted(off, n); err != nil {
+		return fmt.Errorf("%s: zero: %w", v.name, err)
 	}
 	return v.explain(v.apply([]part{{off: off, n: n}}), "zero")
 }

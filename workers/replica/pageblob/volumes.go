@@ -158,7 +158,7 @@ func (s *Store) openVolume(ctx context.Context, item, name string, fence int64) 
 	ctx, cancel := context.WithCancel(ctx)
 	return &volume{
 		source: source{store: s, ctx: ctx, cancel: cancel, blob: client, name: what, size: size, gone: errorcatalog.ReplicaDiskNotFound},
-		item:   item, fence: fence, sequence: sequence, checksums: checksums,
+		item:   item, disk: name, fence: fence, sequence: sequence, checksums: checksums,
 	}, nil
 }
 
