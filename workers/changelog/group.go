@@ -139,6 +139,7 @@ func (t *tracker) begin(l *openLog) {
 	t.state.Failure, t.state.Logs, t.open = nil, nil, nil
 	t.state.BootID, t.state.SizeBytes = t.options.BootID, t.disk.Gate.Size()
 	t.name(l)
+	t.pending.Store(0) // writes in flight while logs were dropped may have counted
 	t.failed.Store(false)
 	t.disk.Gate.swap(l)
 }
