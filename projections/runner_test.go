@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -292,4 +294,82 @@ func TestCatchUpWorksInLargeBatches(t *testing.T) {
 	if n := b.total(t, "bulk"); n != 5000 || p.largest.Load() != 2000 {
 		t.Fatalf("%d events counted in batches of up to %d", n, p.largest.Load())
 	}
+}
+
+// BenchmarkCatchUpAgainstOneByOne compares the runner's catch-up with a projector
+// that gives every event a transaction of its own, in the same round, on disk and
+// with fsync on.
+func BenchmarkCatchUpAgainstOneByOne(b *testing.B) {
+	const events, rounds, single = 100_000, 5, 400
+	server := pgtest.Durable(b)
+	owner := pgtest.Open(b, server.DB.OwnerURL)
+	if _, err := owner.Exec(b.Context(), `CREATE TABLE counted (stream text PRIMARY KEY, n bigint NOT NULL)`); err != nil {
+		b.Fatal(err)
+	}
+	on := bench{pool: pgtest.Open(b, server.DB.URL)}
+	on.store = eventstore.NewPostgres(on.pool, eventstoretest.Codec(b), eventstore.PostgresConfig{})
+	inBackground(b, on.store.Run)
+	var last eventstore.Position
+	for i := range events / 200 {
+		last = on.add(b, fmt.Sprintf("note-%d", i), 0, 200, strings.Repeat("0123456789abcdef", 20))
+	}
+	p := &tally{name: "counted", version: 1}
+	for b.Loop() {
+		var slow, fast, ratios []float64
+		for range rounds {
+			s := oneByOne(b, on, p, single)
+			f := catchUp(b, on, p, last)
+			slow, fast, ratios = append(slow, s), append(fast, f), append(ratios, f/s)
+		}
+		b.Logf("one event per transaction: %s events/s", spread(slow))
+		b.Logf("catch-up: %s events/s, ratio %s (target 50)", spread(fast), spread(ratios))
+		b.ReportMetric(slices.Sorted(slices.Values(ratios))[rounds/2], "x-one-by-one")
+	}
+}
+
+func oneByOne(b *testing.B, on bench, p *tally, n int) float64 {
+	b.Helper()
+	batch, err := on.store.Read(b.Context(), 0, n)
+	if err != nil {
+		b.Fatal(err)
+	}
+	began := time.Now()
+	for i := range batch {
+		err := pgx.BeginFunc(b.Context(), on.pool, func(tx pgx.Tx) error {
+			if err := p.Apply(b.Context(), tx, batch[i:i+1]); err != nil {
+				return err
+			}
+			_, err := tx.Exec(b.Context(), `INSERT INTO checkpoints (name, position) VALUES ('single', $1)
+				ON CONFLICT (name) DO UPDATE SET position = excluded.position`, batch[i].Position)
+			return err
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	return float64(n) / time.Since(began).Seconds()
+}
+
+func catchUp(b *testing.B, on bench, p *tally, last eventstore.Position) float64 {
+	b.Helper()
+	r := on.runner(b, p)
+	if err := r.Rebuild(b.Context(), p.Name()); err != nil {
+		b.Fatal(err)
+	}
+	began := time.Now()
+	stop := inBackground(b, r.Run)
+	defer stop()
+	if err := r.WaitFor(b.Context(), last); err != nil {
+		b.Fatal(err)
+	}
+	rate := float64(last) / time.Since(began).Seconds()
+	if n := on.total(b, p.Name()); n != int(last) {
+		b.Fatalf("%d events counted, want %d", n, last)
+	}
+	return rate
+}
+
+func spread(of []float64) string {
+	sorted := slices.Sorted(slices.Values(of))
+	return fmt.Sprintf("%.0f (%.0f to %.0f)", sorted[len(sorted)/2], sorted[0], sorted[len(sorted)-1])
 }
