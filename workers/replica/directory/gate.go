@@ -49,48 +49,46 @@ func openGate(path string) (*gate, error) {
 
 func (g *gate) close() error { return errors.Join(g.fence.Close(), g.lock.Close()) }
 
-// claim takes the right to write with a fence and reports whether that was new to
-// this process. When it returns, no write with a lower fence is under way or will
+// claim takes the right to write with a fence and reports whether nobody had it
+// before. When it returns, no write with a lower fence is under way or will
 // be let in.
 func (g *gate) claim(ctx context.Context, fence int64) (raised bool, err error) {
 	g.rw.Lock()
 	defer g.rw.Unlock()
-	if err := g.raise(ctx, fence); err != nil {
-		return false, err
-	}
-	if g.passed == fence {
-		return false, nil
+	raised, err = g.raise(ctx, fence)
+	if err != nil || g.passed == fence {
+		return raised, err
 	}
 	if err := lockFile(ctx, g.lock, unix.LOCK_EX); err != nil {
-		return false, fmt.Errorf("wait for the writer before: %w", err)
+		return raised, fmt.Errorf("wait for the writer before: %w", err)
 	}
 	g.passed = fence
-	return true, unlockFile(g.lock)
+	return raised, unlockFile(g.lock)
 }
 
-// raise makes the fence durable.
-func (g *gate) raise(ctx context.Context, fence int64) error {
+// raise makes the fence durable, if it is higher than the one before.
+func (g *gate) raise(ctx context.Context, fence int64) (raised bool, err error) {
 	seen, err := g.seen()
 	if err == nil && seen == fence {
-		return nil
+		return false, nil
 	}
 	if err := lockFile(ctx, g.fence, unix.LOCK_EX); err != nil {
-		return fmt.Errorf("lock fence: %w", err)
+		return false, fmt.Errorf("lock fence: %w", err)
 	}
 	defer func() { _ = unlockFile(g.fence) }()
 	if seen, err = g.seen(); err != nil {
-		return err
+		return false, err
 	}
 	if fence < seen {
-		return fenced(fence, seen)
+		return false, fenced(fence, seen)
 	}
 	if _, err := g.fence.WriteAt(encodeFence(fence), 0); err != nil {
-		return fmt.Errorf("write fence: %w", err)
+		return false, fmt.Errorf("write fence: %w", err)
 	}
 	if err := g.fence.Sync(); err != nil {
-		return fmt.Errorf("sync fence: %w", err)
+		return false, fmt.Errorf("sync fence: %w", err)
 	}
-	return nil
+	return fence > seen, nil
 }
 
 // enter begins a write, which ends with leave, unless a higher fence was seen.
