@@ -74,8 +74,21 @@ func (p point) disk(name string) (pointDisk, bool) {
 	return pointDisk{}, false
 }
 
+// establish makes the index of an item that has none.
+func (s *Store) establish(ctx context.Context, item string, fence int64) error {
+	_, etag, err := s.load(ctx, item)
+	if err != nil || etag != "" {
+		return err
+	}
+	err = s.save(ctx, item, index{Fence: fence, Version: uuid.NewString()}, "")
+	if errors.Is(err, errConflict) {
+		return nil // somebody else has made it
+	}
+	return err
+}
+
 // change replaces an item's index by what edit makes of it, and claims the fence
-// first. edit may run more than once.
+// first. edit may run more than once. An item that has no index gets none.
 func (s *Store) change(ctx context.Context, item string, fence int64, edit func(*index) error) (index, error) {
 	for {
 		x, etag, err := s.load(ctx, item)
@@ -100,11 +113,14 @@ func (s *Store) change(ctx context.Context, item string, fence int64, edit func(
 		if err := edit(&x); err != nil {
 			return index{}, err
 		}
+		if etag == "" && (len(x.Points) > 0 || x.Apply != nil) {
+			return index{}, errorcatalog.Fail(errorcatalog.ReplicaCorrupt, "the index of %s is gone", item)
+		}
 		after, err := json.Marshal(x)
 		if err != nil {
 			return index{}, fmt.Errorf("encode index of %s: %w", item, err)
 		}
-		if bytes.Equal(before, after) && etag != "" {
+		if bytes.Equal(before, after) || etag == "" {
 			return x, nil
 		}
 		x.Version = uuid.NewString()

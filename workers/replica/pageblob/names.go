@@ -1,7 +1,5 @@
 package pageblob
 
-import "strings"
-
 // Sizes of the service.
 const (
 	pageSize = 512
@@ -15,10 +13,6 @@ func disksPrefix(item string) string      { return item + "/disks/" }
 func objectName(item, name string) string { return objectsPrefix(item) + name }
 func objectsPrefix(item string) string    { return item + "/objects/" }
 func indexName(item string) string        { return item + "/index.json" }
-
-func diskOf(item, blob string) string {
-	return strings.TrimSuffix(strings.TrimPrefix(blob, disksPrefix(item)), ".vhd")
-}
 
 // padded is the size of a VHD that holds size bytes: whole MiB, as Azure asks.
 func padded(size int64) int64 { return (size + mib - 1) / mib * mib }

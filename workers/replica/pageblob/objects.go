@@ -83,8 +83,8 @@ func (u upload) send(ctx context.Context, r io.Reader) (digest []byte, unusable,
 		if _, unusable = io.ReadFull(r, block); unusable != nil {
 			break
 		}
-		_, _ = hash.Write(block)                                                                      // a hash never fails
-		id := base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, uint64(len(ids)))) //nolint:gosec // a length
+		_, _ = hash.Write(block) // a hash never fails
+		id := base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, uint64(len(ids))))
 		ids = append(ids, id)
 		group.Go(func() error {
 			defer u.store.buffers.Put(buffer)

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
 
 	"farshore/domain/errorcatalog"
@@ -83,8 +82,8 @@ func (s *Store) snapshot(ctx context.Context, item, cut string, fence int64, d r
 		}
 		err = s.ask(ctx, func(ctx context.Context) error {
 			r, err := client.CreateSnapshot(ctx, &blob.CreateSnapshotOptions{AccessConditions: ifMatch(p.etag), Metadata: map[string]*string{
-				metaCut: &cut, metaDisk: &d.Disk, metaFence: to.Ptr(strconv.FormatInt(fence, 10)), metaRoot: to.Ptr(d.Root),
-				metaSize: to.Ptr(strconv.FormatInt(size, 10)),
+				metaCut: &cut, metaDisk: &d.Disk, metaFence: new(strconv.FormatInt(fence, 10)), metaRoot: &d.Root,
+				metaSize: new(strconv.FormatInt(size, 10)),
 			}})
 			if err != nil {
 				return err

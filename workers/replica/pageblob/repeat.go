@@ -48,7 +48,7 @@ func (p patience) repeat(ctx context.Context, request func(context.Context) erro
 		}
 		if deadline == nil {
 			timer := time.NewTimer(p.retry)
-			defer timer.Stop() //nolint:revive // made once, with the first failure
+			defer timer.Stop()
 			deadline = timer.C
 		}
 		if !wait(ctx, pause, deadline) {
@@ -103,3 +103,7 @@ func (s *Store) release() { <-s.slots }
 // unhurried is the patience for work made of many requests, each of which has a
 // limit of its own.
 func (p patience) unhurried() patience { return patience{try: maxWork, retry: p.retry} }
+
+// raw hands on an error of the service, or of the standard library, to repeat,
+// which judges it; it is wrapped once, where the operation ends.
+func raw(err error) error { return err }

@@ -79,6 +79,9 @@ func (s *Store) CreateDisk(ctx context.Context, spec replica.DiskSpec, fence int
 	if err := replica.CheckRange(0, spec.SizeBytes, spec.SizeBytes); err != nil {
 		return fmt.Errorf("create disk %s of %s: %w", spec.Disk, spec.Item, err)
 	}
+	if err := s.establish(ctx, spec.Item, fence); err != nil {
+		return err
+	}
 	if err := s.claim(ctx, spec.Item, fence); err != nil {
 		return err
 	}
@@ -86,8 +89,8 @@ func (s *Store) CreateDisk(ctx context.Context, spec replica.DiskSpec, fence int
 	client := s.container.NewPageBlobClient(diskName(spec.Item, spec.Disk))
 	err := s.ask(ctx, func(ctx context.Context) error {
 		_, err := client.Create(ctx, padded(spec.SizeBytes)+disk.FooterSize, &pageblob.CreateOptions{
-			SequenceNumber:   to.Ptr(sequenceOf(fence)),
-			Metadata:         map[string]*string{metaSize: to.Ptr(strconv.FormatInt(spec.SizeBytes, 10)), metaDisk: &spec.Disk},
+			SequenceNumber:   new(sequenceOf(fence)),
+			Metadata:         map[string]*string{metaSize: new(strconv.FormatInt(spec.SizeBytes, 10)), metaDisk: &spec.Disk},
 			AccessConditions: ifNew(),
 		})
 		if isConflict(err) {

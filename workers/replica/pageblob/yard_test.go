@@ -1,7 +1,6 @@
 package pageblob_test
 
 import (
-	"bytes"
 	"io"
 	"testing"
 
@@ -71,9 +70,3 @@ func (y yard) blobs(t *testing.T) []string {
 	}
 	return names
 }
-
-func body(p []byte) io.ReadSeekCloser { return closer{bytes.NewReader(p)} }
-
-type closer struct{ *bytes.Reader }
-
-func (closer) Close() error { return nil }

@@ -62,7 +62,7 @@ func NPMDir(tb testing.TB) string {
 	}
 }
 
-//nolint:gochecknoglobals // what the tests of one process share
+// common is what the tests of one process share.
 var common struct {
 	sync.Mutex
 	users  int

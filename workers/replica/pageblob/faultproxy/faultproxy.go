@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -91,7 +92,10 @@ func (p *Proxy) Close() error {
 	err := p.server.Close()
 	<-p.done
 	p.client.CloseIdleConnections()
-	return err
+	if err != nil {
+		return fmt.Errorf("close proxy: %w", err)
+	}
+	return nil
 }
 
 // Add makes a rule hold until the function it returns is called. Rules added
@@ -158,9 +162,7 @@ func (x *Exchange) Pass(body []byte) {
 
 // Relay answers with a response of the service.
 func (x *Exchange) Relay(answer *http.Response, content []byte) {
-	for name, values := range answer.Header {
-		x.Answer.Header()[name] = values
-	}
+	maps.Copy(x.Answer.Header(), answer.Header)
 	x.Answer.WriteHeader(answer.StatusCode)
 	_, _ = x.Answer.Write(content) // a client that has gone needs no answer
 }
@@ -264,6 +266,24 @@ func Hold(arrived chan<- struct{}, release <-chan struct{}, passed chan<- int) F
 		}
 		x.Relay(answer, content)
 		passed <- answer.StatusCode
+	}
+}
+
+// FlipRead changes a bit of the byte at off of a blob in whatever reads it, as if
+// it were stored so.
+func FlipRead(off int64) Fault {
+	return func(x *Exchange) {
+		answer, content, err := x.Forward(x.Body)
+		if err != nil {
+			x.Fail(http.StatusBadGateway, "InternalError")
+			return
+		}
+		var from, to int64
+		_, err = fmt.Sscanf(x.Request.Header.Get("x-ms-range"), "bytes=%d-%d", &from, &to)
+		if at := off - from; err == nil && at >= 0 && at < int64(len(content)) {
+			content[at] ^= 1
+		}
+		x.Relay(answer, content)
 	}
 }
 
