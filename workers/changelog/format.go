@@ -29,8 +29,9 @@ const (
 	// maxEntry keeps an entry small enough to be read and verified whole when a
 	// part of it is wanted.
 	maxEntry = 1 << 20
-	// maxZero is the longest run of zeroes in one entry: lengths are 32 bits.
-	maxZero = math.MaxUint32 &^ (1<<20 - 1)
+	// maxZero is the longest run of zeroes in one entry: well within the 32 bits
+	// of a length.
+	maxZero = 1 << 30
 )
 
 // epoch is where the format's time stamps begin.

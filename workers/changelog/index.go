@@ -197,12 +197,48 @@ func (x *Index) Zero(off, n int64) bool {
 	return n <= 0
 }
 
-// scratch holds the data of the entry that was read last, because neighbouring
-// segments often come from one.
+// scratch holds a part of a log. Neighbouring segments often come from one entry
+// or from entries that follow each other in the log; where they do, it reads
+// ahead, because each read of a log in a replica store is a request.
 type scratch struct {
-	data []byte
-	from *Reader
-	at   int64
+	from     *Reader
+	at       int64 // where data lie in the log
+	data     []byte
+	next     int64 // the end of what was read last
+	ahead    int64 // how much is read at once
+	verified int64 // where the entry lies that was checked last
+}
+
+// entry returns the data of e, checked. They are valid until the next call.
+func (b *scratch) entry(r *Reader, e Entry) ([]byte, error) {
+	if b.from != r || e.at < b.at || e.at+e.Length > b.at+int64(len(b.data)) {
+		if err := b.fill(r, e); err != nil {
+			b.from = nil
+			return nil, err
+		}
+	}
+	p := b.data[e.at-b.at:][:e.Length]
+	if b.verified != e.at {
+		if dataSum(p) != e.sum {
+			return nil, r.damaged(e)
+		}
+		b.verified = e.at
+	}
+	return p, nil
+}
+
+// fill reads e and, the longer the reads have followed each other, what comes
+// after it.
+func (b *scratch) fill(r *Reader, e Entry) error {
+	if gap := e.at - b.next; b.from == r && gap >= 0 && gap <= r.header.metadataSize {
+		b.ahead = min(2*max(b.ahead, e.Length), maxEntry)
+	} else {
+		b.ahead = 0
+	}
+	n := max(e.Length, min(b.ahead, r.header.End-e.at))
+	b.data = slices.Grow(b.data[:0], int(n))[:n]
+	b.from, b.at, b.next, b.verified = r, e.at, e.at+n, 0
+	return r.read(b.data, e.at)
 }
 
 // Overlay copies what the logs wrote at off over p and leaves the rest of p as it
@@ -213,7 +249,6 @@ func (x *Index) Overlay(p []byte, off int64) (covered bool, err error) {
 		buf = new(scratch)
 	}
 	defer x.buffers.Put(buf)
-	buf.from = nil
 	at, end := off, off+int64(len(p))
 	covered = true
 	for _, s := range x.within(off, int64(len(p))) {
@@ -235,20 +270,14 @@ func (x *Index) copySegment(p []byte, off int64, w write, buf *scratch) error {
 	case w.zero:
 		clear(p)
 		return nil
-	case int64(len(p)) == e.Length:
-		return r.ReadData(e, p)
-	case e.Length > maxEntry:
+	case e.Length > maxEntry: // checked when the index was made
 		return r.read(p, e.at+off-e.Offset)
 	}
-	if buf.from != r || buf.at != e.at {
-		buf.from = nil
-		buf.data = slices.Grow(buf.data[:0], int(e.Length))[:e.Length]
-		if err := r.ReadData(e, buf.data); err != nil {
-			return err
-		}
-		buf.from, buf.at = r, e.at
+	data, err := buf.entry(r, e)
+	if err != nil {
+		return err
 	}
-	copy(p, buf.data[off-e.Offset:])
+	copy(p, data[off-e.Offset:])
 	return nil
 }
 

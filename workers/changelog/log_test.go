@@ -260,9 +260,9 @@ func TestAnEmptyLogHasNoEntries(t *testing.T) {
 func TestZeroesOfAnyLengthAreHoles(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "log.hrl")
-	const size = 10 << 30
+	const size = 5 << 28 // over one entry
 	sealed := writeLog(t, path, firstLog, "", size, []write{{off: 4096, n: size - 4096}})
-	if sealed.Stored != 8192 || sealed.Entries != 3 {
+	if sealed.Stored != 8192 || sealed.Entries != 2 {
 		t.Errorf("%+v", sealed)
 	}
 	f, err := os.Open(path)
