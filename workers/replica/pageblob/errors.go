@@ -43,14 +43,12 @@ func judge(err error) verdict {
 	if !ok {
 		return unclear // no answer at all
 	}
-	switch bloberror.Code(answer.ErrorCode) {
-	case bloberror.ServerBusy, bloberror.MD5Mismatch, bloberror.CRC64Mismatch, bloberror.ContainerBeingDeleted, bloberror.SnapshotOperationRateExceeded:
+	switch {
+	case bloberror.HasCode(err, bloberror.ServerBusy, bloberror.MD5Mismatch, bloberror.CRC64Mismatch,
+		bloberror.ContainerBeingDeleted, bloberror.SnapshotOperationRateExceeded):
 		return refused
-	case bloberror.OperationTimedOut, bloberror.InternalError:
-		return unclear
-	}
-	switch answer.StatusCode {
-	case http.StatusRequestTimeout, http.StatusTooManyRequests:
+	case bloberror.HasCode(err, bloberror.OperationTimedOut, bloberror.InternalError),
+		answer.StatusCode == http.StatusRequestTimeout, answer.StatusCode == http.StatusTooManyRequests:
 		return unclear
 	}
 	// A gateway on the way may have passed the request on before it gave up.
@@ -83,23 +81,22 @@ func codeOf(err error) errorcatalog.Code {
 	if !ok {
 		return errorcatalog.ReplicaStoreUnreachable
 	}
-	code := bloberror.Code(answer.ErrorCode)
-	switch code {
-	case bloberror.AuthenticationFailed, bloberror.InvalidAuthenticationInfo, bloberror.NoAuthenticationInformation:
+	switch {
+	case bloberror.HasCode(err, bloberror.AuthenticationFailed, bloberror.InvalidAuthenticationInfo, bloberror.NoAuthenticationInformation):
 		return errorcatalog.ReplicaStoreAuthentication
-	case bloberror.ServerBusy, bloberror.OperationTimedOut, bloberror.SnapshotOperationRateExceeded:
+	case bloberror.HasCode(err, bloberror.ServerBusy, bloberror.OperationTimedOut, bloberror.SnapshotOperationRateExceeded):
 		return errorcatalog.Throttled
-	case bloberror.InternalError:
+	case bloberror.HasCode(err, bloberror.InternalError):
 		return errorcatalog.ReplicaStoreUnreachable
-	case bloberror.ContainerNotFound, bloberror.ContainerBeingDeleted, bloberror.ContainerDisabled:
+	case bloberror.HasCode(err, bloberror.ContainerNotFound, bloberror.ContainerBeingDeleted, bloberror.ContainerDisabled):
 		return errorcatalog.ReplicaStoreUnusable
-	case bloberror.SnapshotCountExceeded:
+	case bloberror.HasCode(err, bloberror.SnapshotCountExceeded):
 		return errorcatalog.ReplicaStoreUnsupportedKind
 	}
 	switch {
 	case answer.StatusCode == http.StatusUnauthorized:
 		return errorcatalog.ReplicaStoreAuthentication
-	case answer.StatusCode == http.StatusForbidden, strings.HasPrefix(string(code), "Authorization"):
+	case answer.StatusCode == http.StatusForbidden, strings.HasPrefix(answer.ErrorCode, "Authorization"):
 		return errorcatalog.ReplicaStoreAuthorization
 	case answer.StatusCode == http.StatusTooManyRequests, answer.StatusCode == http.StatusServiceUnavailable:
 		return errorcatalog.Throttled

@@ -38,7 +38,7 @@ func (s *Store) inspect(ctx context.Context, client *pageblob.Client) (page, err
 	err := s.ask(ctx, func(ctx context.Context) error {
 		r, err := client.GetProperties(ctx, nil)
 		if err != nil {
-			return err
+			return raw(err)
 		}
 		if r.ETag == nil || r.ContentLength == nil {
 			return errUnverified
@@ -72,7 +72,7 @@ func (s *Store) own(ctx context.Context, item string, client *pageblob.Client, f
 				ActionType: to.Ptr(pageblob.SequenceNumberActionTypeMax), SequenceNumber: &next,
 				AccessConditions: ifMatch(p.etag),
 			})
-			return err
+			return raw(err)
 		})
 		if isConflict(err) {
 			continue // by a request of ours that was executed after all, or by another writer: look again

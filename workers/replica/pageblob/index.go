@@ -209,14 +209,14 @@ func (s *Store) store(ctx context.Context, name string, data []byte, conditions 
 		o.TransactionalValidation = blob.TransferValidationTypeCRC64(sum)
 	}
 	_, err = s.container.NewBlockBlobClient(name).Upload(ctx, body(data), o)
-	return err
+	return raw(err)
 }
 
 // fetch reads a small blob at once.
 func (s *Store) fetch(ctx context.Context, name string) ([]byte, azcore.ETag, error) {
 	r, err := s.container.NewBlobClient(name).DownloadStream(ctx, nil)
 	if err != nil {
-		return nil, "", err
+		return nil, "", raw(err)
 	}
 	data, err := io.ReadAll(r.Body)
 	if err = errors.Join(err, r.Body.Close()); err != nil {
@@ -233,7 +233,7 @@ func (s *Store) fetch(ctx context.Context, name string) ([]byte, azcore.ETag, er
 func seal(v any) ([]byte, error) {
 	data, err := json.Marshal(v)
 	if err != nil {
-		return nil, err
+		return nil, raw(err)
 	}
 	sum := blake3.Sum256(data)
 	return append(append([]byte(hex.EncodeToString(sum[:])), '\n'), data...), nil
@@ -245,5 +245,5 @@ func unseal(data []byte, v any) error {
 	if string(sealed) != hex.EncodeToString(sum[:]) {
 		return errUnverified
 	}
-	return json.Unmarshal(content, v)
+	return raw(json.Unmarshal(content, v))
 }

@@ -30,7 +30,7 @@ func (s *Store) list(ctx context.Context, prefix string, snapshots bool) ([]entr
 				Prefix: &prefix, Marker: marker, Include: container.ListBlobsInclude{Snapshots: snapshots, Metadata: snapshots},
 			})
 			r, err = pager.NextPage(ctx)
-			return err
+			return raw(err)
 		})
 		if err != nil {
 			return nil, err

@@ -39,7 +39,7 @@ func (s *Store) openBlob(ctx context.Context, client *blob.Client, name string) 
 	err := s.ask(ctx, func(ctx context.Context) error {
 		r, err := client.GetProperties(ctx, nil)
 		if err != nil {
-			return err
+			return raw(err)
 		}
 		if r.ContentLength == nil || r.ETag == nil {
 			return errUnverified

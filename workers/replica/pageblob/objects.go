@@ -92,11 +92,11 @@ func (u upload) send(ctx context.Context, r io.Reader) (digest []byte, unusable,
 		})
 	}
 	if err := group.Wait(); err != nil || unusable != nil {
-		return nil, unusable, err
+		return nil, unusable, raw(err)
 	}
 	err = u.store.ask(ctx, func(ctx context.Context) error {
 		_, err := u.client.CommitBlockList(ctx, ids, nil)
-		return err
+		return raw(err)
 	})
 	if bloberror.HasCode(err, bloberror.InvalidBlockList) {
 		err = errUnverified // a block was acknowledged and lost
@@ -130,7 +130,7 @@ func (u upload) stage(ctx context.Context, id string, block []byte) error {
 		if err == nil && u.checksums && !confirms(r.ContentCRC64, sum) {
 			return errUnverified
 		}
-		return err
+		return raw(err)
 	})
 }
 
@@ -156,7 +156,7 @@ func (u upload) prove(ctx context.Context, digest []byte) error {
 	}
 	hash := blake3.New()
 	if _, err := io.Copy(hash, io.NewSectionReader(o, 0, o.size)); err != nil {
-		return err
+		return raw(err)
 	}
 	if !bytes.Equal(hash.Sum(nil), digest) {
 		return errUnverified

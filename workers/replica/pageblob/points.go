@@ -86,7 +86,7 @@ func (s *Store) snapshot(ctx context.Context, item, cut string, fence int64, d r
 				metaSize: new(strconv.FormatInt(size, 10)),
 			}})
 			if err != nil {
-				return err
+				return raw(err)
 			}
 			if r.Snapshot == nil || *r.Snapshot == "" {
 				return errUnverified
@@ -241,7 +241,7 @@ func (s *Store) sweep(ctx context.Context, item string, x index, cut string) err
 			if isMissing(err) {
 				return nil
 			}
-			return err
+			return raw(err)
 		})
 		if err != nil {
 			return err

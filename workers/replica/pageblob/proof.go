@@ -42,7 +42,7 @@ func (s *Store) probe(ctx context.Context) (bool, error) {
 	client := s.container.NewPageBlobClient("probe/" + uuid.NewString())
 	err := s.ask(ctx, func(ctx context.Context) error {
 		_, err := client.Create(ctx, pageSize, nil)
-		return err
+		return raw(err)
 	})
 	if err != nil {
 		return false, err
@@ -58,7 +58,7 @@ func (s *Store) probe(ctx context.Context) (bool, error) {
 		if isMissing(err) {
 			return nil
 		}
-		return err
+		return raw(err)
 	})
 	if err != nil {
 		return false, err
@@ -78,7 +78,7 @@ func probePut(ctx context.Context, client *pageblob.Client, page []byte, sum uin
 		&pageblob.UploadPagesOptions{TransactionalValidation: blob.TransferValidationTypeCRC64(sum)})
 	if err != nil {
 		if _, answered := errors.AsType[*azcore.ResponseError](err); !answered {
-			return err
+			return raw(err)
 		}
 	}
 	switch {

@@ -97,7 +97,7 @@ func readOnce(ctx context.Context, client *blob.Client, p []byte, off int64, con
 		Range: blob.HTTPRange{Offset: off, Count: int64(len(p))}, AccessConditions: conditions,
 	})
 	if err != nil {
-		return err
+		return raw(err)
 	}
 	_, err = io.ReadFull(r.Body, p)
 	return errors.Join(err, r.Body.Close())
@@ -115,7 +115,7 @@ func (s *Store) pages(ctx context.Context, client *pageblob.Client, off, n int64
 		err := s.ask(ctx, func(ctx context.Context) error {
 			var err error
 			r, err = client.NewGetPageRangesPager(&pageblob.GetPageRangesOptions{Range: blob.HTTPRange{Offset: off, Count: n}, Marker: marker}).NextPage(ctx)
-			return err
+			return raw(err)
 		})
 		if err != nil {
 			return nil, err

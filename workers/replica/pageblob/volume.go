@@ -167,7 +167,7 @@ func (v *volume) changeOnce(ctx context.Context, p part, sequence int64) error {
 	where := blob.HTTPRange{Offset: p.off, Count: p.n}
 	if p.data == nil {
 		if _, err := v.blob.ClearPages(ctx, where, &pageblob.ClearPagesOptions{SequenceNumberAccessConditions: only}); err != nil {
-			return err
+			return raw(err)
 		}
 		return v.proveZero(ctx, p)
 	}
@@ -179,7 +179,7 @@ func (v *volume) changeOnce(ctx context.Context, p part, sequence int64) error {
 	}
 	r, err := v.blob.UploadPages(ctx, body(p.data), where, o)
 	if err != nil {
-		return err
+		return raw(err)
 	}
 	if v.checksums && confirms(r.ContentCRC64, sum) {
 		return nil

@@ -38,7 +38,7 @@ func (s *Store) Check(ctx context.Context) error {
 		if bloberror.HasCode(err, bloberror.ContainerAlreadyExists) {
 			return nil
 		}
-		return err
+		return raw(err)
 	})
 	if err != nil {
 		return explain(ctx, err, "open the container")
@@ -55,7 +55,7 @@ func (s *Store) checkKind(ctx context.Context) error {
 	err := s.do(ctx, "ask for the kind of the account", func(ctx context.Context) error {
 		r, err := s.container.GetAccountInfo(ctx, nil)
 		if err != nil {
-			return err
+			return raw(err)
 		}
 		if r.SKUName != nil {
 			sku = string(*r.SKUName)
@@ -97,12 +97,12 @@ func (s *Store) CreateDisk(ctx context.Context, spec replica.DiskSpec, fence int
 			return nil // one exists; the next lines find out which
 		}
 		if err != nil {
-			return err
+			return raw(err)
 		}
 		if _, err = client.GetProperties(ctx, nil); isMissing(err) {
 			return errUnverified
 		}
-		return err
+		return raw(err)
 	})
 	if err != nil {
 		return explain(ctx, err, what)
@@ -228,7 +228,7 @@ func (s *Store) remove(ctx context.Context, name string, snapshots bool) error {
 			return nil
 		}
 		if err != nil {
-			return err
+			return raw(err)
 		}
 		_, err = client.GetProperties(ctx, nil)
 		if isMissing(err) {
