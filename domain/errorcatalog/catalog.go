@@ -5,12 +5,18 @@ import (
 	"strings"
 )
 
-// catalog is every entry in the order in which the documentation shows them.
-var (
-	catalog = slices.Concat(serviceEntries, requestEntries, existenceEntries, stateEntries,
-		prerequisiteEntries, hostEntries, replicaEntries, resynchronizationEntries, healthEntries)
-	byCode = index(catalog)
+// Causes and remedies that several entries share.
+const (
+	typo        = "a spelling mistake"
+	networkDown = "the network to it is interrupted"
+	movedOver   = "the item has failed over"
+	deleted     = "somebody deleted it"
+	otherVault  = "it belongs to another vault"
+	letItRun    = "Let the resynchronization run."
 )
+
+// byCode is built once: failures are classified all the time.
+var byCode = index(All()) //nolint:gochecknoglobals // a table
 
 // Lookup returns what the catalogue says about a code.
 func Lookup(code Code) (Entry, bool) {
@@ -19,7 +25,10 @@ func Lookup(code Code) (Entry, bool) {
 }
 
 // All returns every entry, grouped by where the error comes from.
-func All() []Entry { return slices.Clone(catalog) }
+func All() []Entry {
+	return slices.Concat(serviceEntries(), requestEntries(), existenceEntries(), stateEntries(),
+		prerequisiteEntries(), hostEntries(), replicaEntries(), resynchronizationEntries(), healthEntries())
+}
 
 // Markdown renders entries for the documentation.
 func Markdown(entries []Entry) string {

@@ -40,7 +40,7 @@ const (
 	RecoveryPointNotFound            Code = "recovery_point_not_found"
 	JobNotFound                      Code = "job_not_found"
 	TaskNotFound                     Code = "task_not_found"
-	APIKeyNotFound                   Code = "api_key_not_found"
+	APIKeyNotFound                   Code = "api_key_not_found" //nolint:gosec // not a key
 	AlreadyExistsWithOtherSettings   Code = "already_exists_with_other_settings"
 	InUse                            Code = "in_use"
 	NothingToDo                      Code = "nothing_to_do"

@@ -1,61 +1,69 @@
 package errorcatalog
 
-var serviceEntries = []Entry{
-	{InternalError, Recoverable, "Farshore met an error it has no code for", []string{"a fault in Farshore", "an answer of the operating system that was not foreseen"}, "Look for the request or job id in the service's log; report it if it repeats."},
-	{DatabaseUnavailable, Recoverable, "The event store cannot be reached", []string{"PostgreSQL is being restarted", "the network to it is interrupted", "all of its connections are in use"}, "Repeat the request after the time in Retry-After, with the same Idempotency-Key; replication goes on by itself."},
-	{ProjectionLagging, Recoverable, "The read model has not yet reached the position that was asked for", []string{"many events were recorded in a short time", "a read model is being rebuilt"}, "Repeat the query after the time in Retry-After, or without minPosition."},
-	{RequestTimeout, Recoverable, "The request took too long and was given up", []string{"the service or its database is overloaded"}, "Repeat the request with the same Idempotency-Key."},
-	{Canceled, Recoverable, "The work was stopped before it was done", []string{"an operation with precedence began", "the service is shutting down", "a job was cancelled"}, "None is needed: the work goes on where it stopped, unless it was cancelled for good."},
+func serviceEntries() []Entry {
+	return []Entry{
+		{InternalError, Recoverable, "Farshore met an error it has no code for", []string{"a fault in Farshore", "an answer of the operating system that was not foreseen"}, "Look for the request or job id in the service's log; report it if it repeats."},
+		{DatabaseUnavailable, Recoverable, "The event store cannot be reached", []string{"PostgreSQL is being restarted", networkDown, "all of its connections are in use"}, "Repeat the request after the time in Retry-After, with the same Idempotency-Key; replication goes on by itself."},
+		{ProjectionLagging, Recoverable, "The read model has not yet reached the position that was asked for", []string{"many events were recorded in a short time", "a read model is being rebuilt"}, "Repeat the query after the time in Retry-After, or without minPosition."},
+		{RequestTimeout, Recoverable, "The request took too long and was given up", []string{"the service or its database is overloaded"}, "Repeat the request with the same Idempotency-Key."},
+		{Canceled, Recoverable, "The work was stopped before it was done", []string{"an operation with precedence began", "the service is shutting down", "a job was cancelled"}, "None is needed: the work goes on where it stopped, unless it was cancelled for good."},
+	}
 }
 
-var requestEntries = []Entry{
-	{ValidationFailed, Refusal, "A field of the request has a value that is not allowed", []string{"a value is missing, of the wrong type or outside its range"}, "Correct the field that the answer names and send the request again."},
-	{MalformedJSON, Refusal, "The body is not valid JSON", []string{"the body was cut off", "a quote, comma or bracket is missing"}, "Send one complete JSON object."},
-	{UnknownField, Refusal, "The body has a field that the operation does not know", []string{"a spelling mistake", "a field of another version of the API"}, "Remove or rename the field that the answer names; the contract lists those that exist."},
-	{UnsupportedMediaType, Refusal, "The body is not of a media type that the operation reads", []string{"the Content-Type header is missing or is not application/json"}, "Send JSON with the header Content-Type: application/json."},
-	{RequestTooLarge, Refusal, "The body is larger than the service reads", []string{"a file was sent by mistake"}, "Send a body of at most 1 MiB."},
-	{RouteNotFound, Refusal, "There is nothing at this path", []string{"a spelling mistake in the path", "the base path /v1 is missing"}, "Compare the path with the contract at /v1/openapi.json."},
-	{MethodNotAllowed, Refusal, "The resource does not offer this method", []string{"another method was meant"}, "Use one of the methods in the Allow header."},
-	{InvalidCursor, Refusal, "The page cursor cannot be read", []string{"the cursor was changed or shortened", "it comes from another collection"}, "Follow nextLink exactly as it was given, or begin at the first page."},
-	{Unauthenticated, Refusal, "The request carries no valid credential", []string{"the Authorization header is missing", "the API key is unknown, revoked or expired"}, "Send Authorization: Bearer with a valid API key."},
-	{Forbidden, Refusal, "The credential does not permit this operation", []string{"its role is too small", "it belongs to another vault"}, "Use a credential with a sufficient role in this vault."},
-	{RateLimited, Refusal, "Too many requests arrived in a short time", []string{"a client repeats requests without waiting"}, "Wait for the time in Retry-After."},
-	{PreconditionFailed, Refusal, "The resource is no longer at the version in If-Match", []string{"somebody else changed it since it was read"}, "Read the resource again, decide again and send its new ETag."},
-	{PreconditionRequired, Refusal, "The operation needs an If-Match header", []string{"the header is missing"}, "Read the resource and send its ETag in If-Match."},
-	{IdempotencyKeyReused, Refusal, "The Idempotency-Key was used for another request", []string{"a client does not make a new key for each request", "the body was changed between two attempts"}, "Use a new key for a new request; repeat the old one unchanged."},
-	{ConcurrentUpdate, Refusal, "The resource kept changing while the request was decided", []string{"several clients write to it at the same time"}, "Repeat the request."},
+func requestEntries() []Entry {
+	return []Entry{
+		{ValidationFailed, Refusal, "A field of the request has a value that is not allowed", []string{"a value is missing, of the wrong type or outside its range"}, "Correct the field that the answer names and send the request again."},
+		{MalformedJSON, Refusal, "The body is not valid JSON", []string{"the body was cut off", "a quote, comma or bracket is missing"}, "Send one complete JSON object."},
+		{UnknownField, Refusal, "The body has a field that the operation does not know", []string{typo, "a field of another version of the API"}, "Remove or rename the field that the answer names; the contract lists those that exist."},
+		{UnsupportedMediaType, Refusal, "The body is not of a media type that the operation reads", []string{"the Content-Type header is missing or is not application/json"}, "Send JSON with the header Content-Type: application/json."},
+		{RequestTooLarge, Refusal, "The body is larger than the service reads", []string{"a file was sent by mistake"}, "Send a body of at most 1 MiB."},
+		{RouteNotFound, Refusal, "There is nothing at this path", []string{"a spelling mistake in the path", "the base path /v1 is missing"}, "Compare the path with the contract at /v1/openapi.json."},
+		{MethodNotAllowed, Refusal, "The resource does not offer this method", []string{"another method was meant"}, "Use one of the methods in the Allow header."},
+		{InvalidCursor, Refusal, "The page cursor cannot be read", []string{"the cursor was changed or shortened", "it comes from another collection"}, "Follow nextLink exactly as it was given, or begin at the first page."},
+		{Unauthenticated, Refusal, "The request carries no valid credential", []string{"the Authorization header is missing", "the API key is unknown, revoked or expired"}, "Send Authorization: Bearer with a valid API key."},
+		{Forbidden, Refusal, "The credential does not permit this operation", []string{"its role is too small", otherVault}, "Use a credential with a sufficient role in this vault."},
+		{RateLimited, Refusal, "Too many requests arrived in a short time", []string{"a client repeats requests without waiting"}, "Wait for the time in Retry-After."},
+		{PreconditionFailed, Refusal, "The resource is no longer at the version in If-Match", []string{"somebody else changed it since it was read"}, "Read the resource again, decide again and send its new ETag."},
+		{PreconditionRequired, Refusal, "The operation needs an If-Match header", []string{"the header is missing"}, "Read the resource and send its ETag in If-Match."},
+		{IdempotencyKeyReused, Refusal, "The Idempotency-Key was used for another request", []string{"a client does not make a new key for each request", "the body was changed between two attempts"}, "Use a new key for a new request; repeat the old one unchanged."},
+		{ConcurrentUpdate, Refusal, "The resource kept changing while the request was decided", []string{"several clients write to it at the same time"}, "Repeat the request."},
+	}
 }
 
-var existenceEntries = []Entry{
-	{VaultNotFound, Refusal, "There is no such vault", []string{"a spelling mistake", "it has not been created yet"}, "List the vaults, or create it."},
-	{PolicyNotFound, Refusal, "There is no such replication policy in the vault", []string{"a spelling mistake", "it is in another vault"}, "List the vault's policies, or define it."},
-	{SiteNotFound, Refusal, "There is no such site in the vault", []string{"a spelling mistake", "it has not been registered yet"}, "List the vault's sites, or register it."},
-	{HostNotFound, Refusal, "There is no such host in the site", []string{"a spelling mistake", "it was removed from the site"}, "List the site's hosts, or add it."},
-	{VirtualMachineNotFound, Refusal, "No such virtual machine has been discovered in the site", []string{"the host has not been looked at yet", "the VM was removed or is on another host"}, "Wait for the next inventory, and look at the host's problems."},
-	{StorageAccountNotFound, Refusal, "There is no such storage account in the vault", []string{"a spelling mistake", "it has not been registered yet"}, "List the vault's storage accounts, or register it."},
-	{ProtectedItemNotFound, Refusal, "There is no such protected item in the vault", []string{"a spelling mistake", "its protection was never enabled"}, "List the vault's protected items, or enable protection."},
-	{RecoveryPointNotFound, Refusal, "There is no such recovery point", []string{"retention has removed it", "it belongs to another item"}, "List the item's recovery points and choose one that exists."},
-	{JobNotFound, Refusal, "There is no such job in the vault", []string{"a spelling mistake", "it belongs to another vault"}, "List the vault's jobs."},
-	{TaskNotFound, Refusal, "The job has no such task", []string{"the worker and the job are of different versions"}, "Let a worker of the job's version finish it, or start the operation again."},
-	{APIKeyNotFound, Refusal, "There is no such API key", []string{"a spelling mistake", "it belongs to another vault"}, "List the API keys."},
-	{AlreadyExistsWithOtherSettings, Refusal, "It exists already, with other settings", []string{"the name is taken", "the settings were changed in the request but cannot be changed"}, "Choose another name, or send the settings that it has."},
-	{InUse, Refusal, "It is still used by protected items", []string{"items are protected with it"}, "Disable the protection of the items that the answer names, then repeat the request."},
+func existenceEntries() []Entry {
+	return []Entry{
+		{VaultNotFound, Refusal, "There is no such vault", []string{typo, "it has not been created yet"}, "List the vaults, or create it."},
+		{PolicyNotFound, Refusal, "There is no such replication policy in the vault", []string{typo, "it is in another vault"}, "List the vault's policies, or define it."},
+		{SiteNotFound, Refusal, "There is no such site in the vault", []string{typo, "it has not been registered yet"}, "List the vault's sites, or register it."},
+		{HostNotFound, Refusal, "There is no such host in the site", []string{typo, "it was removed from the site"}, "List the site's hosts, or add it."},
+		{VirtualMachineNotFound, Refusal, "No such virtual machine has been discovered in the site", []string{"the host has not been looked at yet", "the VM was removed or is on another host"}, "Wait for the next inventory, and look at the host's problems."},
+		{StorageAccountNotFound, Refusal, "There is no such storage account in the vault", []string{typo, "it has not been registered yet"}, "List the vault's storage accounts, or register it."},
+		{ProtectedItemNotFound, Refusal, "There is no such protected item in the vault", []string{typo, "its protection was never enabled"}, "List the vault's protected items, or enable protection."},
+		{RecoveryPointNotFound, Refusal, "There is no such recovery point", []string{"retention has removed it", "it belongs to another item"}, "List the item's recovery points and choose one that exists."},
+		{JobNotFound, Refusal, "There is no such job in the vault", []string{typo, otherVault}, "List the vault's jobs."},
+		{TaskNotFound, Refusal, "The job has no such task", []string{"the worker and the job are of different versions"}, "Let a worker of the job's version finish it, or start the operation again."},
+		{APIKeyNotFound, Refusal, "There is no such API key", []string{typo, otherVault}, "List the API keys."},
+		{AlreadyExistsWithOtherSettings, Refusal, "It exists already, with other settings", []string{"the name is taken", "the settings were changed in the request but cannot be changed"}, "Choose another name, or send the settings that it has."},
+		{InUse, Refusal, "It is still used by protected items", []string{"items are protected with it"}, "Disable the protection of the items that the answer names, then repeat the request."},
+	}
 }
 
-var stateEntries = []Entry{
-	{NothingToDo, Refusal, "The operation would change nothing", []string{"it is under way already", "its result is there already"}, "None is needed."},
-	{JobEnded, Refusal, "The job has ended", []string{"it succeeded, failed or was cancelled before"}, "Look at the job's result; start the operation again if it is still wanted."},
-	{JobTasksUnfinished, Refusal, "The job has tasks that are neither done nor skipped", []string{"a worker ended the job too early"}, "None is needed: the job goes on with its first unfinished task."},
-	{VirtualMachineNotProtectable, Refusal, "The virtual machine does not meet the prerequisites", []string{"one of its properties is not supported; the answer lists which"}, "Change the VM as the listed codes say, or leave the disks out that do not qualify."},
-	{AlreadyProtected, Refusal, "The item is protected already", []string{"protection was enabled before and has not been disabled since"}, "Go on with the item as it is, or disable its protection first."},
-	{NotProtected, Refusal, "The operation needs an item that is protected", []string{"initial replication is not complete", "the item has failed over", "protection is being disabled or is disabled"}, "Look at the item's state and wait for it, or use an operation that it allows."},
-	{OperationInProgress, Refusal, "Another operation on the item is in progress", []string{"a failover, commit, resynchronization or disable runs"}, "Wait for the job that the answer names."},
-	{NoFailoverPending, Refusal, "There is no failover to commit", []string{"no failover was started", "it has not finished", "it was committed before"}, "Look at the item's state; start a failover if one is wanted."},
-	{NoRecoveryPoint, Refusal, "The item has no recovery point", []string{"initial replication is not complete"}, "Wait for the first recovery point."},
-	{ResynchronizationRequiredRefusal, Refusal, "The replica does not follow its source and is to be resynchronized first", []string{"the change logs can no longer be trusted; the item's state names the reason", "a resynchronization is running"}, "Let the resynchronization finish; repairReplication starts it at once."},
-	{StaleJob, Refusal, "The command comes from a job that is no longer the item's", []string{"another operation took its place", "a worker woke late"}, "None is needed: the worker stops."},
-	{CutOutOfOrder, Refusal, "The cut does not follow the last one that was shipped", []string{"a worker woke late", "a cut was skipped"}, "None is needed if another worker goes on; otherwise repair the replication."},
-	{CutNotShipped, Refusal, "A recovery point needs a cut whose logs are durable at the replica store", []string{"a worker did not record the delta first"}, "None is needed: the cycle is repeated."},
-	{NewestPointKept, Refusal, "The newest recovery point is never removed", []string{"it was named among the points to be removed"}, "Leave it out, or disable protection to give up the replica."},
-	{SourceStillRunning, Refusal, "The source has not been stopped by this failover", []string{"the step that stops it has not been recorded"}, "None is needed: the failover goes on with that step or fails."},
+func stateEntries() []Entry {
+	return []Entry{
+		{NothingToDo, Refusal, "The operation would change nothing", []string{"it is under way already", "its result is there already"}, "None is needed."},
+		{JobEnded, Refusal, "The job has ended", []string{"it succeeded, failed or was cancelled before"}, "Look at the job's result; start the operation again if it is still wanted."},
+		{JobTasksUnfinished, Refusal, "The job has tasks that are neither done nor skipped", []string{"a worker ended the job too early"}, "None is needed: the job goes on with its first unfinished task."},
+		{VirtualMachineNotProtectable, Refusal, "The virtual machine does not meet the prerequisites", []string{"one of its properties is not supported; the answer lists which"}, "Change the VM as the listed codes say, or leave the disks out that do not qualify."},
+		{AlreadyProtected, Refusal, "The item is protected already", []string{"protection was enabled before and has not been disabled since"}, "Go on with the item as it is, or disable its protection first."},
+		{NotProtected, Refusal, "The operation needs an item that is protected", []string{"initial replication is not complete", movedOver, "protection is being disabled or is disabled"}, "Look at the item's state and wait for it, or use an operation that it allows."},
+		{OperationInProgress, Refusal, "Another operation on the item is in progress", []string{"a failover, commit, resynchronization or disable runs"}, "Wait for the job that the answer names."},
+		{NoFailoverPending, Refusal, "There is no failover to commit", []string{"no failover was started", "it has not finished", "it was committed before"}, "Look at the item's state; start a failover if one is wanted."},
+		{NoRecoveryPoint, Refusal, "The item has no recovery point", []string{"initial replication is not complete"}, "Wait for the first recovery point."},
+		{ResynchronizationRequiredRefusal, Refusal, "The replica does not follow its source and is to be resynchronized first", []string{"the change logs can no longer be trusted; the item's state names the reason", "a resynchronization is running"}, "Let the resynchronization finish; repairReplication starts it at once."},
+		{StaleJob, Refusal, "The command comes from a job that is no longer the item's", []string{"another operation took its place", "a worker woke late"}, "None is needed: the worker stops."},
+		{CutOutOfOrder, Refusal, "The cut does not follow the last one that was shipped", []string{"a worker woke late", "a cut was skipped"}, "None is needed if another worker goes on; otherwise repair the replication."},
+		{CutNotShipped, Refusal, "A recovery point needs a cut whose logs are durable at the replica store", []string{"a worker did not record the delta first"}, "None is needed: the cycle is repeated."},
+		{NewestPointKept, Refusal, "The newest recovery point is never removed", []string{"it was named among the points to be removed"}, "Leave it out, or disable protection to give up the replica."},
+		{SourceStillRunning, Refusal, "The source has not been stopped by this failover", []string{"the step that stops it has not been recorded"}, "None is needed: the failover goes on with that step or fails."},
+	}
 }

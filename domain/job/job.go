@@ -21,7 +21,8 @@ const Category = "job"
 // Kind says which workflow a job runs.
 type Kind string
 
-// The kinds of job.
+// The kinds of job. Those after DisableProtection are not run yet; their names
+// are taken.
 const (
 	EnableProtection   Kind = "EnableProtection"
 	InitialReplication Kind = "InitialReplication"
@@ -31,7 +32,6 @@ const (
 	FailoverCommit     Kind = "FailoverCommit"
 	DisableProtection  Kind = "DisableProtection"
 
-	// Kinds that are not run yet; their names are taken.
 	UnplannedFailover    Kind = "UnplannedFailover"
 	TestFailover         Kind = "TestFailover"
 	TestFailoverCleanup  Kind = "TestFailoverCleanup"

@@ -44,7 +44,7 @@ func with(change func(*protecteditem.EnableProtection)) protecteditem.EnableProt
 }
 
 func enablingRows() map[string]scenario {
-	again := enabling.(protecteditem.ProtectionEnabling)
+	again := enabling
 	again.Cycle = 2
 	return map[string]scenario{
 		"enabling begins the first cycle":                {when: enable(), then: history(enabling)},

@@ -15,7 +15,6 @@ import (
 var update = flag.Bool("update", false, "rewrite the golden files")
 
 func stored() []protecteditem.Event {
-	enabling := enabling.(protecteditem.ProtectionEnabling)
 	return []protecteditem.Event{
 		enabling, related,
 		protecteditem.EnableFailed{JobID: "job-enable", Failure: *unreachable, At: noon},

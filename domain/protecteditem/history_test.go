@@ -86,12 +86,12 @@ var (
 	ended       = history(ending, disabled)
 )
 
-func enabled() protecteditem.Event {
-	events, err := protecteditem.Decider.Decide(protecteditem.State{}, enable())
-	if err != nil || len(events) != 1 {
-		return nil
+func enabled() protecteditem.ProtectionEnabling {
+	c := enable()
+	return protecteditem.ProtectionEnabling{
+		JobID: c.JobID, Vault: c.Vault, Item: c.Item, Cycle: 1, Site: c.Site, Host: c.Host, VM: c.VM, PolicyID: c.PolicyID, Policy: c.Policy,
+		Store: c.Store, Disks: []string{"os", "data"}, RecoverySite: c.RecoverySite, RecoveryHost: c.RecoveryHost, RecoveryVMName: c.RecoveryVMName, At: noon,
 	}
-	return events[0]
 }
 
 // history strings events and histories together.

@@ -1,8 +1,8 @@
 package protecteditem_test
 
 import (
-	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -99,7 +99,7 @@ func TestThinningAlongTheWay(t *testing.T) {
 		p    = keeping(5 * 24)
 	)
 	for i, pt := range all {
-		pt.ID = fmt.Sprint(i)
+		pt.ID = strconv.Itoa(i)
 		if i%31 == 5 {
 			pt.Consistency = protecteditem.AppConsistent
 		}

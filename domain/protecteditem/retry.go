@@ -18,8 +18,8 @@ type Retry struct {
 // RetryDelay returns how long to wait after the given failed attempt, counted
 // from 1: 1, 2, 4, 8, 10 minutes, then 30.
 func RetryDelay(attempt int) time.Duration {
-	schedule := [...]time.Duration{1, 2, 4, 8, 10, 30}
-	return schedule[min(max(attempt, 1), len(schedule))-1] * time.Minute
+	minutes := [...]int{1, 2, 4, 8, 10, 30}
+	return time.Duration(minutes[min(max(attempt, 1), len(minutes))-1]) * time.Minute
 }
 
 // RecordFailure reports that an attempt has failed. It decides when the next one

@@ -40,8 +40,8 @@ func TestAttemptsFollowTheSchedule(t *testing.T) {
 		if s.Retry.Failure != nil || s.Retry.Attempt != 0 {
 			t.Errorf("retry = %+v after a new point", s.Retry)
 		}
-		if due := protecteditem.NextCut(s, time.Now()); due.Sub(time.Now()) != 5*time.Minute {
-			t.Errorf("the next cut is due in %s", due.Sub(time.Now()))
+		if due := protecteditem.NextCut(s, time.Now()); time.Until(due) != 5*time.Minute {
+			t.Errorf("the next cut is due in %s", time.Until(due))
 		}
 	})
 }
