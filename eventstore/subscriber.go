@@ -139,12 +139,13 @@ func (d *delivery) run(ctx context.Context) {
 // replaced, cannot move the checkpoint.
 func (d *delivery) lead(ctx context.Context, conn *pgx.Conn) error {
 	name := CheckpointName(d.config.Group, d.topic)
-	var leader bool
-	if err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock(hashtextextended($1, 0))`, name).Scan(&leader); err != nil {
-		return fmt.Errorf("ask for leadership: %w", err)
-	}
-	if !leader {
-		return nil
+	for leader := false; !leader; {
+		if err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock(hashtextextended($1, 0))`, name).Scan(&leader); err != nil {
+			return fmt.Errorf("ask for leadership: %w", err)
+		}
+		if !leader && !sleep(ctx, d.config.Takeover) {
+			return ctx.Err()
+		}
 	}
 	if _, err := conn.Exec(ctx, `INSERT INTO checkpoints (name) VALUES ($1) ON CONFLICT (name) DO NOTHING`, name); err != nil {
 		return fmt.Errorf("make checkpoint: %w", err)
