@@ -88,6 +88,7 @@ func Relationship(s *Subject) host.Relationship {
 }
 
 func unknown(t *testing.T, s *Subject) {
+	t.Helper()
 	ctx, h := t.Context(), s.Host
 	_, err := h.VirtualMachine(ctx, "none")
 	code(t, err, errorcatalog.VMNotFound)
@@ -119,6 +120,7 @@ func unknown(t *testing.T, s *Subject) {
 }
 
 func inventory(t *testing.T, s *Subject) {
+	t.Helper()
 	vms, err := s.Host.VirtualMachines(t.Context())
 	must(t, err)
 	if len(vms) != 1 || vms[0].ID != s.VM.ID || len(vms[0].Disks) != len(s.VM.Disks) {

@@ -10,6 +10,7 @@ import (
 )
 
 func inactive(t *testing.T, s *Subject) {
+	t.Helper()
 	ctx, h := t.Context(), s.Host
 	must(t, h.SetActive(ctx, s.VM.ID, false))
 	code(t, h.Start(ctx, s.VM.ID), errorcatalog.VMNotActive)
@@ -30,6 +31,7 @@ func inactive(t *testing.T, s *Subject) {
 }
 
 func provision(t *testing.T, s *Subject) {
+	t.Helper()
 	ctx, h := t.Context(), s.Host
 	vm := site.VirtualMachine{ID: "built", Name: "Built", Generation: 2, CPUs: 1, MemoryMiB: 512, Disks: []site.Disk{
 		{ID: "os", File: "os.raw", Format: site.Raw, SizeBytes: 5 << 20, OS: true},

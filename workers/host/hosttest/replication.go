@@ -10,6 +10,7 @@ import (
 )
 
 func relationship(t *testing.T, s *Subject) {
+	t.Helper()
 	ctx, h := t.Context(), s.Host
 	must(t, h.StartReplication(ctx, s.VM.ID, Relationship(s)))
 	must(t, h.StartReplication(ctx, s.VM.ID, Relationship(s)))
@@ -40,6 +41,7 @@ func relationship(t *testing.T, s *Subject) {
 }
 
 func cuts(t *testing.T, s *Subject) {
+	t.Helper()
 	ctx, h := t.Context(), s.Host
 	r := NewReplica(t, s)
 	must(t, h.Start(ctx, s.VM.ID))
@@ -60,6 +62,7 @@ func cuts(t *testing.T, s *Subject) {
 }
 
 func cutTwice(t *testing.T, s *Subject) {
+	t.Helper()
 	ctx, h := t.Context(), s.Host
 	must(t, h.StartReplication(ctx, s.VM.ID, Relationship(s)))
 	must(t, h.Start(ctx, s.VM.ID))
@@ -87,6 +90,7 @@ func cutTwice(t *testing.T, s *Subject) {
 }
 
 func cutOff(t *testing.T, s *Subject) {
+	t.Helper()
 	ctx, h := t.Context(), s.Host
 	r := NewReplica(t, s)
 	must(t, h.StartReplication(ctx, s.VM.ID, Relationship(s)))
@@ -105,6 +109,7 @@ func cutOff(t *testing.T, s *Subject) {
 }
 
 func restart(t *testing.T, s *Subject) {
+	t.Helper()
 	ctx, h := t.Context(), s.Host
 	must(t, h.StartReplication(ctx, s.VM.ID, Relationship(s)))
 	must(t, h.Start(ctx, s.VM.ID))

@@ -30,6 +30,7 @@ func Content(t *testing.T, r disk.Reader) []byte {
 }
 
 func cutSnapshot(t *testing.T, s *Subject) {
+	t.Helper()
 	ctx, h := t.Context(), s.Host
 	r := NewReplica(t, s)
 	must(t, h.StartReplication(ctx, s.VM.ID, Relationship(s)))
@@ -43,6 +44,7 @@ func cutSnapshot(t *testing.T, s *Subject) {
 }
 
 func snapshots(t *testing.T, s *Subject) {
+	t.Helper()
 	ctx, h := t.Context(), s.Host
 	want := map[string][]byte{}
 	for _, d := range s.disks() {

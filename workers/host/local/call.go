@@ -95,7 +95,7 @@ func openVMDisk(ctx context.Context, e *Engine, c call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nothing{}, d.Close()
+	return nothing{}, d.Close() //nolint:wrapcheck // a disk's errors have codes
 }
 
 func flushVMDisk(ctx context.Context, e *Engine, c call) (any, error) {

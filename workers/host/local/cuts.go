@@ -186,17 +186,22 @@ func (e *Engine) ReleaseCut(ctx context.Context, vm, cut string) error {
 		return nil
 	}
 	c := records[i]
-	// The next cut has to name the one before it when the record is gone.
-	if c.Seq > m.rel.LastSeq {
-		m.rel.LastCut, m.rel.LastSeq = c.ID, c.Seq
-		if err := m.saveRelationship(); err != nil {
-			return err
-		}
+	if err := m.passed(c); err != nil {
+		return err
 	}
 	if err := m.opened(ctx, func(st *stack) error { return m.releaseLogs(st, c) }); err != nil {
 		return err
 	}
 	return removeFile(m.path(cutFile(cut)))
+}
+
+// passed remembers a cut whose record is to go: the next one has to name it.
+func (m *machine) passed(c cutRecord) error {
+	if c.Seq <= m.rel.LastSeq {
+		return nil
+	}
+	m.rel.LastCut, m.rel.LastSeq = c.ID, c.Seq
+	return m.saveRelationship()
 }
 
 // releaseLogs deletes a cut's logs. Only the tracker does: it knows the chain.
@@ -224,13 +229,7 @@ func (m *machine) forgetCuts(disks []string) error {
 		c.Disks = slices.DeleteFunc(c.Disks, func(d host.DiskCut) bool { return slices.Contains(disks, d.Disk) })
 		if len(c.Disks) > 0 {
 			err = saveJSON(m.path(cutFile(c.ID)), c)
-		} else {
-			if c.Seq > m.rel.LastSeq {
-				m.rel.LastCut, m.rel.LastSeq = c.ID, c.Seq
-				if err := m.saveRelationship(); err != nil {
-					return err
-				}
-			}
+		} else if err = m.passed(c); err == nil {
 			err = removeFile(m.path(cutFile(c.ID)))
 		}
 		if err != nil {

@@ -100,7 +100,7 @@ func (m *machine) spawn() (*guest, error) {
 		return fail(err)
 	}
 	defer open.Close()                                                                                      //nolint:errcheck // closing it unopened ends the child
-	cmd := exec.Command("/bin/sh", append([]string{"-c", gatekeeper, "guest", program}, command[1:]...)...) //nolint:gosec // the owner of the VM names its guest
+	cmd := exec.Command("/bin/sh", append([]string{"-c", gatekeeper, "guest", program}, command[1:]...)...) //nolint:gosec,noctx // the owner of the VM names its guest, which outlives this process
 	cmd.Dir, cmd.Stdout, cmd.Stderr = m.dir, log, log
 	cmd.Env = cmd.Environ()
 	for _, x := range m.stack.exports {
@@ -138,11 +138,11 @@ func (m *machine) watch(ctx context.Context, g *guest) {
 		g.err = m.switchOff()
 		if lost && m.power.Active {
 			// It had lost its disks with the process before and ended of it.
-			m.e.o.Log.Info("guest started again after the host's restart", "vm", m.id())
+			m.e.o.Log.InfoContext(ctx, "guest started again after the host's restart", "vm", m.id())
 			g.err = errors.Join(g.err, m.start(ctx))
 		}
 		if g.err != nil {
-			m.e.o.Log.Error("VM switched off badly", "vm", m.id(), "error", g.err)
+			m.e.o.Log.ErrorContext(ctx, "VM switched off badly", "vm", m.id(), "error", g.err)
 		}
 		close(g.gone)
 	})

@@ -2,8 +2,8 @@ package local_test
 
 import (
 	"context"
+	crand "crypto/rand"
 	"encoding/json"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -17,36 +17,34 @@ import (
 	"farshore/workers/host/hosttest"
 	"farshore/workers/host/local"
 	"farshore/workers/host/local/nbd"
-
-	crand "crypto/rand"
 )
 
 const diskSize = 4 << 20
 
-func must(t testing.TB, err error) {
-	t.Helper()
+func must(tb testing.TB, err error) {
+	tb.Helper()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
 // within returns a context that ends a test's waiting.
-func within(t testing.TB) context.Context {
+func within(tb testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	t.Cleanup(cancel)
+	tb.Cleanup(cancel)
 	return ctx
 }
 
-func until(t testing.TB, what string, cond func() bool) {
-	t.Helper()
+func until(tb testing.TB, what string, cond func() bool) {
+	tb.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	ctx := within(t)
+	ctx := within(tb)
 	for !cond() {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			t.Fatalf("waited in vain until %s", what)
+			tb.Fatalf("waited in vain until %s", what)
 		}
 	}
 }
@@ -54,23 +52,23 @@ func until(t testing.TB, what string, cond func() bool) {
 func options(dir, socket string) local.Options {
 	return local.Options{
 		Directory: dir, Socket: socket, Version: "test", Now: time.Now, NewID: uuid.NewString,
-		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Log: slog.New(slog.DiscardHandler),
 	}
 }
 
 // socketDir is a private folder with a short name.
-func socketDir(t testing.TB) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("/tmp", "fsh")
-	must(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+func socketDir(tb testing.TB) string {
+	tb.Helper()
+	dir, err := os.MkdirTemp("/tmp", "fsh") //nolint:usetesting // its name is too long for a socket
+	must(tb, err)
+	tb.Cleanup(func() { _ = os.RemoveAll(dir) })
 	return dir
 }
 
 // site1 is a directory with one VM of two disks, half of which are data.
-func site1(t testing.TB, change func(vm *site.VirtualMachine)) (string, site.VirtualMachine) {
-	t.Helper()
-	dir := t.TempDir()
+func site1(tb testing.TB, change func(vm *site.VirtualMachine)) (string, site.VirtualMachine) {
+	tb.Helper()
+	dir := tb.TempDir()
 	vm := site.VirtualMachine{ID: "vm1", Name: "VM 1", Generation: 2, CPUs: 1, MemoryMiB: 512, Disks: []site.Disk{
 		{ID: "os", File: "os.raw", Format: site.Raw, OS: true},
 		{ID: "data1", File: "data1.raw", Format: site.Raw},
@@ -78,29 +76,29 @@ func site1(t testing.TB, change func(vm *site.VirtualMachine)) (string, site.Vir
 	if change != nil {
 		change(&vm)
 	}
-	addVM(t, dir, vm)
+	addVM(tb, dir, vm)
 	return dir, vm
 }
 
-func addVM(t testing.TB, dir string, vm site.VirtualMachine) {
-	t.Helper()
+func addVM(tb testing.TB, dir string, vm site.VirtualMachine) {
+	tb.Helper()
 	folder := filepath.Join(dir, vm.ID)
-	must(t, os.MkdirAll(folder, 0o700))
+	must(tb, os.MkdirAll(folder, 0o700))
 	for _, d := range vm.Disks {
 		p := make([]byte, diskSize)
 		_, _ = crand.Read(p[:diskSize/2])
-		must(t, os.WriteFile(filepath.Join(folder, d.File), p, 0o600))
+		must(tb, os.WriteFile(filepath.Join(folder, d.File), p, 0o600))
 	}
 	p, err := json.Marshal(vm)
-	must(t, err)
-	must(t, os.WriteFile(filepath.Join(folder, "vm.json"), p, 0o600))
+	must(tb, err)
+	must(tb, os.WriteFile(filepath.Join(folder, "vm.json"), p, 0o600))
 }
 
-func engine(t testing.TB, o local.Options) *local.Engine {
-	t.Helper()
+func engine(tb testing.TB, o local.Options) *local.Engine {
+	tb.Helper()
 	e, err := local.Open(o)
-	must(t, err)
-	t.Cleanup(func() { _ = e.Close() })
+	must(tb, err)
+	tb.Cleanup(func() { _ = e.Close() })
 	return e
 }
 
@@ -179,20 +177,20 @@ func TestClientIsAHost(t *testing.T) {
 // served runs a host process's work in this process and returns its client.
 func served(t *testing.T, o local.Options) *local.Client { return servedIn(t, o) }
 
-func servedIn(t testing.TB, o local.Options) *local.Client {
-	t.Helper()
+func servedIn(tb testing.TB, o local.Options) *local.Client {
+	tb.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- local.Serve(ctx, o) }()
 	c := local.Dial(o.Socket)
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		c.Close()
 		cancel()
 		if err := <-done; err != nil {
-			t.Errorf("host ended with %v", err)
+			tb.Errorf("host ended with %v", err)
 		}
 	})
-	until(t, "the host answers", func() bool {
+	until(tb, "the host answers", func() bool {
 		_, err := c.State(context.Background())
 		return err == nil
 	})

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -79,7 +80,7 @@ func TestKilledHostLosesNoWriteAndItsGuestComesBack(t *testing.T) {
 	_, err = reader.ReadAt(rest, diskSize/2)
 	must(t, err)
 	must(t, reader.Close())
-	if !bytes.Equal(append(half, rest...), at["os"]) {
+	if !bytes.Equal(slices.Concat(half, rest), at["os"]) {
 		t.Error("the snapshot has changed across the restarts")
 	}
 	must(t, l.client.Stop(within(t), l.vm.ID))
@@ -238,7 +239,7 @@ func TestHostOutlivesWhoeverSpawnedIt(t *testing.T) {
 	t.Parallel()
 	dir, _ := site1(t, nil)
 	socket := filepath.Join(socketDir(t), "h.sock")
-	spawner := exec.Command(os.Args[0], "spawner", dir, socket) //nolint:gosec // this test's own binary
+	spawner := exec.Command(os.Args[0], "spawner", dir, socket) //nolint:gosec,noctx // this test's own binary, which is killed
 	spawner.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	must(t, spawner.Start())
 	c := local.Dial(socket)

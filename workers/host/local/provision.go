@@ -79,9 +79,9 @@ func (e *Engine) createDisk(dir, vm string, d site.Disk) error {
 }
 
 func readIncomplete(dir string) (site.VirtualMachine, error) {
-	f, err := os.Open(filepath.Join(dir, incompleteFile))
+	f, err := os.Open(filepath.Join(dir, incompleteFile)) //nolint:gosec // a folder of the host's own directory
 	if err != nil {
-		return site.VirtualMachine{}, err
+		return site.VirtualMachine{}, fmt.Errorf("open description: %w", err)
 	}
 	defer f.Close() //nolint:errcheck // read only
 	return decodeDescription(f)
@@ -122,11 +122,13 @@ func (e *Engine) OpenVMDisk(_ context.Context, vm, diskID string) (host.DiskWrit
 // diskWriter gives a full volume its code.
 type diskWriter struct{ *disk.File }
 
+// WriteAt writes to the disk.
 func (w *diskWriter) WriteAt(p []byte, off int64) (int, error) {
 	n, err := w.File.WriteAt(p, off)
 	return n, recoveryFull(err)
 }
 
+// Flush makes everything written durable.
 func (w *diskWriter) Flush() error { return recoveryFull(w.File.Flush()) }
 
 func recoveryFull(err error) error {
@@ -163,7 +165,7 @@ func (e *Engine) CompleteVM(_ context.Context, vm string) error {
 }
 
 func flushFile(path string) error {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	f, err := os.OpenFile(path, os.O_RDWR, 0) //nolint:gosec // a disk of a checked description
 	if err != nil {
 		return fmt.Errorf("open disk: %w", err)
 	}

@@ -37,7 +37,7 @@ func Serve(ctx context.Context, o Options) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("open control socket: %w", err), e.Close())
 	}
-	o.Log.Info("host serves", "directory", e.o.Directory, "socket", o.Socket)
+	o.Log.InfoContext(ctx, "host serves", "directory", e.o.Directory, "socket", o.Socket)
 	return errors.Join(serve(ctx, l, e, o.Log), e.Close())
 }
 
@@ -181,7 +181,7 @@ func refuse(w http.ResponseWriter, err error) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusUnprocessableEntity)
-	_ = json.NewEncoder(w).Encode(errorcatalog.Failure{Code: f.Code, Detail: f.Detail})
+	_ = json.NewEncoder(w).Encode(errorcatalog.Failure{Code: f.Code, Detail: f.Detail}) //nolint:errchkjson // a client that is gone needs no answer
 }
 
 // LogFile is where a spawned host process writes its log.

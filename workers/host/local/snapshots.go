@@ -356,16 +356,19 @@ func openSnapshotDisk(at snapshotDisk) (disk.Reader, error) {
 	return &snapshotReader{Reader: r, base: base}, nil
 }
 
+// ReadAt reads the disk as it was.
 func (r *snapshotReader) ReadAt(p []byte, off int64) (int, error) {
 	n, err := r.Reader.ReadAt(p, off)
 	return n, readFailure(err)
 }
 
+// Extents returns the ranges that may have held anything but zeroes.
 func (r *snapshotReader) Extents(off, n int64) ([]disk.Extent, error) {
 	ext, err := r.Reader.Extents(off, n)
 	return ext, readFailure(err)
 }
 
+// Close ends reading.
 func (r *snapshotReader) Close() error { return errors.Join(r.Reader.Close(), r.base.Close()) }
 
 func readFailure(err error) error {

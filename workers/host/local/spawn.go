@@ -71,7 +71,7 @@ func startProcess(o SpawnOptions, dir string) (<-chan error, error) {
 	}
 	defer log.Close() //nolint:errcheck // the child has its own
 	args := append(append([]string(nil), o.Args...), "--directory", dir, "--socket", o.Socket)
-	cmd := exec.Command(o.Program, args...) //nolint:gosec // the caller's own program
+	cmd := exec.Command(o.Program, args...) //nolint:gosec,noctx // the caller's own program, which outlives this one
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, log, log
 	cmd.Env = append(cmd.Environ(), o.Env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -87,9 +87,9 @@ func startProcess(o SpawnOptions, dir string) (<-chan error, error) {
 
 // awaitState waits until the process answers.
 func awaitState(ctx context.Context, c *Client, o SpawnOptions, ended <-chan error) error {
-	deadline := time.NewTimer(o.Patience)
+	deadline := time.NewTimer(o.Patience) //nolint:forbidigo // a wait for another process
 	defer deadline.Stop()
-	tick := time.NewTicker(askInterval)
+	tick := time.NewTicker(askInterval) //nolint:forbidigo // a wait for another process
 	defer tick.Stop()
 	failure := errorcatalog.Fail(errorcatalog.HostUnreachable, "the host process of %s does not answer after %s, see %s", o.Directory, o.Patience, LogFile(o.Directory))
 	for {

@@ -329,7 +329,7 @@ func TestPeersReadAndWriteTheExports(t *testing.T) {
 	if !bytes.Equal(hosttest.Content(t, d), want) {
 		t.Error("VHD is not what nbdcopy wrote")
 	}
-	if err := exec.Command("nbdinfo", "nbd+unix:///os?socket="+exports["vm1/os"]).Run(); err == nil {
+	if err := exec.CommandContext(within(t), "nbdinfo", "nbd+unix:///os?socket="+exports["vm1/os"]).Run(); err == nil {
 		t.Error("the export of a stopped VM answers")
 	}
 }
@@ -338,7 +338,7 @@ func peer(t *testing.T, program string, args ...string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(within(t))
 	defer cancel()
-	if out, err := exec.CommandContext(ctx, program, args...).CombinedOutput(); err != nil { //nolint:gosec // a test's own words
+	if out, err := exec.CommandContext(ctx, program, args...).CombinedOutput(); err != nil {
 		t.Fatalf("%s %v: %v\n%s", program, args, err, out)
 	}
 }

@@ -50,14 +50,16 @@ var _ disk.Device = (*Layer)(nil)
 func New(base Base) *Layer { return &Layer{base: base} }
 
 // ReadAt reads the disk as it is now.
-func (l *Layer) ReadAt(p []byte, off int64) (int, error) { return l.base.ReadAt(p, off) }
+func (l *Layer) ReadAt(p []byte, off int64) (int, error) {
+	return l.base.ReadAt(p, off) //nolint:wrapcheck // a layer adds nothing to its disk's errors
+}
 
 // WriteAt writes to the disk, keeping what the snapshots need.
 func (l *Layer) WriteAt(p []byte, off int64) (int, error) {
 	l.gate.RLock()
 	defer l.gate.RUnlock()
 	l.keep(off, int64(len(p)))
-	return l.base.WriteAt(p, off)
+	return l.base.WriteAt(p, off) //nolint:wrapcheck // a layer adds nothing to its disk's errors
 }
 
 // Zero makes a range read as zeroes, keeping what the snapshots need.

@@ -47,7 +47,7 @@ func setup(t *testing.T) *bench {
 	}
 	t.Cleanup(func() { _ = f.Close() })
 	b := &bench{t: t, dir: dir, base: base{f, size}, want: make([]byte, size)}
-	for i := 0; i < size/2; i++ {
+	for i := range size / 2 {
 		b.want[i] = byte(rand.Int())
 	}
 	if _, err := f.WriteAt(b.want, 0); err != nil {
