@@ -98,17 +98,15 @@ func (s *Store) change(ctx context.Context, item string, fence int64, edit func(
 		if x.Fence > fence {
 			return index{}, fenced(item, fence, x.Fence)
 		}
+		if x.Fence < fence && etag != "" {
+			if err := s.take(ctx, item, fence, x, etag); err != nil && !errors.Is(err, errConflict) {
+				return index{}, err
+			}
+			continue
+		}
 		before, err := json.Marshal(x)
 		if err != nil {
 			return index{}, fmt.Errorf("encode index of %s: %w", item, err)
-		}
-		if x.Fence < fence {
-			// First the disks, then the index: the other way round a crash between
-			// would leave disks open to the writer before.
-			if err := s.shutOut(ctx, item, fence); err != nil {
-				return index{}, err
-			}
-			x.Fence = fence
 		}
 		if err := edit(&x); err != nil {
 			return index{}, err
@@ -132,6 +130,17 @@ func (s *Store) change(ctx context.Context, item string, fence int64, edit func(
 		}
 		return x, err
 	}
+}
+
+// take gives an item to a higher fence, whatever its owner goes on to do: first
+// the disks, then the index. The other way round, a crash between would leave
+// disks open to the writer before.
+func (s *Store) take(ctx context.Context, item string, fence int64, x index, etag azcore.ETag) error {
+	if err := s.shutOut(ctx, item, fence); err != nil {
+		return err
+	}
+	x.Fence, x.Version = fence, uuid.NewString()
+	return s.save(ctx, item, x, etag)
 }
 
 // load returns an item's index and the version of its blob, both empty if there
