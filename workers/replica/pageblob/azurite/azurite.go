@@ -113,7 +113,7 @@ func (s *Server) clean() {
 }
 
 func (s *Server) start(ctx context.Context, o Options) error {
-	//nolint:gosec // the program is the emulator in the folder the caller named
+	//nolint:gosec,noctx // the emulator in the folder the caller named; it outlives the context of its start
 	cmd := exec.Command("node", filepath.Join(o.NPMDir, script), "--blobHost", "127.0.0.1", "--blobPort", "0",
 		"--location", o.Location, "--skipApiVersionCheck", "--loose", "--disableTelemetry", "--silent")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM, Setpgid: true}
