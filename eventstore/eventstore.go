@@ -34,14 +34,15 @@ type (
 	Position int64
 )
 
-// Metadata says how an event came about.
+// Metadata says how an event came about. Its fields stand in the order of their
+// JSON names, so that what is written is canonical as it is.
 type Metadata struct {
 	Actor       string `json:"actor,omitempty"`       // "apikey:<id>", "worker:<name>", "system"
-	Vault       string `json:"vault,omitempty"`       // the tenant
-	Job         string `json:"job,omitempty"`         // the job whose thread it belongs to
-	Request     string `json:"request,omitempty"`     // X-Request-Id
 	Causation   string `json:"causation,omitempty"`   // id of the event that led to it
 	Correlation string `json:"correlation,omitempty"` // id of the first event of the thread
+	Job         string `json:"job,omitempty"`         // the job whose thread it belongs to
+	Request     string `json:"request,omitempty"`     // X-Request-Id
+	Vault       string `json:"vault,omitempty"`       // the tenant
 }
 
 // Recorded is an event as it was stored.

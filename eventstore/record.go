@@ -32,12 +32,9 @@ func (c *Codec) rowsOf(a Append) ([]row, error) {
 	if len(a.Events) == 0 {
 		return nil, fmt.Errorf("append to %s: %w", a.Stream, errNoEvents)
 	}
-	metadata, err := json.Marshal(a.Metadata)
+	metadata, err := encodeMetadata(a.Metadata)
 	if err != nil {
-		return nil, fmt.Errorf("encode metadata: %w", err)
-	}
-	if metadata, err = canonical(metadata); err != nil {
-		return nil, fmt.Errorf("encode metadata: %w", err)
+		return nil, err
 	}
 	rows := make([]row, len(a.Events))
 	for i, e := range a.Events {
@@ -55,6 +52,24 @@ func (c *Codec) rowsOf(a Append) ([]row, error) {
 		rows[i] = r
 	}
 	return rows, nil
+}
+
+// encodeMetadata returns the canonical JSON of metadata. Its keys are in order
+// already, so only text that JSON escapes needs the full treatment.
+func encodeMetadata(m Metadata) (json.RawMessage, error) {
+	text, err := json.Marshal(m)
+	if err != nil {
+		return nil, fmt.Errorf("encode metadata: %w", err)
+	}
+	for _, b := range text {
+		if b < 0x20 || b > 0x7e || b == '\\' {
+			if text, err = canonical(text); err != nil {
+				return nil, fmt.Errorf("encode metadata: %w", err)
+			}
+			break
+		}
+	}
+	return text, nil
 }
 
 // record is the reverse of rowsOf.
