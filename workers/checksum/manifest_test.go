@@ -252,16 +252,16 @@ func TestDigestsSurviveManyMoreChunksThanMemoryHolds(t *testing.T) {
 	}
 }
 
-func newDisk(t testing.TB, size int64) *disk.File {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "disk")
+func newDisk(tb testing.TB, size int64) *disk.File {
+	tb.Helper()
+	path := filepath.Join(tb.TempDir(), "disk")
 	if err := disk.CreateRaw(path, size); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	d, err := disk.OpenRaw(path, false)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = d.Close() })
+	tb.Cleanup(func() { _ = d.Close() })
 	return d
 }

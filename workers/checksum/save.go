@@ -35,7 +35,7 @@ func (m *Manifest) Save(ctx context.Context) (string, error) {
 		})
 	}
 	err := g.Wait()
-	m.end(pending, stored, err == nil)
+	m.end(pending, stored, err)
 	if err != nil {
 		return "", fmt.Errorf("save manifest of %s: %w", m.disk, err)
 	}
@@ -69,13 +69,13 @@ func (m *Manifest) begin() (hashes []Digest, pending []unsaved) {
 	return slices.Clone(m.hashes), pending
 }
 
-func (m *Manifest) end(pending []unsaved, stored []Digest, ok bool) {
+func (m *Manifest) end(pending []unsaved, stored []Digest, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for i, p := range pending {
 		c := m.chunks[p.index]
 		c.pinned = false
-		if ok {
+		if err == nil {
 			m.hashes[p.index] = stored[i]
 		} else {
 			c.dirty = true

@@ -83,7 +83,7 @@ func Scan(ctx context.Context, src disk.Reader, o ScanOptions, fn func(ctx conte
 		g.Go(func() error { return s.work(gctx, work) })
 	}
 	if err := g.Wait(); err != nil {
-		return err //nolint:wrapcheck // ours
+		return err
 	}
 	return context.Cause(ctx)
 }

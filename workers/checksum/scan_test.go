@@ -21,13 +21,13 @@ func randomBytes(seed uint64, n int) []byte {
 }
 
 // patched is a disk with data, holes and written zeroes, and its content.
-func patched(t testing.TB, size int64) (*disk.File, []byte) {
-	t.Helper()
-	d, content := newDisk(t, size), make([]byte, size)
+func patched(tb testing.TB, size int64) (*disk.File, []byte) {
+	tb.Helper()
+	d, content := newDisk(tb, size), make([]byte, size)
 	write := func(p []byte, off int64) {
 		copy(content[off:], p)
 		if _, err := d.WriteAt(p, off); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	write(randomBytes(1, 3*mib+700), 100*kib)
@@ -51,7 +51,10 @@ func (c *counting) ReadAt(p []byte, off int64) (int, error) {
 	}
 	c.read.Add(int64(len(p)))
 	n := c.flight.Add(1)
-	for old := c.largest.Load(); n > old && !c.largest.CompareAndSwap(old, n); old = c.largest.Load() {
+	for old := c.largest.Load(); n > old; old = c.largest.Load() {
+		if c.largest.CompareAndSwap(old, n) {
+			break
+		}
 	}
 	defer c.flight.Add(-1)
 	return c.Reader.ReadAt(p, off)

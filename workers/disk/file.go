@@ -66,7 +66,7 @@ func CreateRaw(path string, size int64) error {
 	return create(path, size, nil)
 }
 
-func openFile(path string, readonly bool) (*os.File, int64, error) {
+func openFile(path string, readonly bool) (*os.File, int64, error) { //nolint:revive // it is the mode to open with
 	mode := os.O_RDWR
 	if readonly {
 		mode = os.O_RDONLY

@@ -95,7 +95,7 @@ func TestQEMUReadsOurVHDByteForByte(t *testing.T) {
 	}
 	var info struct {
 		Format string `json:"format"`
-		Size   int64  `json:"virtual-size"`
+		Size   int64  `json:"virtual-size"` //nolint:tagliatelle // as QEMU writes it
 	}
 	if err := json.Unmarshal(qemuImg(t, "info", "-f", "vpc", "--output=json", path), &info); err != nil {
 		t.Fatal(err)

@@ -78,6 +78,7 @@ type Result struct {
 func Copy(ctx context.Context, src disk.Reader, dst Target, o Options) (Result, error) {
 	c := &copying{options: o, dst: dst, size: src.Size(), due: make(chan struct{}, 1)}
 	c.below.Store(o.From)
+	c.last.Store(o.From)
 	c.meter = newMeter(o, src.Size())
 	g, gctx := errgroup.WithContext(ctx)
 	scanned := make(chan struct{})
@@ -118,7 +119,7 @@ func (c *copying) take(ctx context.Context, r checksum.Run) error {
 	if c.options.Manifest == nil {
 		return nil
 	}
-	return c.options.Manifest.Record(ctx, r) //nolint:wrapcheck // names the disk
+	return c.options.Manifest.Record(ctx, r)
 }
 
 func (c *copying) put(r checksum.Run) error {
@@ -174,6 +175,9 @@ func (c *copying) checkpoints(ctx context.Context, scanned <-chan struct{}) erro
 			return nil
 		case <-c.due:
 			below := c.below.Load()
+			if below-c.last.Load() < c.every() {
+				continue // it fell due once more while the one before was begun
+			}
 			c.last.Store(below)
 			if _, err := c.secure(ctx, below); err != nil {
 				return err
@@ -191,7 +195,7 @@ func (c *copying) secure(ctx context.Context, below int64) (string, error) {
 	if c.options.Manifest != nil {
 		var err error
 		if root, err = c.options.Manifest.Save(ctx); err != nil {
-			return "", err //nolint:wrapcheck // says what it saved
+			return "", err
 		}
 	}
 	if c.options.Checkpoint != nil {

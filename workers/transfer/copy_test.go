@@ -30,22 +30,22 @@ func randomBytes(seed byte, n int) []byte {
 }
 
 // source is a disk with data, written zeroes and holes.
-func source(t testing.TB, seed byte) *disk.File {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "source")
+func source(tb testing.TB) *disk.File {
+	tb.Helper()
+	path := filepath.Join(tb.TempDir(), "source")
 	if err := disk.CreateRaw(path, size); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	d, err := disk.OpenRaw(path, false)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = d.Close() })
+	tb.Cleanup(func() { _ = d.Close() })
 	for off, p := range map[int64][]byte{
-		0: randomBytes(seed, 20*mib), 30 * mib: make([]byte, 10*mib), 50*mib + 512: randomBytes(seed+1, 9*mib), size - 512: randomBytes(seed+2, 512),
+		0: randomBytes(1, 20*mib), 30 * mib: make([]byte, 10*mib), 50*mib + 512: randomBytes(2, 9*mib), size - 512: randomBytes(3, 512),
 	} {
 		if _, err := d.WriteAt(p, off); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	return d
@@ -91,28 +91,28 @@ func (d *target) Flush(ctx context.Context) error {
 	return d.Disk.Flush(ctx)
 }
 
-func newTarget(t testing.TB) (*directory.Store, *target) {
-	t.Helper()
-	s := directory.Open(t.TempDir(), time.Now)
-	if err := s.CreateDisk(t.Context(), replica.DiskSpec{Item: item, Disk: "os", SizeBytes: size}, 1); err != nil {
-		t.Fatal(err)
+func newTarget(tb testing.TB) (*directory.Store, *target) {
+	tb.Helper()
+	s := directory.Open(tb.TempDir(), time.Now)
+	if err := s.CreateDisk(tb.Context(), replica.DiskSpec{Item: item, Disk: "os", SizeBytes: size}, 1); err != nil {
+		tb.Fatal(err)
 	}
-	d, err := s.OpenDisk(t.Context(), item, "os", 1)
+	d, err := s.OpenDisk(tb.Context(), item, "os", 1)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = d.Close(); _ = s.Close() })
+	tb.Cleanup(func() { _ = d.Close(); _ = s.Close() })
 	return s, &target{Disk: d}
 }
 
-func content(t testing.TB, d interface {
+func content(tb testing.TB, d interface {
 	ReadAt(p []byte, off int64) (int, error)
 },
 ) []byte {
-	t.Helper()
+	tb.Helper()
 	p := make([]byte, size)
 	if _, err := d.ReadAt(p, 0); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return p
 }
@@ -123,7 +123,7 @@ func TestACanceledCopyIsAFailedCopy(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	outranked := errors.New("an unplanned failover outranks it")
 	d.hook = func() { cancel(outranked) }
-	if _, err := transfer.Copy(ctx, source(t, 1), d, transfer.Options{}); !errors.Is(err, outranked) {
+	if _, err := transfer.Copy(ctx, source(t), d, transfer.Options{}); !errors.Is(err, outranked) {
 		t.Fatalf("got %v", err)
 	}
 	if d.written > 32*mib {
@@ -135,18 +135,18 @@ func TestTheFirstFailureIsTheOneReported(t *testing.T) {
 	t.Parallel()
 	_, d := newTarget(t)
 	d.fail, d.failAt = errors.New("no space"), 3*mib
-	if _, err := transfer.Copy(t.Context(), source(t, 1), d, transfer.Options{}); !errors.Is(err, d.fail) {
+	if _, err := transfer.Copy(t.Context(), source(t), d, transfer.Options{}); !errors.Is(err, d.fail) {
 		t.Errorf("writing: %v", err)
 	}
 	stop := errors.New("lease lost")
 	_, d = newTarget(t)
-	_, err := transfer.Copy(t.Context(), source(t, 1), d, transfer.Options{
+	_, err := transfer.Copy(t.Context(), source(t), d, transfer.Options{
 		CheckpointBytes: mib, Checkpoint: func(context.Context, transfer.Checkpoint) error { return stop },
 	})
 	if !errors.Is(err, stop) {
 		t.Errorf("checkpoint: %v", err)
 	}
-	_, err = transfer.Copy(t.Context(), source(t, 1), d, transfer.Options{Throttle: func(context.Context, int) error { return stop }})
+	_, err = transfer.Copy(t.Context(), source(t), d, transfer.Options{Throttle: func(context.Context, int) error { return stop }})
 	if !errors.Is(err, stop) {
 		t.Errorf("throttle: %v", err)
 	}
@@ -155,7 +155,7 @@ func TestTheFirstFailureIsTheOneReported(t *testing.T) {
 func TestAFreshTargetGetsDataOnlyAndItsManifestProvesIt(t *testing.T) {
 	t.Parallel()
 	s, d := newTarget(t)
-	src := source(t, 1)
+	src := source(t)
 	var throttled int64
 	var last transfer.Progress
 	var told int
@@ -193,7 +193,7 @@ func TestACopyGoesOnAtItsCheckpointEvenFromAnotherSnapshot(t *testing.T) {
 	var point transfer.Checkpoint
 	stop := errors.New("killed")
 	d.fail, d.failAt = stop, 55*mib
-	_, err := transfer.Copy(t.Context(), source(t, 1), d, transfer.Options{
+	_, err := transfer.Copy(t.Context(), source(t), d, transfer.Options{
 		TargetIsZero: true, Manifest: checksum.New(s, item, "os", size), CheckpointBytes: 2 * mib, InFlight: 2,
 		Checkpoint: func(_ context.Context, c transfer.Checkpoint) error {
 			if c.Offset <= point.Offset || c.Root == "" {
@@ -207,7 +207,7 @@ func TestACopyGoesOnAtItsCheckpointEvenFromAnotherSnapshot(t *testing.T) {
 		t.Fatalf("stopped at %+v: %v", point, err)
 	}
 	// Meanwhile the guest has changed everything above, and cleared most of it.
-	now := source(t, 1)
+	now := source(t)
 	if err := now.Zero(point.Offset, size-point.Offset); err != nil {
 		t.Fatal(err)
 	}
@@ -239,7 +239,7 @@ func TestACheckpointSaysOnlyWhatWasFlushed(t *testing.T) {
 	t.Parallel()
 	_, d := newTarget(t)
 	count := 0
-	_, err := transfer.Copy(t.Context(), source(t, 1), d, transfer.Options{
+	_, err := transfer.Copy(t.Context(), source(t), d, transfer.Options{
 		CheckpointBytes: mib,
 		Checkpoint: func(_ context.Context, c transfer.Checkpoint) error {
 			count++
@@ -262,7 +262,7 @@ func TestProgressIsToldOnceASecond(t *testing.T) {
 	var mu sync.Mutex
 	clock := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	var at []time.Time
-	_, err := transfer.Copy(t.Context(), source(t, 1), d, transfer.Options{
+	_, err := transfer.Copy(t.Context(), source(t), d, transfer.Options{
 		Now: func() time.Time {
 			mu.Lock()
 			defer mu.Unlock()

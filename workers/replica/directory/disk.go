@@ -151,7 +151,7 @@ func (v *volume) ReadAt(p []byte, off int64) (int, error) {
 func (v *volume) WriteAt(p []byte, off int64) (int, error) {
 	err := v.change(off, int64(len(p)), func() error {
 		_, err := v.file.WriteAt(p, off)
-		return err //nolint:wrapcheck // change says what was done
+		return err
 	})
 	if err != nil {
 		return 0, err

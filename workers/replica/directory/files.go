@@ -48,7 +48,7 @@ func replaceFile(path string, fill func(*os.File) error) error {
 // makeDirs makes the folders of a relative path below an existing one, durably.
 func makeDirs(root, rel string) error {
 	dir := root
-	for _, part := range strings.Split(filepath.ToSlash(rel), "/") {
+	for part := range strings.SplitSeq(filepath.ToSlash(rel), "/") {
 		parent := dir
 		dir = filepath.Join(dir, part)
 		err := os.Mkdir(dir, 0o700)

@@ -112,7 +112,7 @@ func (g *gate) share() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.shared == 0 {
-		if err := lockFile(context.Background(), g.lock, unix.LOCK_SH); err != nil {
+		if err := lockFile(context.Background(), g.lock, unix.LOCK_SH); err != nil { // waits a bounded time
 			return fmt.Errorf("lock for a write: %w", err)
 		}
 	}
@@ -195,7 +195,7 @@ func lockFile(ctx context.Context, f *os.File, how int) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, lockPatience)
 	defer cancel()
-	tick := time.NewTicker(lockPoll)
+	tick := time.NewTimer(lockPoll)
 	defer tick.Stop()
 	for {
 		select {
@@ -205,6 +205,7 @@ func lockFile(ctx context.Context, f *os.File, how int) error {
 			if err := flock(f, how|unix.LOCK_NB); !errors.Is(err, unix.EWOULDBLOCK) {
 				return err
 			}
+			tick.Reset(lockPoll)
 		}
 	}
 }

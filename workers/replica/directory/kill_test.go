@@ -49,7 +49,7 @@ type write struct {
 
 // writesOf are the changes of a cut; they depend on its number alone.
 func writesOf(cut int) []write {
-	r := rand.New(rand.NewPCG(uint64(cut), 4)) //nolint:gosec // repeatable on purpose
+	r := rand.New(rand.NewPCG(uint64(cut), 4))
 	var writes []write
 	for range 12 {
 		n := 512 * (1 + r.Int64N(400))
@@ -129,7 +129,7 @@ func writeCut(ctx context.Context, s *directory.Store, d replica.Disk, cut int, 
 func TestAWriterKilledAtAnyInstantLosesNoPoint(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
-	r := rand.New(rand.NewPCG(1, 1)) //nolint:gosec // repeatable on purpose
+	r := rand.New(rand.NewPCG(1, 1))
 	contents := map[int][]byte{}
 	replayed := make([]byte, killSize)
 	replayedTo := -1

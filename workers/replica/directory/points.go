@@ -41,7 +41,7 @@ func (s *Store) commitPoint(ctx context.Context, name string, spec replica.Point
 	if !known && len(st.Points) > 0 && pendingCut != spec.ID {
 		return fmt.Errorf("commit point %s of item %s: %w", spec.ID, name, replica.ErrNoApply)
 	}
-	next, err := s.withPoint(it, st, spec, known)
+	next, err := s.withPoint(it, st, spec)
 	if err != nil {
 		return failed(err, "commit point %s of item %s", spec.ID, name)
 	}
@@ -50,7 +50,7 @@ func (s *Store) commitPoint(ctx context.Context, name string, spec replica.Point
 
 // withPoint flushes the disks and returns the state with the point. A point that
 // is known was applied again, to the same bytes.
-func (s *Store) withPoint(it *item, st *state, spec replica.PointSpec, known bool) (*state, error) {
+func (s *Store) withPoint(it *item, st *state, spec replica.PointSpec) (*state, error) {
 	next := st.clone()
 	next.Pending = nil
 	p := point{ID: spec.ID, CommittedAt: s.now().UTC()}
@@ -72,7 +72,7 @@ func (s *Store) withPoint(it *item, st *state, spec replica.PointSpec, known boo
 		}
 		p.Disks = append(p.Disks, pointDisk(d))
 	}
-	if !known {
+	if st.find(spec.ID) < 0 {
 		next.Points = append(next.Points, p)
 	}
 	return next, nil
@@ -184,12 +184,14 @@ type layered struct {
 	size   int64
 }
 
+// Size is that of the disk.
 func (l layered) Size() int64 { return l.size }
 
+// ReadAt fills p with what the logs hold; the rest of p stays as it is.
 func (l layered) ReadAt(p []byte, off int64) (int, error) {
 	for _, one := range l.layers {
 		if _, err := one.index.Overlay(p, off); err != nil {
-			return 0, err //nolint:wrapcheck // the caller says what was read
+			return 0, err
 		}
 	}
 	return len(p), nil
@@ -259,14 +261,15 @@ func (r *pointReader) ReadAt(p []byte, off int64) (int, error) {
 
 // readOverEnd is a read that the disk's end cuts short.
 func (r *pointReader) readOverEnd(p []byte, off int64) (int, error) {
-	n, err := 0, error(nil)
+	n := 0
 	if off >= 0 && off < r.Size() {
+		var err error
 		if n, err = r.ReadAt(p[:r.Size()-off], off); err != nil {
 			return n, err
 		}
 	}
-	_, err = r.base.ReadAt(make([]byte, 1), max(off, r.Size())) // says how it ends
-	return n, err                                               //nolint:wrapcheck // io.EOF is an answer
+	_, err := r.base.ReadAt(make([]byte, 1), max(off, r.Size())) // says how it ends
+	return n, err
 }
 
 // Extents returns the ranges where the point may hold anything but zeroes.
@@ -275,7 +278,7 @@ func (r *pointReader) Extents(off, n int64) ([]disk.Extent, error) {
 	err := r.steadily(func(layers []*layer) error {
 		data, err := r.base.Extents(off, n)
 		if err != nil {
-			return err //nolint:wrapcheck // ours
+			return err
 		}
 		found = slices.Clone(data)
 		for _, l := range layers {
@@ -362,5 +365,5 @@ func (r *pointReader) Close() error {
 	}
 	clear(r.opened)
 	r.state, r.layers = nil, nil
-	return r.base.Close() //nolint:wrapcheck // ours
+	return r.base.Close()
 }

@@ -233,8 +233,11 @@ func (s *Store) Usage(_ context.Context, name string) (replica.Usage, error) {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil // removed meanwhile
 		}
+		if err != nil {
+			return fmt.Errorf("look at %s: %w", path, err)
+		}
 		u.Item += st.Blocks * 512
-		return err
+		return nil
 	})
 	return u, failed(err, "usage of item %s", name)
 }

@@ -11,10 +11,10 @@ import (
 	"farshore/workers/replica/replicatest"
 )
 
-func open(t testing.TB, root string) *directory.Store {
-	t.Helper()
+func open(tb testing.TB, root string) *directory.Store {
+	tb.Helper()
 	s := directory.Open(root, time.Now)
-	t.Cleanup(func() { _ = s.Close() })
+	tb.Cleanup(func() { _ = s.Close() })
 	return s
 }
 
@@ -25,16 +25,16 @@ func TestADirectoryIsAReplicaStore(t *testing.T) {
 		root := t.TempDir()
 		file := func(item, disk string) string { return filepath.Join(root, item, "disks", disk+".raw") }
 		return replicatest.Medium{
-			Open: func(t testing.TB) replica.Store { t.Helper(); return open(t, root) },
+			Open: func(tb testing.TB) replica.Store { tb.Helper(); return open(tb, root) },
 			Faults: replicatest.Faults{
-				FlipBit: func(t testing.TB, item, disk string, off int64) {
-					t.Helper()
-					flipBit(t, file(item, disk), off)
+				FlipBit: func(tb testing.TB, item, disk string, off int64) {
+					tb.Helper()
+					flipBit(tb, file(item, disk), off)
 				},
-				Truncate: func(t testing.TB, item, disk string, size int64) {
-					t.Helper()
+				Truncate: func(tb testing.TB, item, disk string, size int64) {
+					tb.Helper()
 					if err := os.Truncate(file(item, disk), size); err != nil {
-						t.Fatal(err)
+						tb.Fatal(err)
 					}
 				},
 			},
@@ -42,21 +42,21 @@ func TestADirectoryIsAReplicaStore(t *testing.T) {
 	})
 }
 
-func flipBit(t testing.TB, path string, off int64) {
-	t.Helper()
+func flipBit(tb testing.TB, path string, off int64) {
+	tb.Helper()
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	b := make([]byte, 1)
 	if _, err := f.ReadAt(b, off); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	b[0] ^= 8
 	if _, err := f.WriteAt(b, off); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := f.Close(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }

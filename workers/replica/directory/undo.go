@@ -50,11 +50,11 @@ func newLayer(f *os.File) (*layer, error) {
 	}
 	r, err := changelog.NewReader(f, info.Size())
 	if err != nil {
-		return nil, err //nolint:wrapcheck // the caller names the file
+		return nil, err
 	}
 	index, err := changelog.Open([]*changelog.Reader{r})
 	if err != nil {
-		return nil, err //nolint:wrapcheck // the caller names the file
+		return nil, err
 	}
 	return &layer{file: f, index: index, extents: index.Extents()}, nil
 }
@@ -84,7 +84,7 @@ func readOver(base io.ReaderAt, layers []*layer, p []byte, off int64) error {
 	}
 	for _, l := range layers[from:] {
 		if _, err := l.index.Overlay(p, off); err != nil {
-			return err //nolint:wrapcheck // the caller says what was read
+			return err
 		}
 	}
 	return nil
@@ -245,13 +245,13 @@ func (s *Store) writeUndo(ctx context.Context, it *item, src source, extents []d
 func appendRange(ctx context.Context, w *changelog.Writer, src source, e disk.Extent) error {
 	data, err := src.Extents(e.Offset, e.Length)
 	if err != nil {
-		return err //nolint:wrapcheck // ours
+		return err
 	}
 	buf := make([]byte, undoEntry)
 	at := e.Offset
 	for _, d := range append(slices.Clone(data), disk.Extent{Offset: e.End()}) {
 		if err := w.AppendZero(at, d.Offset-at); err != nil {
-			return err //nolint:wrapcheck // the caller says what was written
+			return err
 		}
 		for at = d.Offset; at < d.End(); {
 			if ctx.Err() != nil {
@@ -267,7 +267,7 @@ func appendRange(ctx context.Context, w *changelog.Writer, src source, e disk.Ex
 				err = w.Append(at, p)
 			}
 			if err != nil {
-				return err //nolint:wrapcheck // the caller says what was written
+				return err
 			}
 			at += int64(len(p))
 		}
@@ -317,26 +317,26 @@ func (i *item) restore(ctx context.Context, st *state, diskName, undo string, fe
 				return context.Cause(ctx)
 			}
 			p := buf[:min(copyBytes, e.End()-at)]
-			if err := i.restoreRange(l, base, p, at, fence); err != nil {
+			if err := i.restoreRange(l, base, p, at, fence); err != nil { //nolint:contextcheck // waits a bounded time, as WriteAt does
 				return err
 			}
 			at += int64(len(p))
 		}
 	}
-	return base.Flush() //nolint:wrapcheck // ours
+	return base.Flush()
 }
 
 func (i *item) restoreRange(l *layer, base *disk.File, p []byte, at, fence int64) error {
 	if _, err := l.index.Overlay(p, at); err != nil {
-		return err //nolint:wrapcheck // the caller says what was restored
+		return err
 	}
 	if err := i.enter(fence); err != nil {
 		return err
 	}
 	defer i.leave()
 	if checksum.IsZero(p) {
-		return base.Zero(at, int64(len(p))) //nolint:wrapcheck // ours
+		return base.Zero(at, int64(len(p)))
 	}
 	_, err := base.WriteAt(p, at)
-	return err //nolint:wrapcheck // ours
+	return err
 }

@@ -22,6 +22,7 @@ const (
 )
 
 func unalignedIsRefused(t *testing.T, m Medium) {
+	t.Helper()
 	s := m.Open(t)
 	d := newDisk(t, s, "os", mib, 1)
 	for _, c := range []struct{ off, n int64 }{{1, 512}, {512, 511}, {0, 1}} {
@@ -31,7 +32,7 @@ func unalignedIsRefused(t *testing.T, m Medium) {
 		if err := d.Zero(c.off, c.n); !errors.Is(err, replica.ErrUnaligned) {
 			t.Errorf("zero %d at %d: %v", c.n, c.off, err)
 		}
-		commit(t, s, "first", 1, "os", mib)
+		commit(t, s, "first", mib)
 		err := s.BeginApply(t.Context(), item, "cut", 1, []replica.Change{{Disk: "os", Extents: []disk.Extent{{Offset: c.off, Length: c.n}}}})
 		if !errors.Is(err, replica.ErrUnaligned) {
 			t.Errorf("begin %d at %d: %v", c.n, c.off, err)
@@ -48,6 +49,7 @@ func unalignedIsRefused(t *testing.T, m Medium) {
 }
 
 func missingHasACode(t *testing.T, m Medium) {
+	t.Helper()
 	s := m.Open(t)
 	if err := s.Check(t.Context()); err != nil {
 		t.Fatalf("check: %v", err)
@@ -78,6 +80,7 @@ func missingHasACode(t *testing.T, m Medium) {
 }
 
 func newDiskIsZero(t *testing.T, m Medium) {
+	t.Helper()
 	s := m.Open(t)
 	d := newDisk(t, s, "os", osSize, 1)
 	if !bytes.Equal(readDisk(t, d, osSize), make([]byte, osSize)) {
@@ -95,6 +98,7 @@ func newDiskIsZero(t *testing.T, m Medium) {
 }
 
 func writesAreReadBack(t *testing.T, m Medium) {
+	t.Helper()
 	s := m.Open(t)
 	d := newDisk(t, s, "os", osSize, 1)
 	want := randomBytes(7, osSize)
@@ -126,6 +130,7 @@ func writesAreReadBack(t *testing.T, m Medium) {
 }
 
 func objectsAreKept(t *testing.T, m Medium) {
+	t.Helper()
 	s := m.Open(t)
 	newDisk(t, s, "os", mib, 1)
 	contents := map[string][]byte{
@@ -177,6 +182,7 @@ func wantNames(t *testing.T, s replica.Store, prefix string, want ...string) {
 }
 
 func removedItemIsGone(t *testing.T, m Medium) {
+	t.Helper()
 	s := m.Open(t)
 	other := replica.DiskSpec{Item: "vault-1.web.10", Disk: "os", SizeBytes: mib}
 	if err := s.CreateDisk(t.Context(), other, 1); err != nil {
@@ -185,7 +191,7 @@ func removedItemIsGone(t *testing.T, m Medium) {
 	d := newDisk(t, s, "os", mib, 1)
 	write(t, d, randomBytes(1, mib), 0)
 	flush(t, d)
-	commit(t, s, "p1", 1, "os", mib)
+	commit(t, s, "p1", mib)
 	put(t, s, "logs/os/1.hrl", []byte("log"))
 	for range 2 {
 		if err := m.Open(t).RemoveItem(t.Context(), item, 2); err != nil {
@@ -206,6 +212,7 @@ func removedItemIsGone(t *testing.T, m Medium) {
 }
 
 func usageGrows(t *testing.T, m Medium) {
+	t.Helper()
 	s := m.Open(t)
 	d := newDisk(t, s, "os", 4*mib, 1)
 	before, err := s.Usage(t.Context(), item)
@@ -223,69 +230,69 @@ func usageGrows(t *testing.T, m Medium) {
 	}
 }
 
-func newDisk(t testing.TB, s replica.Store, name string, size, fence int64) replica.Disk {
-	t.Helper()
-	if err := s.CreateDisk(t.Context(), replica.DiskSpec{Item: item, Disk: name, SizeBytes: size}, fence); err != nil {
-		t.Fatalf("create disk: %v", err)
+func newDisk(tb testing.TB, s replica.Store, name string, size, fence int64) replica.Disk {
+	tb.Helper()
+	if err := s.CreateDisk(tb.Context(), replica.DiskSpec{Item: item, Disk: name, SizeBytes: size}, fence); err != nil {
+		tb.Fatalf("create disk: %v", err)
 	}
-	return openDisk(t, s, name, fence)
+	return openDisk(tb, s, name, fence)
 }
 
-func openDisk(t testing.TB, s replica.Store, name string, fence int64) replica.Disk {
-	t.Helper()
-	d, err := s.OpenDisk(t.Context(), item, name, fence)
+func openDisk(tb testing.TB, s replica.Store, name string, fence int64) replica.Disk {
+	tb.Helper()
+	d, err := s.OpenDisk(tb.Context(), item, name, fence)
 	if err != nil {
-		t.Fatalf("open disk: %v", err)
+		tb.Fatalf("open disk: %v", err)
 	}
-	t.Cleanup(func() { _ = d.Close() })
+	tb.Cleanup(func() { _ = d.Close() })
 	return d
 }
 
-func write(t testing.TB, d replica.Disk, p []byte, off int64) {
-	t.Helper()
+func write(tb testing.TB, d replica.Disk, p []byte, off int64) {
+	tb.Helper()
 	if n, err := d.WriteAt(p, off); err != nil || n != len(p) {
-		t.Fatalf("write %d bytes at %d: %d, %v", len(p), off, n, err)
+		tb.Fatalf("write %d bytes at %d: %d, %v", len(p), off, n, err)
 	}
 }
 
-func flush(t testing.TB, d replica.Disk) {
-	t.Helper()
-	if err := d.Flush(t.Context()); err != nil {
-		t.Fatalf("flush: %v", err)
+func flush(tb testing.TB, d replica.Disk) {
+	tb.Helper()
+	if err := d.Flush(tb.Context()); err != nil {
+		tb.Fatalf("flush: %v", err)
 	}
 }
 
-func put(t testing.TB, s replica.Store, name string, content []byte) {
-	t.Helper()
-	if err := s.PutObject(t.Context(), item, name, bytes.NewReader(content), int64(len(content))); err != nil {
-		t.Fatalf("put %s: %v", name, err)
+func put(tb testing.TB, s replica.Store, name string, content []byte) {
+	tb.Helper()
+	if err := s.PutObject(tb.Context(), item, name, bytes.NewReader(content), int64(len(content))); err != nil {
+		tb.Fatalf("put %s: %v", name, err)
 	}
 }
 
-func commit(t testing.TB, s replica.Store, id string, fence int64, name string, size int64) {
-	t.Helper()
-	if err := s.CommitPoint(t.Context(), item, pointSpec(id, name, size), fence); err != nil {
-		t.Fatalf("commit point %s: %v", id, err)
+func commit(tb testing.TB, s replica.Store, id string, size int64) {
+	tb.Helper()
+	if err := s.CommitPoint(tb.Context(), item, pointSpec(id, size), 1); err != nil {
+		tb.Fatalf("commit point %s: %v", id, err)
 	}
 }
 
-func pointSpec(id, name string, size int64) replica.PointSpec {
-	return replica.PointSpec{ID: id, Disks: []replica.PointDisk{{Disk: name, SizeBytes: size, Root: strings.Repeat("ab", 32)}}}
+func pointSpec(id string, size int64) replica.PointSpec {
+	return replica.PointSpec{ID: id, Disks: []replica.PointDisk{{Disk: "os", SizeBytes: size, Root: strings.Repeat("ab", 32)}}}
 }
 
-func readDisk(t testing.TB, r io.ReaderAt, size int64) []byte {
-	t.Helper()
+func readDisk(tb testing.TB, r io.ReaderAt, size int64) []byte {
+	tb.Helper()
 	p := make([]byte, size)
 	if n, err := r.ReadAt(p, 0); n != len(p) || err != nil && !errors.Is(err, io.EOF) {
-		t.Fatalf("read %d of %d bytes: %v", n, size, err)
+		tb.Fatalf("read %d of %d bytes: %v", n, size, err)
 	}
 	return p
 }
 
-func wantCode(t testing.TB, what string, err error, code errorcatalog.Code) {
-	t.Helper()
+func wantCode(tb testing.TB, what string, err error, code errorcatalog.Code) {
+	tb.Helper()
 	if err == nil || errorcatalog.Of(err).Code != code {
-		t.Errorf("%s: got %v, want %s", what, err, code)
+		tb.Errorf("%s: got %v, want %s", what, err, code)
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 
 // filled writes random data, makes it a point and returns the manifest of what
 // was sent.
-func filled(t *testing.T, s replica.Store, d replica.Disk) (*checksum.Manifest, []byte) {
+func filled(t *testing.T, s replica.Store, d replica.Disk) *checksum.Manifest {
 	t.Helper()
 	data := randomBytes(4, osSize)
 	m := checksum.New(s, item, "os", osSize)
@@ -23,18 +23,19 @@ func filled(t *testing.T, s replica.Store, d replica.Disk) (*checksum.Manifest, 
 	}
 	write(t, d, data[:mib], 0)
 	write(t, d, data[mib:], mib)
-	return m, data
+	return m
 }
 
 func flippedBitIsFound(t *testing.T, medium Medium) {
+	t.Helper()
 	if medium.Faults.FlipBit == nil {
 		return
 	}
 	s := medium.Open(t)
 	d := newDisk(t, s, "os", osSize, 1)
-	m, _ := filled(t, s, d)
+	m := filled(t, s, d)
 	flush(t, d)
-	commit(t, s, "p1", 1, "os", osSize)
+	commit(t, s, "p1", osSize)
 	wantVerified(t, s, m, -1)
 	medium.Faults.FlipBit(t, item, "os", 2*mib+12345)
 	wantVerified(t, s, m, (2*mib+12345)/checksum.BlockSize)
@@ -61,6 +62,7 @@ func (wholeDisk) Extents(off, n int64) ([]disk.Extent, error) {
 }
 
 func badWritesAreFound(t *testing.T, medium Medium) {
+	t.Helper()
 	for what, inject := range map[string]func(testing.TB) func(){
 		"lost": medium.Faults.LoseWrites, "changed": medium.Faults.FlipWrites,
 	} {
@@ -92,6 +94,7 @@ func badWritesAreFound(t *testing.T, medium Medium) {
 }
 
 func truncationIsFound(t *testing.T, medium Medium) {
+	t.Helper()
 	if medium.Faults.Truncate == nil {
 		return
 	}
@@ -99,7 +102,7 @@ func truncationIsFound(t *testing.T, medium Medium) {
 	d := newDisk(t, s, "os", osSize, 1)
 	filled(t, s, d)
 	flush(t, d)
-	commit(t, s, "p1", 1, "os", osSize)
+	commit(t, s, "p1", osSize)
 	r, err := s.OpenPoint(t.Context(), item, "p1", "os")
 	if err != nil {
 		t.Fatal(err)
