@@ -7,6 +7,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"farshore/domain"
 	"farshore/domain/errorcatalog"
 )
 
@@ -72,6 +73,9 @@ func (s *Server) authorize(ctx context.Context, who principal, operationID, vaul
 	}
 	if vault == "" || operationID == "putVault" || s.knownVault(vault) {
 		return nil
+	}
+	if !domain.ValidSlug(vault) { // nothing has been checked yet, and the database takes no bytes that are no text
+		return missing(errorcatalog.VaultNotFound, "such vault")
 	}
 	_, version, err := s.vaults.Load(ctx, vault)
 	if err != nil {

@@ -4,7 +4,44 @@ import (
 	"net/http"
 	"strconv"
 	"testing"
+
+	"farshore/eventstore/pgtest"
 )
+
+func TestWhileTheDatabaseIsAwayCommandsAreAskedToComeBack(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Durable(t)
+	w := newWorldOn(t, pgtest.Open(t, server.DB.URL))
+	w.furnish("acme")
+	before := w.head()
+	const path, body = "/v1/vaults/acme/protectedItems/web", enableWeb
+	server.Kill()
+	for _, a := range []answer{
+		w.send("PUT", path, w.key, body, "Idempotency-Key", "storm"),
+		w.send("GET", path, w.key, ""),
+		w.send("GET", "/readyz", "", ""),
+	} {
+		if a.status != http.StatusServiceUnavailable || a.problem(t).Code != "database_unavailable" || a.header.Get("Retry-After") == "" {
+			t.Errorf("without a database: %d %v\n%s", a.status, a.header, a.body)
+		}
+	}
+	if a := w.send("GET", "/livez", "", ""); a.status != http.StatusOK {
+		t.Errorf("livez: %d", a.status)
+	}
+	if err := server.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	first := jobIn(t, w.send("PUT", path, w.key, body, "Idempotency-Key", "storm"))
+	if again := jobIn(t, w.send("PUT", path, w.key, body, "Idempotency-Key", "storm")); again.ID != first.ID {
+		t.Errorf("another job: %s, first %s", again.ID, first.ID)
+	}
+	if after := w.head(); after != before+1 {
+		t.Errorf("the log went from %d to %d", before, after)
+	}
+	if shown := (item{w, "web"}).show(); shown.ProtectionState != "EnablingProtection" {
+		t.Errorf("after the storm: %+v", shown)
+	}
+}
 
 func TestAReaderOfWhatIsNotThereYetIsAskedToComeBack(t *testing.T) {
 	t.Parallel()

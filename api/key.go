@@ -42,7 +42,7 @@ func ReadKey(key string) (id, hash string, err error) {
 // checksum tells without asking the database.
 func parseKey(key string) (id, secret string, ok bool) {
 	parts := strings.Split(key, "_")
-	if len(parts) != 4 || parts[0] != keyPrefix {
+	if len(parts) != 4 || parts[0] != keyPrefix || strings.Trim(parts[1], "0123456789abcdef-") != "" {
 		return "", "", false
 	}
 	body := key[:strings.LastIndexByte(key, '_')]

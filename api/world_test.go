@@ -48,7 +48,11 @@ type world struct {
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	pool := pgtest.New(t)
+	return newWorldOn(t, pgtest.New(t))
+}
+
+func newWorldOn(t testing.TB, pool *pgxpool.Pool) *world {
+	t.Helper()
 	codec, err := eventstore.NewCodec(
 		eventstore.Types(vault.Events()...), eventstore.Types(policy.Events()...), eventstore.Types(site.Events()...),
 		eventstore.Types(storageaccount.Events()...), eventstore.Types(protecteditem.Events()...),
