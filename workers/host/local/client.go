@@ -231,7 +231,7 @@ func (c *Client) DeleteVM(ctx context.Context, vm string) error {
 
 // OpenLog reads a sealed log of a cut.
 func (c *Client) OpenLog(ctx context.Context, vm, disk, log string) (io.ReadCloser, error) {
-	q := url.Values{"vm": {vm}, "disk": {disk}, "log": {log}}
+	q := url.Values{"vm": {vm}, argDisk: {disk}, "log": {log}}
 	res, err := c.do(ctx, http.MethodGet, "/v1/log?"+q.Encode(), nil) //nolint:bodyclose // the caller closes what it gets
 	if err != nil {
 		return nil, err

@@ -66,7 +66,7 @@ func (r *remoteReader) ReadAt(p []byte, off int64) (int, error) {
 
 func (r *remoteReader) piece(p []byte, off int64) error {
 	q := url.Values{
-		"vm": {r.vm}, "snapshot": {r.snapshot}, "disk": {r.disk},
+		"vm": {r.vm}, "snapshot": {r.snapshot}, argDisk: {r.disk},
 		"off": {strconv.FormatInt(off, 10)}, "n": {strconv.Itoa(len(p))},
 	}
 	res, err := r.c.do(r.ctx, http.MethodGet, "/v1/snapshot?"+q.Encode(), nil)
@@ -93,7 +93,7 @@ func (w *remoteWriter) WriteAt(p []byte, off int64) (int, error) {
 	for done < len(p) {
 		n := min(len(p)-done, pieceSize)
 		at := off + int64(done)
-		q := url.Values{"vm": {w.vm}, "disk": {w.disk}, "off": {strconv.FormatInt(at, 10)}}
+		q := url.Values{"vm": {w.vm}, argDisk: {w.disk}, "off": {strconv.FormatInt(at, 10)}}
 		if err := w.c.request(w.ctx, http.MethodPut, "/v1/disk?"+q.Encode(), bytes.NewReader(p[done:done+n]), nil); err != nil {
 			return done, fmt.Errorf("write disk %s of VM %s: %w", w.disk, w.vm, err)
 		}

@@ -135,7 +135,7 @@ func (m *machine) watch(ctx context.Context, g *guest) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		lost := g.cmd == nil && !g.seen.Load() && !g.asked.Load()
-		g.err = m.switchOff()
+		g.err = m.switchOff() //nolint:contextcheck // an end is not cut short
 		if lost && m.power.Active {
 			// It had lost its disks with the process before and ended of it.
 			m.e.o.Log.InfoContext(ctx, "guest started again after the host's restart", "vm", m.id())

@@ -30,6 +30,7 @@ func must(tb testing.TB, err error) {
 
 // within returns a context that ends a test's waiting.
 func within(tb testing.TB) context.Context {
+	tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	tb.Cleanup(cancel)
 	return ctx
@@ -115,6 +116,7 @@ func writer(socket, vm string) func(t *testing.T, disk string, p []byte, off int
 }
 
 func subject(t *testing.T, dir, socket string, vm site.VirtualMachine) *hosttest.Subject {
+	t.Helper()
 	return &hosttest.Subject{
 		VM:    vm,
 		Write: writer(socket, vm.ID),
@@ -130,7 +132,10 @@ func subject(t *testing.T, dir, socket string, vm site.VirtualMachine) *hosttest
 			t.Fatalf("no disk %s", disk)
 			return nil
 		},
-		Left: func(t *testing.T) []string { return left(t, dir, vm) },
+		Left: func(t *testing.T) []string {
+			t.Helper()
+			return left(t, dir, vm)
+		},
 	}
 }
 
@@ -155,6 +160,7 @@ func left(t *testing.T, dir string, vm site.VirtualMachine) []string {
 func TestEngineIsAHost(t *testing.T) {
 	t.Parallel()
 	hosttest.Run(t, func(t *testing.T) *hosttest.Subject {
+		t.Helper()
 		dir, vm := site1(t, nil)
 		socket := filepath.Join(socketDir(t), "h.sock")
 		s := subject(t, dir, socket, vm)
@@ -166,6 +172,7 @@ func TestEngineIsAHost(t *testing.T) {
 func TestClientIsAHost(t *testing.T) {
 	t.Parallel()
 	hosttest.Run(t, func(t *testing.T) *hosttest.Subject {
+		t.Helper()
 		dir, vm := site1(t, nil)
 		socket := filepath.Join(socketDir(t), "h.sock")
 		s := subject(t, dir, socket, vm)
@@ -175,7 +182,10 @@ func TestClientIsAHost(t *testing.T) {
 }
 
 // served runs a host process's work in this process and returns its client.
-func served(t *testing.T, o local.Options) *local.Client { return servedIn(t, o) }
+func served(t *testing.T, o local.Options) *local.Client {
+	t.Helper()
+	return servedIn(t, o)
+}
 
 func servedIn(tb testing.TB, o local.Options) *local.Client {
 	tb.Helper()

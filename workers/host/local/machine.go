@@ -108,7 +108,7 @@ func (m *machine) opened(ctx context.Context, f func(*stack) error) error {
 	}
 	err := f(m.stack)
 	if !m.running.Load() {
-		err = errors.Join(err, m.closeStack())
+		err = errors.Join(err, m.closeStack()) //nolint:contextcheck // an end is not cut short
 	}
 	return err
 }

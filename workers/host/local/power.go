@@ -80,24 +80,24 @@ func (m *machine) start(ctx context.Context) error {
 	p := m.power
 	p.Desired = site.Running
 	if err := m.savePower(p); err != nil {
-		return errors.Join(err, m.switchOff())
+		return errors.Join(err, m.switchOff()) //nolint:contextcheck // an end is not cut short
 	}
 	if g := m.vm.Load().Guest; g == nil || len(g.Command) == 0 {
 		return nil
 	}
 	g, err := m.spawn()
 	if err != nil {
-		return errors.Join(err, m.switchOff())
+		return errors.Join(err, m.switchOff()) //nolint:contextcheck // an end is not cut short
 	}
 	m.guest = g
-	m.watch(m.e.ctx, g)
+	m.watch(m.e.ctx, g) //nolint:contextcheck // a guest outlives the call that starts it
 	return nil
 }
 
 // adopt gives a guest that has outlived its host process its exports back.
 func (m *machine) adopt(ctx context.Context, g *guest) error {
 	m.guest = g
-	m.watch(m.e.ctx, g)
+	m.watch(m.e.ctx, g) //nolint:contextcheck // a guest outlives the call that starts it
 	return m.serve(ctx)
 }
 
@@ -107,8 +107,8 @@ func (m *machine) serve(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := m.export(); err != nil {
-		return errors.Join(err, m.closeStack())
+	if err := m.export(); err != nil { //nolint:contextcheck // an end is not cut short
+		return errors.Join(err, m.closeStack()) //nolint:contextcheck // an end is not cut short
 	}
 	m.running.Store(true)
 	return nil
@@ -147,7 +147,7 @@ func (e *Engine) Stop(ctx context.Context, vm string) error {
 	}
 	if g == nil {
 		defer m.mu.Unlock()
-		return m.switchOff()
+		return m.switchOff() //nolint:contextcheck // an end is not cut short
 	}
 	g.asked.Store(true)
 	err = g.signal(syscall.SIGTERM)

@@ -239,7 +239,7 @@ func TestHostOutlivesWhoeverSpawnedIt(t *testing.T) {
 	t.Parallel()
 	dir, _ := site1(t, nil)
 	socket := filepath.Join(socketDir(t), "h.sock")
-	spawner := exec.Command(os.Args[0], "spawner", dir, socket) //nolint:gosec,noctx // this test's own binary, which is killed
+	spawner := exec.Command(os.Args[0], "spawner", dir, socket) //nolint:noctx // this test's own binary, which is killed
 	spawner.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	must(t, spawner.Start())
 	c := local.Dial(socket)

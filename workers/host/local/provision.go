@@ -47,6 +47,11 @@ func (e *Engine) CreateVM(_ context.Context, vm site.VirtualMachine) error {
 			return err
 		}
 	}
+	// What a VM of that id was meant to be, whose folder somebody has removed, is
+	// not meant for this one.
+	if err := removeFile(filepath.Join(e.o.Directory, ownFolder, "power-"+vm.ID+".json")); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return full(fmt.Errorf("make folder of VM %s: %w", vm.ID, err))
 	}

@@ -150,7 +150,7 @@ func (m *machine) openGroup(ctx context.Context, st *stack) (*changelog.Group, e
 	}
 	if changed {
 		if err := m.saveRelationship(); err != nil {
-			return nil, errors.Join(err, group.Close())
+			return nil, errors.Join(err, group.Close()) //nolint:contextcheck // an end is not cut short
 		}
 	}
 	return group, nil

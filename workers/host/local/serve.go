@@ -23,6 +23,9 @@ import (
 // costs a request.
 const pieceSize = 4 << 20
 
+// argDisk names a disk in the address of a data request.
+const argDisk = "disk"
+
 // shutdownPatience is how long requests may take once the process is to end.
 const shutdownPatience = 5 * time.Second
 
@@ -35,10 +38,10 @@ func Serve(ctx context.Context, o Options) error {
 	}
 	l, err := listen(o.Socket)
 	if err != nil {
-		return errors.Join(fmt.Errorf("open control socket: %w", err), e.Close())
+		return errors.Join(fmt.Errorf("open control socket: %w", err), e.Close()) //nolint:contextcheck // an end is not cut short
 	}
 	o.Log.InfoContext(ctx, "host serves", "directory", e.o.Directory, "socket", o.Socket)
-	return errors.Join(serve(ctx, l, e, o.Log), e.Close())
+	return errors.Join(serve(ctx, l, e, o.Log), e.Close()) //nolint:contextcheck // an end is not cut short
 }
 
 func serve(ctx context.Context, l net.Listener, e *Engine, log *slog.Logger) error {
@@ -97,7 +100,7 @@ func (h *handler) call(w http.ResponseWriter, r *http.Request) {
 // log sends a sealed log.
 func (h *handler) log(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	log, err := h.e.OpenLog(r.Context(), q.Get("vm"), q.Get("disk"), q.Get("log"))
+	log, err := h.e.OpenLog(r.Context(), q.Get("vm"), q.Get(argDisk), q.Get("log"))
 	if err != nil {
 		refuse(w, err)
 		return
@@ -124,7 +127,7 @@ func (h *handler) snapshot(w http.ResponseWriter, r *http.Request) {
 		refuse(w, errorcatalog.Fail(errorcatalog.ValidationFailed, "off and n name at most %d bytes", pieceSize))
 		return
 	}
-	s, err := h.e.OpenSnapshot(r.Context(), q.Get("vm"), q.Get("snapshot"), q.Get("disk"))
+	s, err := h.e.OpenSnapshot(r.Context(), q.Get("vm"), q.Get("snapshot"), q.Get(argDisk))
 	if err != nil {
 		refuse(w, err)
 		return
@@ -153,7 +156,7 @@ func (h *handler) write(w http.ResponseWriter, r *http.Request) {
 		refuse(w, errorcatalog.Fail(errorcatalog.TransferInterrupted, "read of a disk's piece").Because(err))
 		return
 	}
-	d, err := h.e.OpenVMDisk(r.Context(), q.Get("vm"), q.Get("disk"))
+	d, err := h.e.OpenVMDisk(r.Context(), q.Get("vm"), q.Get(argDisk))
 	if err != nil {
 		refuse(w, err)
 		return

@@ -148,6 +148,38 @@ func TestDiskThatIsGoneIsNamed(t *testing.T) {
 	must(t, e.StopReplication(within(t), "vm1"))
 }
 
+func TestNewVMInheritsNothingFromOneOfItsIDThatWasRemoved(t *testing.T) {
+	t.Parallel()
+	dir, vm := site1(t, nil)
+	e := engine(t, options(dir, filepath.Join(socketDir(t), "h.sock")))
+	must(t, e.SetActive(within(t), vm.ID, false))
+	must(t, os.RemoveAll(filepath.Join(dir, vm.ID)))
+	_, err := e.VirtualMachine(within(t), vm.ID)
+	wantCode(t, err, errorcatalog.VMNotFound)
+	for i := range vm.Disks {
+		vm.Disks[i].SizeBytes = diskSize
+	}
+	must(t, e.CreateVM(within(t), vm))
+	must(t, e.CompleteVM(within(t), vm.ID))
+	must(t, e.Start(within(t), vm.ID))
+	must(t, e.Stop(within(t), vm.ID))
+}
+
+func TestDeletingWhatIsNoVMTouchesNothing(t *testing.T) {
+	t.Parallel()
+	dir, _ := site1(t, nil)
+	must(t, os.Mkdir(filepath.Join(dir, "precious"), 0o700))
+	e := engine(t, options(dir, filepath.Join(socketDir(t), "h.sock")))
+	for _, id := range []string{"precious", "../precious", "", ".", ".farshore"} {
+		must(t, e.DeleteVM(within(t), id))
+	}
+	for _, name := range []string{"precious", ".farshore", "vm1"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestDiskThatIsTakenFromARunningGuestIsNamed(t *testing.T) {
 	t.Parallel()
 	e, s, file := tracked(t)
