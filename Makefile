@@ -19,7 +19,7 @@ setup: ## find or install PostgreSQL, qemu-utils, libnbd-bin and Azurite
 
 .PHONY: build
 build: ## build bin/farshore
-	@CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN) ./cmd/farshore
+	@go build -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN) ./cmd/farshore
 
 .PHONY: demo
 demo: setup build ## protect, replicate and fail over two VMs, and prove every step (KEEP=1 leaves the server running)

@@ -42,6 +42,9 @@ the key may not do it, 6 when --timeout passed, 7 when the server cannot be reac
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(client.Commands(root)...)
+	commands := client.Commands(root)
+	client.HostGroup(commands).AddCommand(hostCommands(ownLogger)...)
+	root.AddCommand(commands...)
+	root.AddCommand(serveCommand(), demoCommand(), docsCommand())
 	return root
 }

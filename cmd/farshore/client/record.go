@@ -97,7 +97,7 @@ func (s *session) keyCommand() *cobra.Command {
 		}
 		var rows []row
 		for _, k := range keys {
-			rows = append(rows, row{k.ID, k.Name, k.Role, ago(&k.IssuedAt), ago(k.ExpiresAt), k.Revoked})
+			rows = append(rows, row{k.ID, k.Name, k.Role, ago(k.IssuedAt), ago(k.ExpiresAt), k.Revoked})
 		}
 		return s.show(keys, row{"key", "name", "role", "issued", "expires", "revoked"}, rows)
 	}}

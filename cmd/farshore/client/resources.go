@@ -32,7 +32,7 @@ func (s *session) vaultCommand() *cobra.Command {
 		}
 		var rows []row
 		for _, v := range vaults {
-			rows = append(rows, row{v.ID, v.Name, ago(&v.CreatedAt)})
+			rows = append(rows, row{v.ID, v.Name, ago(v.CreatedAt)})
 		}
 		return s.show(vaults, row{"vault", "name", "created"}, rows)
 	}}
@@ -163,9 +163,9 @@ func (s *session) hostCommand() *cobra.Command {
 func (s *session) showHosts(v any, hosts ...oapi.Host) error {
 	var rows []row
 	for _, h := range hosts {
-		rows = append(rows, row{h.Site, h.ID, h.Directory, h.VirtualMachines, ago(h.InventoryAt)})
+		rows = append(rows, row{h.Site, h.ID, h.Directory, h.VirtualMachines})
 	}
-	return s.show(v, row{"site", "host", "directory", "vms", "inventory"}, rows)
+	return s.show(v, row{"site", "host", "directory", "vms"}, rows)
 }
 
 func (s *session) storeCommand() *cobra.Command {

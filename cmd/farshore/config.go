@@ -1,0 +1,35 @@
+package main
+
+import (
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+// config is what the server was told on its command line and by its environment.
+type config struct {
+	data             string // the data directory
+	listen           string
+	workers          int
+	databaseURL      string // empty: an embedded PostgreSQL
+	ownerDatabaseURL string
+}
+
+func (c *config) flags(cmd *cobra.Command) {
+	data := os.Getenv("FARSHORE_DATA")
+	if data == "" {
+		data = ".farshore"
+	}
+	f := cmd.Flags()
+	f.StringVar(&c.data, "data", data, "data directory (FARSHORE_DATA)")
+	f.StringVar(&c.listen, "listen", "127.0.0.1:8080", "address to serve the API on")
+	f.IntVar(&c.workers, "workers", 4, "protected items to work on at the same time; 0: leave the work to others")
+	c.databaseURL = os.Getenv("DATABASE_URL")
+	c.ownerDatabaseURL = os.Getenv("FARSHORE_OWNER_DATABASE_URL")
+	cmd.Long += `
+
+With DATABASE_URL set, that PostgreSQL is used, as a role in the group
+farshore_runtime; FARSHORE_OWNER_DATABASE_URL names the owner of the schema, and
+migrations run when it is set. Without, a private PostgreSQL is started in the data
+directory and stopped at the end.`
+}

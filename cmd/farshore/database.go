@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"farshore/eventstore/pgcluster"
+	"farshore/eventstore/schema"
+)
+
+// database is where the log and the read models live.
+type database struct {
+	pool    *pgxpool.Pool
+	cluster *pgcluster.Cluster // nil when the operator runs PostgreSQL
+	logger  *slog.Logger
+}
+
+// openDatabase connects to the operator's PostgreSQL, or starts a private one in
+// the data directory, and brings its schema up to date.
+func openDatabase(ctx context.Context, c config, logger *slog.Logger) (*database, error) {
+	d := &database{logger: logger}
+	runtime, owner := c.databaseURL, c.ownerDatabaseURL
+	if runtime == "" {
+		cluster, err := pgcluster.Start(ctx, pgcluster.Options{DataDir: filepath.Join(c.data, "postgres"), Logger: logger})
+		if err != nil {
+			return nil, fmt.Errorf("start the embedded PostgreSQL: %w", err)
+		}
+		d.cluster = cluster
+		if err := schema.Provision(ctx, cluster.URL("postgres")); err != nil {
+			return nil, errors.Join(err, d.close())
+		}
+		runtime, owner = cluster.URLFor(schema.RuntimeRole, schema.Database), cluster.URLFor(schema.OwnerRole, schema.Database)
+	}
+	if err := d.connect(ctx, runtime, owner); err != nil {
+		return nil, errors.Join(err, d.close())
+	}
+	return d, nil
+}
+
+func (d *database) connect(ctx context.Context, runtime, owner string) error {
+	if owner != "" {
+		done, err := schema.Migrate(ctx, owner)
+		if err != nil {
+			return fmt.Errorf("migrate the database: %w", err)
+		}
+		if done.Ahead() {
+			d.logger.Warn("the database belongs to a newer version of this program", "schema", done.To, "known", done.Newest)
+		}
+	}
+	settings, err := pgxpool.ParseConfig(runtime)
+	if err != nil {
+		return fmt.Errorf("read the database's address: %w", err)
+	}
+	settings.MaxConns = max(settings.MaxConns, 24)
+	if d.pool, err = pgxpool.NewWithConfig(ctx, settings); err != nil {
+		return fmt.Errorf("connect to the database: %w", err)
+	}
+	version, _, err := schema.Current(ctx, d.pool)
+	if err != nil {
+		return fmt.Errorf("look at the database's schema: %w", err)
+	}
+	newest, err := schema.Newest()
+	if err != nil {
+		return fmt.Errorf("list the migrations: %w", err)
+	}
+	if version < newest {
+		return fmt.Errorf("the database's schema is at version %d and this program needs %d: run `farshore migrate` with FARSHORE_OWNER_DATABASE_URL set", version, newest)
+	}
+	return nil
+}
+
+// superviseInterval is how long the embedded database stays away before it is
+// started again.
+const superviseInterval = time.Second
+
+// supervise starts the embedded database again whenever it ends by itself.
+func (d *database) supervise(ctx context.Context) error {
+	for d.cluster != nil {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-d.cluster.Done():
+		}
+		if !rest(ctx, superviseInterval) {
+			return nil
+		}
+		d.logger.Warn("the embedded PostgreSQL ended; starting it again")
+		if err := d.cluster.Restart(ctx); err != nil && ctx.Err() == nil {
+			d.logger.Error("the embedded PostgreSQL does not start", "error", err)
+		}
+	}
+	return nil
+}
+
+func (d *database) close() error {
+	if d.pool != nil {
+		d.pool.Close()
+	}
+	if d.cluster == nil {
+		return nil
+	}
+	ctx, stop := context.WithTimeout(context.Background(), 10*time.Second)
+	defer stop()
+	return d.cluster.Stop(ctx) //nolint:wrapcheck // says what it did
+}
+
+// rest waits for d and reports false when ctx was done first.
+func rest(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}

@@ -1,0 +1,217 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+
+	"farshore/api/oapi"
+	"farshore/cmd/farshore/client"
+	"farshore/workers/disk"
+	"farshore/workers/proof"
+)
+
+// proven is a row of the closing table.
+type proven struct {
+	vm, step, what string
+	records        int64
+}
+
+func (p *play) note(vm, step string, records int64, what string) {
+	p.proven = append(p.proven, proven{vm: vm, step: step, what: what, records: records})
+	p.say("  proven: %s, %s: %s", vm, step, what)
+}
+
+func (p *play) table() {
+	if len(p.proven) == 0 {
+		return
+	}
+	t := table.NewWriter()
+	t.SetStyle(table.StyleLight)
+	t.AppendHeader(table.Row{"vm", "step", "records", "proven"})
+	for _, row := range p.proven {
+		t.AppendRow(table.Row{row.vm, row.step, row.records, row.what})
+	}
+	p.say("\n%s", t.Render())
+}
+
+// points returns an item's recovery points, oldest first.
+func (p *play) points(ctx context.Context, item string) ([]oapi.RecoveryPoint, error) {
+	var (
+		all    []oapi.RecoveryPoint
+		cursor *string
+	)
+	for {
+		a, err := client.Call[oapi.RecoveryPointList](p.api.ListRecoveryPoints(ctx, vault, item, &oapi.ListRecoveryPointsParams{Cursor: cursor}))
+		if err != nil {
+			return nil, fmt.Errorf("list the recovery points of %s: %w", item, err)
+		}
+		all = append(all, a.Body.Value...)
+		if a.Body.NextLink == nil {
+			break
+		}
+		next, err := url.Parse(*a.Body.NextLink)
+		if err != nil {
+			return nil, fmt.Errorf("follow the next page: %w", err)
+		}
+		cursor = new(next.Query().Get("cursor"))
+	}
+	slices.SortFunc(all, func(a, b oapi.RecoveryPoint) int { return a.Instant.Compare(b.Instant) })
+	return all, nil
+}
+
+func oldest(points []oapi.RecoveryPoint) oapi.RecoveryPoint { return points[0] }
+
+func (p *play) proveNewest(ctx context.Context, plan vmPlan, step string) error {
+	points, err := p.points(ctx, plan.name)
+	if err != nil {
+		return err
+	}
+	return p.prove(ctx, plan, step, points[len(points)-1])
+}
+
+// prove has the judge examine a recovery point, read from the replica store
+// without the server.
+func (p *play) prove(ctx context.Context, plan vmPlan, step string, point oapi.RecoveryPoint) error {
+	store, err := p.OpenStore(ctx, p.stores[plan.store])
+	if err != nil {
+		return err
+	}
+	var images []proof.Image
+	for i := range plan.disks {
+		image, err := store.OpenPoint(ctx, replicaOf(plan), point.ID, diskID(i))
+		if err != nil {
+			return fmt.Errorf("open disk %s of point %s: %w", diskID(i), point.ID, err)
+		}
+		defer image.Close()
+		images = append(images, image)
+	}
+	v, err := p.examine(ctx, plan, images)
+	if err != nil {
+		return fmt.Errorf("%s of %s, point %s: %w", step, plan.name, point.ID, err)
+	}
+	p.note(plan.name, step, v.Records, fmt.Sprintf("point %s is the instant after record %d; %s", point.ID[len(point.ID)-8:], v.Last, sums(v)))
+	return nil
+}
+
+// replicaOf names the replica of an item's first protection cycle in its store.
+func replicaOf(plan vmPlan) string { return vault + "." + plan.name + ".1" }
+
+func sums(v proof.Verdict) string {
+	text := "SHA-256"
+	for _, s := range v.SHA256 {
+		text += " " + s[:12]
+	}
+	return text + " equal"
+}
+
+// examine judges images against the VM's seeds and its guest's journal. The
+// journal is read after the images were opened, so it knows all they can hold.
+func (p *play) examine(ctx context.Context, plan vmPlan, images []proof.Image) (proof.Verdict, error) {
+	journal, err := proof.ReadJournal(p.scene.journal(plan.name))
+	if err != nil {
+		return proof.Verdict{}, err
+	}
+	judge := &proof.Judge{Journal: journal}
+	for i := range plan.disks {
+		seed, err := disk.OpenRaw(p.scene.seed(plan.name, diskID(i)), true)
+		if err != nil {
+			return proof.Verdict{}, fmt.Errorf("open a seed: %w", err)
+		}
+		defer seed.Close()
+		judge.Seeds = append(judge.Seeds, seed)
+	}
+	return judge.Examine(ctx, images)
+}
+
+// proveFailover shows that the recovery VM has every acknowledged record, and
+// that its disks equal the stopped ones.
+func (p *play) proveFailover(ctx context.Context, plan vmPlan, took time.Duration) error {
+	i, err := p.item(ctx, plan.name)
+	if err != nil {
+		return err
+	}
+	if i.Recovery == nil || i.Recovery.VirtualMachine == nil {
+		return fmt.Errorf("%s failed over, and its recovery VM is not named", plan.name)
+	}
+	var images []proof.Image
+	for d := range plan.disks {
+		source := filepath.Join(p.scene.source(), plan.name, diskID(d)+".raw")
+		recovered := filepath.Join(p.scene.recovery(), *i.Recovery.VirtualMachine, diskID(d)+".raw")
+		if out, err := exec.CommandContext(ctx, "qemu-img", "compare", "-U", "-f", "raw", "-F", "raw", source, recovered).CombinedOutput(); err != nil {
+			return fmt.Errorf("qemu-img compare %s %s: %w: %s", source, recovered, err, out)
+		}
+		image, err := disk.OpenRaw(recovered, true)
+		if err != nil {
+			return fmt.Errorf("open a recovered disk: %w", err)
+		}
+		defer image.Close()
+		images = append(images, image)
+	}
+	v, err := p.examine(ctx, plan, images)
+	if err != nil {
+		return fmt.Errorf("planned failover of %s: %w", plan.name, err)
+	}
+	journal, err := proof.ReadJournal(p.scene.journal(plan.name))
+	if err != nil {
+		return err
+	}
+	if lost := journal.Acknowledged() - v.Last; lost > 0 {
+		return fmt.Errorf("planned failover of %s lost %d acknowledged records", plan.name, lost)
+	}
+	p.note(plan.name, "planned failover", v.Records, fmt.Sprintf("nothing lost, stopped and new disks equal, in %s", took))
+	return nil
+}
+
+// proveCommit shows that one point is left and that the recovery VM's guest went
+// on where the source's stopped.
+func (p *play) proveCommit(ctx context.Context, plan vmPlan) error {
+	points, err := p.points(ctx, plan.name)
+	if err != nil {
+		return err
+	}
+	if len(points) != 1 {
+		return fmt.Errorf("%s has %d recovery points after the commit, not 1", plan.name, len(points))
+	}
+	i, err := p.item(ctx, plan.name)
+	if err != nil {
+		return err
+	}
+	if i.ProtectionState != oapi.FailedOver {
+		return fmt.Errorf("%s is %s after the commit", plan.name, i.ProtectionState)
+	}
+	before, err := proof.ReadJournal(p.scene.journal(plan.name))
+	if err != nil {
+		return err
+	}
+	err = p.until(ctx, "the guest of the recovery VM writes", func() (bool, error) {
+		now, err := proof.ReadJournal(p.scene.journal(plan.name))
+		return err == nil && now.Acknowledged() > before.Acknowledged(), err
+	})
+	if err != nil {
+		return err
+	}
+	p.note(plan.name, "commit", before.Acknowledged(), "one point left, the recovery VM goes on writing")
+	return nil
+}
+
+// Gate waits until no file stands at path.
+func Gate(ctx context.Context, path string) error {
+	for path != "" {
+		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+			return nil
+		}
+		if err := client.Pause(ctx, 100*time.Millisecond); err != nil {
+			return err //nolint:wrapcheck // says what it did
+		}
+	}
+	return nil
+}

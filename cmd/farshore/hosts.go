@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"farshore/cmd/farshore/client"
+	"farshore/domain/errorcatalog"
+	"farshore/domain/site"
+	"farshore/eventstore"
+	"farshore/workers/host"
+	"farshore/workers/host/local"
+)
+
+// spawnHost returns the host process of a directory, starting it if need be.
+func spawnHost(ctx context.Context, directory string) (*local.Client, error) {
+	socket, err := hostSocket(directory)
+	if err != nil {
+		return nil, err
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find this program: %w", err)
+	}
+	return local.Spawn(ctx, local.SpawnOptions{Program: program, Args: []string{"host", "run"}, Directory: directory, Socket: socket})
+}
+
+// hosts finds hosts by their place in a site.
+type hosts struct {
+	sites eventstore.Repository[site.Command, site.Event, site.State]
+
+	mu      sync.Mutex
+	clients map[string]*local.Client // by directory
+}
+
+// Host implements workflow.Hosts. A host process that has ended is started again.
+func (h *hosts) Host(ctx context.Context, vault, siteID, hostID string) (host.Host, error) {
+	state, _, err := h.sites.Load(ctx, vault+"."+siteID)
+	if err != nil {
+		return nil, fmt.Errorf("find site %s: %w", siteID, err)
+	}
+	found, ok := state.Host(hostID)
+	if !ok {
+		return nil, errorcatalog.Fail(errorcatalog.HostUnreachable, "site %s has no host %s", siteID, hostID)
+	}
+	return h.open(ctx, found.Directory)
+}
+
+func (h *hosts) open(ctx context.Context, directory string) (*local.Client, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if c := h.clients[directory]; c != nil {
+		if _, err := c.State(ctx); err == nil {
+			return c, nil
+		}
+		c.Close()
+		delete(h.clients, directory)
+	}
+	c, err := spawnHost(ctx, directory)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // says what it did
+	}
+	if h.clients == nil {
+		h.clients = map[string]*local.Client{}
+	}
+	h.clients[directory] = c
+	return c, nil
+}
+
+// Zone is the time zone of a site.
+func (h *hosts) Zone(ctx context.Context, vault, siteID string) *time.Location {
+	state, _, err := h.sites.Load(ctx, vault+"."+siteID)
+	if err != nil {
+		return time.UTC
+	}
+	zone, err := time.LoadLocation(state.TimeZone)
+	if err != nil {
+		return time.UTC
+	}
+	return zone
+}
+
+// hostCommands are the commands of a local host itself; they need no server.
+func hostCommands(logger func(io.Writer) *slog.Logger) []*cobra.Command {
+	var directory, socket string
+	run := &cobra.Command{
+		Use: "run", Short: "Be the host process of a directory of VMs; the server starts it by itself",
+		Args: cobra.NoArgs, PersistentPreRunE: client.Understood,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if socket == "" {
+				var err error
+				if socket, err = hostSocket(directory); err != nil {
+					return err
+				}
+			}
+			return local.Serve(cmd.Context(), local.Options{ //nolint:wrapcheck // says what it did
+				Directory: directory, Socket: socket, Version: version, Now: time.Now, NewID: newID, Log: logger(cmd.ErrOrStderr()),
+			})
+		},
+	}
+	run.Flags().StringVar(&socket, "socket", "", "where it is controlled; default derived from the directory")
+	power := func(use, short string, act func(ctx context.Context, c *local.Client, vm string) error) *cobra.Command {
+		return &cobra.Command{Use: use, Short: short, Args: cobra.ExactArgs(1), PersistentPreRunE: client.Understood, RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := spawnHost(cmd.Context(), directory)
+			if err != nil {
+				return err //nolint:wrapcheck // says what it did
+			}
+			defer c.Close()
+			return act(cmd.Context(), c, args[0])
+		}}
+	}
+	start := power("start VM", "Start a VM of a local host", func(ctx context.Context, c *local.Client, vm string) error {
+		return c.Start(ctx, vm) //nolint:wrapcheck // says what it did
+	})
+	stop := power("stop VM", "Shut a VM of a local host down", func(ctx context.Context, c *local.Client, vm string) error {
+		return c.Stop(ctx, vm) //nolint:wrapcheck // says what it did
+	})
+	commands := []*cobra.Command{run, start, stop}
+	for _, c := range commands {
+		c.Flags().StringVar(&directory, "directory", "", "the host's folder")
+		_ = c.MarkFlagRequired("directory")
+	}
+	return commands
+}
+
+func newID() string { return uuid.Must(uuid.NewV7()).String() }
+
+// ownLogger writes what happens as text to a terminal and as JSON elsewhere.
+func ownLogger(w io.Writer) *slog.Logger {
+	if f, ok := w.(*os.File); ok {
+		if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
+			return slog.New(slog.NewTextHandler(w, nil))
+		}
+	}
+	return slog.New(slog.NewJSONHandler(w, nil))
+}
+
+// absolute resolves a path given on the command line.
+func absolute(path string) (string, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", fmt.Errorf("resolve %s: %w", path, err)
+	}
+	return abs, nil
+}

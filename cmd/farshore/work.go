@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"farshore/domain/job"
+	"farshore/domain/protecteditem"
+	"farshore/domain/site"
+	"farshore/eventstore"
+	"farshore/projections"
+	"farshore/workers/engine"
+	"farshore/workers/inventory"
+	"farshore/workers/lane"
+	"farshore/workers/processmanager"
+	"farshore/workers/workflow"
+)
+
+// work adds the process manager, and the workers unless others do the work.
+func (s *service) work(ctx context.Context, g *errgroup.Group) error {
+	items := repository(s.log, protecteditem.Category, protecteditem.Decider)
+	lanes := &lane.Postgres{Pool: s.db.pool}
+	due := make(chan struct{}, 1)
+	manager := &processmanager.Manager{Items: items, Lanes: lanes, Now: now, Logger: s.logger, Wake: func() {
+		select {
+		case due <- struct{}{}:
+		default:
+		}
+	}}
+	events, err := eventstore.NewSubscriber(s.log, eventstore.SubscriberConfig{Group: processmanager.Group, Logger: s.logger})
+	if err != nil {
+		return fmt.Errorf("subscribe the process manager: %w", err)
+	}
+	g.Go(func() error { return manager.Run(ctx, events) })
+	if s.workers == 0 {
+		return nil
+	}
+	name := workerName()
+	e := engine.Engine{Parts: workflow.Parts{
+		Items: items, Jobs: repository(s.log, job.Category, job.Decider), Hosts: s.hosts, Stores: s.stores, Zones: s.hosts.Zone,
+		Progress: &lane.Progress{Pool: s.db.pool, Now: now}, Worker: name, Now: now, NewID: newID, Logger: s.logger,
+	}}
+	runner := &lane.Runner{Lanes: lanes, Handle: e.Handle, Owner: name, Concurrency: s.workers, Wake: due, Now: now, Logger: s.logger}
+	poller := &inventory.Poller{
+		Sites: repository(s.log, site.Category, site.Decider), Hosts: s.hosts, Targets: s.targets, Now: now, Logger: s.logger,
+		Every: 2 * time.Second,
+	}
+	g.Go(func() error { return runner.Run(ctx) })
+	g.Go(func() error { return poller.Run(ctx) })
+	return nil
+}
+
+// targets lists all hosts of all vaults.
+func (s *service) targets(ctx context.Context) ([]inventory.Target, error) {
+	var all []inventory.Target
+	vaults, err := everyRow(func(after string) ([]string, error) {
+		rows, err := s.queries.Vaults(ctx, "*", projections.Page{After: after, Limit: pageOfRows})
+		return idsOf(rows), err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list vaults: %w", err)
+	}
+	for _, vault := range vaults {
+		_, err := everyRow(func(after string) ([]string, error) {
+			rows, err := s.queries.Sites(ctx, vault, projections.Page{After: after, Limit: pageOfRows})
+			for _, r := range rows {
+				for _, h := range r.State.Hosts {
+					all = append(all, inventory.Target{Vault: vault, Site: r.ID, Host: h.ID})
+				}
+			}
+			return idsOf(rows), err
+		})
+		if err != nil {
+			return nil, fmt.Errorf("list sites of vault %s: %w", vault, err)
+		}
+	}
+	return all, nil
+}
+
+const pageOfRows = 200
+
+// everyRow asks for page after page.
+func everyRow(page func(after string) ([]string, error)) ([]string, error) {
+	var all []string
+	for after := ""; ; {
+		ids, err := page(after)
+		all = append(all, ids...)
+		if err != nil || len(ids) < pageOfRows {
+			return all, err
+		}
+		after = ids[len(ids)-1]
+	}
+}
+
+func idsOf[S any](rows []projections.Row[S]) []string {
+	ids := make([]string, len(rows))
+	for i, r := range rows {
+		ids[i] = r.ID
+	}
+	return ids
+}
+
+// workerName is unique to the process: lanes and the record are held under it.
+func workerName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return host + "-" + strconv.Itoa(os.Getpid())
+}
+
+func now() time.Time { return time.Now().UTC() }
