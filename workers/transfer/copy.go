@@ -188,15 +188,22 @@ func (c *copying) checkpoints(ctx context.Context, scanned <-chan struct{}) erro
 
 // secure makes everything below an offset durable, and says so.
 func (c *copying) secure(ctx context.Context, below int64) (string, error) {
-	if err := c.dst.Flush(ctx); err != nil {
-		return "", fmt.Errorf("flush target: %w", err)
-	}
 	root := ""
-	if c.options.Manifest != nil {
-		var err error
-		if root, err = c.options.Manifest.Save(ctx); err != nil {
-			return "", err
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		if err := c.dst.Flush(gctx); err != nil {
+			return fmt.Errorf("flush target: %w", err)
 		}
+		return nil
+	})
+	if c.options.Manifest != nil {
+		g.Go(func() (err error) {
+			root, err = c.options.Manifest.Save(gctx)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return "", err
 	}
 	if c.options.Checkpoint != nil {
 		if err := c.options.Checkpoint(ctx, Checkpoint{Offset: below, Root: root}); err != nil {

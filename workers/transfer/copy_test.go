@@ -60,6 +60,7 @@ type target struct {
 	flushed int64 // what was written when the last flush began
 	failAt  int64
 	fail    error
+	wait    <-chan struct{} // before failing
 	hook    func()
 }
 
@@ -72,6 +73,9 @@ func (d *target) WriteAt(p []byte, off int64) (int, error) {
 		d.hook()
 	}
 	if fail != nil && off >= d.failAt {
+		if d.wait != nil {
+			<-d.wait
+		}
 		return 0, fail
 	}
 	return d.Disk.WriteAt(p, off)
@@ -192,12 +196,16 @@ func TestACopyGoesOnAtItsCheckpointEvenFromAnotherSnapshot(t *testing.T) {
 	s, d := newTarget(t)
 	var point transfer.Checkpoint
 	stop := errors.New("killed")
-	d.fail, d.failAt = stop, 55*mib
+	checkpointed := make(chan struct{})
+	d.fail, d.failAt, d.wait = stop, 55*mib, checkpointed
 	_, err := transfer.Copy(t.Context(), source(t), d, transfer.Options{
 		TargetIsZero: true, Manifest: checksum.New(s, item, "os", size), CheckpointBytes: 2 * mib, InFlight: 2,
 		Checkpoint: func(_ context.Context, c transfer.Checkpoint) error {
 			if c.Offset <= point.Offset || c.Root == "" {
 				t.Errorf("checkpoint %+v after %+v", c, point)
+			}
+			if point.Offset == 0 {
+				close(checkpointed)
 			}
 			point = c
 			return nil
