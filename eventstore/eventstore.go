@@ -1,5 +1,21 @@
 // Package eventstore records events in streams and replays them. It knows how
 // events are stored, never what they mean: the meaning stays in package domain.
+//
+// Guaranteed:
+//   - Positions have no gaps and are given out in commit order, so a reader that
+//     keeps one integer misses nothing.
+//   - An append that was answered is durable, and all of its events are there or none.
+//   - A stream grows only from the version its writer has seen.
+//   - A repeated idempotency key gets its first answer, however often and late.
+//   - Stored events are never changed: the service's role can only add to them.
+//
+// Not guaranteed:
+//   - After ErrUnavailable or a cancelled call the append may or may not have
+//     happened; repeating it with its idempotency key finds out.
+//   - A fence is compared when the append runs. A lane claimed while that
+//     transaction commits does not undo it; the new holder then meets a version
+//     conflict and reads again.
+//   - Subscribers and wake-ups deliver at least once.
 package eventstore
 
 import (

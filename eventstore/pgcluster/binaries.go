@@ -30,6 +30,9 @@ var installations = []string{
 func findBinaries(dataDir string) (string, error) {
 	var found []string
 	if path, err := exec.LookPath("postgres"); err == nil {
+		if real, err := filepath.EvalSymlinks(path); err == nil {
+			path = real // its folder tells the version and holds the other programs
+		}
 		found = append(found, filepath.Dir(path))
 	}
 	for _, pattern := range installations {
