@@ -214,7 +214,7 @@ func TestADatabaseThatIsAwayCountsAsNothing(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Durable(t)
 	s := newScene(t, func(c *config) {
-		slow(10 * time.Millisecond)(c)
+		slow(400 * time.Millisecond)(c)
 		c.Database = server.DB.URL
 	})
 	s.work()

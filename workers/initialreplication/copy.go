@@ -1,51 +1,51 @@
 package initialreplication
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"farshore/domain/errorcatalog"
 	"farshore/domain/protecteditem"
 	"farshore/workers/checksum"
 	"farshore/workers/deltareplication"
 	"farshore/workers/disk"
-	"farshore/workers/host"
 	"farshore/workers/replica"
 	"farshore/workers/runbook"
+	"farshore/workers/transfer"
 	"farshore/workers/workflow"
 )
 
-// stretch is how much of a disk is copied between two checkpoints. At each of
-// them the copy is made durable, and change logs are cut if that is due.
-const stretch = 256 << 20
+const (
+	// checkpointBytes is how much of a disk is copied between two checkpoints.
+	checkpointBytes = 128 << 20
+	// cutCheck is how often the copy looks whether logs are to be cut.
+	cutCheck = time.Second
+)
 
-// progress is the checkpoint of a copy. It only claims what is durable.
+// progress is the checkpoint of all disks. It only claims what is durable.
 type progress struct {
-	Job   string          `json:"job"`
-	Disks map[string]mark `json:"disks"`
+	Job   string                         `json:"job"`
+	Disks map[string]transfer.Checkpoint `json:"disks"`
 }
 
-// mark is how far a disk is: everything below Offset is in the replica, and its
-// digests are in the manifest.
-type mark struct {
-	Offset int64  `json:"offset"`
-	Root   string `json:"root"`
-}
-
-// copyDisks copies what the checkpoint does not list yet. Blocks that a crash
-// kept out of the checkpoint are copied again.
+// copyDisks copies what the checkpoint does not list yet, one disk after the
+// other, while change logs are cut and shipped beside. Blocks that a crash kept
+// out of the checkpoint are copied again.
 func (r InitialReplication) copyDisks(ctx context.Context, m *runbook.Memo) error {
-	var p progress
-	if _, err := r.Restore(&p); err != nil {
+	c := &copying{InitialReplication: r, job: r.State.Job.ID}
+	if _, err := r.Restore(&c.progress); err != nil {
 		return err
 	}
-	if p.Job != r.State.Job.ID {
-		p = progress{Job: r.State.Job.ID}
+	if c.progress.Job != c.job {
+		c.progress = progress{Job: c.job}
 	}
-	if p.Disks == nil {
-		p.Disks = map[string]mark{}
+	if c.progress.Disks == nil {
+		c.progress.Disks = map[string]transfer.Checkpoint{}
 	}
-	c := &copying{InitialReplication: r, progress: p}
 	for _, d := range r.State.Disks {
 		if err := c.disk(ctx, d); err != nil {
 			return fmt.Errorf("copy disk %s: %w", d, err)
@@ -57,17 +57,15 @@ func (r InitialReplication) copyDisks(ctx context.Context, m *runbook.Memo) erro
 
 type copying struct {
 	InitialReplication
+	job      string
 	progress progress
 }
 
 func (c *copying) disk(ctx context.Context, id string) (err error) {
-	store, err := c.Replica(ctx)
-	if err != nil {
-		return err
+	if at := c.progress.Disks[id]; at.Root != "" && at.Offset >= c.DiskSize(id) {
+		return nil
 	}
-	size := c.DiskSize(id)
-	at := c.progress.Disks[id]
-	manifest, err := c.manifest(ctx, store, id, at)
+	store, err := c.Replica(ctx)
 	if err != nil {
 		return err
 	}
@@ -80,113 +78,121 @@ func (c *copying) disk(ctx context.Context, id string) (err error) {
 			err = fmt.Errorf("close replica disk: %w", e)
 		}
 	}()
-	// The first stretch after a crash may hold data of blocks that are zero now.
-	w := &stretchWriter{target: target, manifest: manifest, zero: true}
-	for first := true; first || at.Offset < size; first = false {
-		next := disk.Extent{Offset: at.Offset, Length: min(c.StretchOr(stretch), size-at.Offset)}
-		if err := c.stretch(ctx, id, next, w); err != nil {
-			return err
-		}
-		w.zero = false
-		if at, err = c.save(ctx, id, next.End(), w); err != nil {
-			return err
-		}
-		if err := deltareplication.CutIfDue(ctx, c.Item); err != nil {
-			return err
-		}
+	untouched, err := c.touch(ctx, store, id)
+	if err != nil {
+		return err
 	}
-	return nil
-}
-
-func (c *copying) manifest(ctx context.Context, store replica.Store, id string, at mark) (*checksum.Manifest, error) {
-	if at.Root == "" {
-		return checksum.New(store, c.ReplicaID(), id, c.DiskSize(id)), nil
-	}
-	return checksum.Load(ctx, store, c.ReplicaID(), id, at.Root)
-}
-
-// stretch copies one stretch. A snapshot that is lost is replaced by a new one.
-func (c *copying) stretch(ctx context.Context, id string, e disk.Extent, w *stretchWriter) error {
-	err := c.read(ctx, id, e, w)
+	err = c.transfer(ctx, store, target, id, untouched)
 	if !workflow.Is(err, errorcatalog.SnapshotNotFound) {
 		return err
 	}
+	if err := c.anotherSnapshot(ctx); err != nil {
+		return err
+	}
+	return c.transfer(ctx, store, target, id, false)
+}
+
+// touch leaves a mark that a disk is being written to, and says whether it was
+// the first. Until then zeroes need not be written.
+func (c *copying) touch(ctx context.Context, store replica.Objects, id string) (first bool, err error) {
+	name := "copying/" + id
+	o, err := store.OpenObject(ctx, c.ReplicaID(), name)
+	if err == nil {
+		_ = o.Close() // it was not even read
+		return false, nil
+	}
+	if !workflow.Is(err, errorcatalog.ObjectNotFound) {
+		return false, fmt.Errorf("look for %s: %w", name, err)
+	}
+	if err := store.PutObject(ctx, c.ReplicaID(), name, bytes.NewReader(nil), 0); err != nil {
+		return false, fmt.Errorf("put %s: %w", name, err)
+	}
+	return true, nil
+}
+
+// anotherSnapshot replaces a snapshot that was lost. The copy goes on from it:
+// what was written between the two is in the logs.
+func (c *copying) anotherSnapshot(ctx context.Context) error {
 	source, err := c.Source(ctx)
 	if err != nil {
 		return err
 	}
-	fresh := protecteditem.StartInitialReplication{
-		JobID: c.State.Job.ID, Snapshot: c.NewID(), TotalBytes: c.TotalBytes(), At: c.Now(),
-	}
+	fresh := protecteditem.StartInitialReplication{JobID: c.job, Snapshot: c.NewID(), TotalBytes: c.TotalBytes(), At: c.Now()}
 	if err := c.Record(ctx, fresh); err != nil {
 		return err
 	}
 	if err := source.CreateSnapshot(ctx, c.VM(), fresh.Snapshot); err != nil {
 		return fmt.Errorf("take another snapshot: %w", err)
 	}
-	w.zero = true
-	return c.read(ctx, id, e, w)
+	return nil
 }
 
-func (c *copying) read(ctx context.Context, id string, e disk.Extent, w *stretchWriter) error {
-	source, err := c.Source(ctx)
-	if err != nil {
-		return err
+// transfer copies a disk from its checkpoint on, and cuts logs meanwhile.
+func (c *copying) transfer(ctx context.Context, store replica.Store, target replica.Disk, id string, untouched bool) error {
+	at := c.progress.Disks[id]
+	manifest := checksum.New(store, c.ReplicaID(), id, c.DiskSize(id))
+	if at.Root != "" {
+		var err error
+		if manifest, err = checksum.Load(ctx, store, c.ReplicaID(), id, at.Root); err != nil {
+			return err
+		}
 	}
-	reader, err := openSnapshot(ctx, source, c.VM(), c.State.Snapshot, id)
+	reader, err := c.open(ctx, id)
 	if err != nil {
 		return err
 	}
 	defer reader.Close()
-	if reader.Size() != c.DiskSize(id) {
-		return errorcatalog.Fail(errorcatalog.DiskSizeChanged, "disk %s has %d bytes, %d when protection was enabled", id, reader.Size(), c.DiskSize(id))
+	g, gctx := errgroup.WithContext(ctx)
+	copied := make(chan struct{})
+	g.Go(func() error {
+		defer close(copied)
+		_, err := transfer.Copy(gctx, reader, target, transfer.Options{
+			From: at.Offset, TargetIsZero: untouched, Manifest: manifest, CheckpointBytes: c.StretchOr(checkpointBytes), Now: c.Now,
+			Checkpoint: func(_ context.Context, p transfer.Checkpoint) error {
+				c.progress.Disks[id] = p
+				return c.Checkpoint(c.progress)
+			},
+			Progress: func(p transfer.Progress) { c.Tell(gctx, c.job, id, p.BytesDone, p.BytesTotal) },
+		})
+		return err
+	})
+	g.Go(func() error { return c.cut(gctx, copied) })
+	if err := g.Wait(); err != nil {
+		return err
 	}
-	options := checksum.ScanOptions{
-		From: e.Offset, Only: []disk.Extent{e},
-		Progress: func(done, _ int64) { c.Tell(ctx, c.State.Job.ID, id, e.Offset+done, reader.Size()) },
-	}
-	return checksum.Scan(ctx, reader, options, w.write)
+	return context.Cause(ctx)
 }
 
-func openSnapshot(ctx context.Context, source host.Snapshotter, vm, snapshot, id string) (disk.Reader, error) {
-	reader, err := source.OpenSnapshot(ctx, vm, snapshot, id)
+// cut keeps the logs at the source short until the copy is done.
+func (c *copying) cut(ctx context.Context, copied <-chan struct{}) error {
+	tick := time.NewTicker(cutCheck)
+	defer tick.Stop()
+	for {
+		if err := deltareplication.CutIfDue(ctx, c.Item); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-copied:
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+func (c *copying) open(ctx context.Context, id string) (disk.Reader, error) {
+	source, err := c.Source(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("open snapshot %s of disk %s: %w", snapshot, id, err)
+		return nil, err
+	}
+	reader, err := source.OpenSnapshot(ctx, c.VM(), c.State.Snapshot, id)
+	if err != nil {
+		return nil, fmt.Errorf("open snapshot %s of disk %s: %w", c.State.Snapshot, id, err)
+	}
+	if reader.Size() != c.DiskSize(id) {
+		_ = reader.Close() // it was not even read
+		return nil, errorcatalog.Fail(errorcatalog.DiskSizeChanged, "disk %s has %d bytes, %d when protection was enabled", id, reader.Size(), c.DiskSize(id))
 	}
 	return reader, nil
-}
-
-// save makes a stretch durable before the checkpoint claims it.
-func (c *copying) save(ctx context.Context, id string, end int64, w *stretchWriter) (mark, error) {
-	if err := w.target.Flush(ctx); err != nil {
-		return mark{}, fmt.Errorf("flush replica disk: %w", err)
-	}
-	root, err := w.manifest.Save(ctx)
-	if err != nil {
-		return mark{}, err
-	}
-	at := mark{Offset: end, Root: root}
-	c.progress.Disks[id] = at
-	return at, c.Checkpoint(c.progress)
-}
-
-// stretchWriter brings what a scan finds to the replica and into its manifest.
-type stretchWriter struct {
-	target   replica.Disk
-	manifest *checksum.Manifest
-	zero     bool // zeroes must be written, too: something else may be there
-}
-
-func (w *stretchWriter) write(ctx context.Context, run checksum.Run) error {
-	if !run.Zero {
-		if _, err := w.target.WriteAt(run.Data, run.Offset()); err != nil {
-			return fmt.Errorf("write %d bytes at %d: %w", len(run.Data), run.Offset(), err)
-		}
-	} else if w.zero {
-		n := min(run.Count*checksum.BlockSize, w.manifest.Size()-run.Offset())
-		if err := w.target.Zero(run.Offset(), n); err != nil {
-			return fmt.Errorf("zero %d bytes at %d: %w", n, run.Offset(), err)
-		}
-	}
-	return w.manifest.Record(ctx, run)
 }

@@ -80,6 +80,9 @@ type ClaimRequest struct {
 	Lease time.Duration
 	Limit int
 	Needs Needs
+	// Held are the lanes that the owner is at: their leases may have run out while
+	// the database was away, and are about to be renewed.
+	Held []Key
 }
 
 // Release gives a lane back.

@@ -58,6 +58,7 @@ const claim = `
 		WHERE ((owner IS NULL AND due_at <= t) OR (owner IS NOT NULL AND lease_until < t))
 			AND ($5::text[] IS NULL OR host IS NULL OR host = ANY ($5))
 			AND ($6::text[] IS NULL OR store IS NULL OR store = ANY ($6))
+			AND item || '/' || kind <> ALL ($7::text[])
 		ORDER BY due_at NULLS FIRST LIMIT $4
 		FOR UPDATE OF lanes SKIP LOCKED)
 	UPDATE lanes l SET owner = $2, lease_until = t + $3::interval, fence = l.fence + 1,
@@ -68,7 +69,11 @@ const claim = `
 // Claim takes up to req.Limit lanes that are due or whose holder's lease has run
 // out. Two workers never get the same one.
 func (p *Postgres) Claim(ctx context.Context, req ClaimRequest) ([]Claim, error) {
-	rows, err := p.Pool.Query(ctx, claim, p.now(), req.Owner, req.Lease, req.Limit, req.Needs.Hosts, req.Needs.Stores)
+	held := make([]string, len(req.Held))
+	for i, k := range req.Held {
+		held[i] = k.String()
+	}
+	rows, err := p.Pool.Query(ctx, claim, p.now(), req.Owner, req.Lease, req.Limit, req.Needs.Hosts, req.Needs.Stores, held)
 	if err != nil {
 		return nil, fmt.Errorf("claim lanes: %w", classify(ctx, err))
 	}

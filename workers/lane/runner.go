@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -41,6 +43,10 @@ type Runner struct {
 	Needs       func() Needs // what this worker reaches now; nil: everything
 	Now         func() time.Time
 	Logger      *slog.Logger
+
+	mu   sync.Mutex
+	held map[Key]bool
+	away bool // the database did not answer the last claim
 }
 
 // releaseWithin bounds how long a stopping worker tries to give its lanes back;
@@ -62,13 +68,13 @@ func (r *Runner) Run(ctx context.Context) error {
 	defer running.Wait()
 	for {
 		claims, err := r.claim(ctx, r.Concurrency-len(slots))
-		if err != nil && ctx.Err() == nil {
-			r.Logger.WarnContext(ctx, "lanes cannot be claimed; waiting", "error", err)
-		}
+		r.tell(ctx, err)
 		for _, c := range claims {
 			slots <- struct{}{}
+			r.hold(c.Key, true)
 			running.Go(func() {
 				r.work(ctx, c)
+				r.hold(c.Key, false)
 				<-slots
 				nudge(freed)
 			})
@@ -80,7 +86,7 @@ func (r *Runner) Run(ctx context.Context) error {
 }
 
 func (r *Runner) defaults() {
-	r.Concurrency = max(r.Concurrency, 0)
+	r.held = map[Key]bool{}
 	if r.Concurrency == 0 {
 		r.Concurrency = 4
 	}
@@ -98,11 +104,39 @@ func (r *Runner) defaults() {
 	}
 }
 
+// tell says once that lanes cannot be claimed, and once that they can be again.
+func (r *Runner) tell(ctx context.Context, err error) {
+	switch {
+	case ctx.Err() != nil:
+	case err != nil && !r.away:
+		r.Logger.WarnContext(ctx, "lanes cannot be claimed; waiting", "error", err)
+	case err == nil && r.away:
+		r.Logger.InfoContext(ctx, "lanes can be claimed again")
+	}
+	r.away = err != nil
+}
+
+func (r *Runner) hold(k Key, held bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if held {
+		r.held[k] = true
+		return
+	}
+	delete(r.held, k)
+}
+
+func (r *Runner) holds() []Key {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Collect(maps.Keys(r.held))
+}
+
 func (r *Runner) claim(ctx context.Context, limit int) ([]Claim, error) {
 	if limit <= 0 || ctx.Err() != nil {
 		return nil, nil
 	}
-	req := ClaimRequest{Owner: r.Owner, Lease: r.Lease, Limit: limit}
+	req := ClaimRequest{Owner: r.Owner, Lease: r.Lease, Limit: limit, Held: r.holds()}
 	if r.Needs != nil {
 		req.Needs = r.Needs()
 	}

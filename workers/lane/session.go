@@ -82,6 +82,7 @@ func (s *Session) Forget() {
 func (s *Session) keep(ctx context.Context, every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
+	away := false
 	for {
 		select {
 		case <-ctx.Done():
@@ -95,15 +96,17 @@ func (s *Session) keep(ctx context.Context, every time.Duration) {
 			s.cancel(ErrFenced)
 			return
 		case err != nil:
-			if ctx.Err() == nil {
-				s.logger.WarnContext(ctx, "lane was not renewed", "lane", s.claim.String(), "error", err)
+			if ctx.Err() == nil && !away {
+				s.logger.WarnContext(ctx, "lane is not renewed; trying on", "lane", s.claim.String(), "error", err)
 			}
+			away = true
 		case canceled:
 			s.markSaved(checkpoint)
 			s.cancel(ErrCanceled)
 			return
 		default:
 			s.markSaved(checkpoint)
+			away = false
 		}
 	}
 }
