@@ -49,19 +49,24 @@ func Spawn(ctx context.Context, o SpawnOptions) (*Client, error) {
 		}
 		return c, nil
 	}
-	ended, err := startProcess(o, dir)
+	child, err := startProcess(o, dir)
 	if err != nil {
 		return nil, errorcatalog.Fail(errorcatalog.HostUnreachable, "start of the host process of %s", dir).Because(err)
 	}
 	if o.Patience == 0 {
 		o.Patience = defaultPatience
 	}
-	return c, awaitState(ctx, c, o, ended)
+	return c, awaitState(ctx, c, o, child)
 }
 
-// startProcess starts a host process as the leader of a session of its own. The
-// channel tells its end to whoever still listens.
-func startProcess(o SpawnOptions, dir string) (<-chan error, error) {
+// child is a host process that was started here.
+type child struct {
+	pid   int
+	ended <-chan error
+}
+
+// startProcess starts a host process as the leader of a session of its own.
+func startProcess(o SpawnOptions, dir string) (*child, error) {
 	if err := os.MkdirAll(filepath.Join(dir, ownFolder), 0o700); err != nil {
 		return nil, fmt.Errorf("make host folder: %w", err)
 	}
@@ -82,25 +87,31 @@ func startProcess(o SpawnOptions, dir string) (<-chan error, error) {
 	// Nobody waits for this goroutine: it only reaps a process that may well
 	// outlive this one.
 	go func() { ended <- cmd.Wait() }()
-	return ended, nil
+	return &child{pid: cmd.Process.Pid, ended: ended}, nil
 }
 
-// awaitState waits until the process answers.
-func awaitState(ctx context.Context, c *Client, o SpawnOptions, ended <-chan error) error {
+// awaitState waits until the process answers, or has ended because another does.
+func awaitState(ctx context.Context, c *Client, o SpawnOptions, p *child) error {
 	deadline := time.NewTimer(o.Patience) //nolint:forbidigo // a wait for another process
 	defer deadline.Stop()
 	tick := time.NewTicker(askInterval) //nolint:forbidigo // a wait for another process
 	defer tick.Stop()
 	failure := errorcatalog.Fail(errorcatalog.HostUnreachable, "the host process of %s does not answer after %s, see %s", o.Directory, o.Patience, LogFile(o.Directory))
+	gone := false
 	for {
-		if _, err := c.State(ctx); err == nil {
+		s, err := c.State(ctx)
+		if err == nil && (s.PID == p.pid || gone) {
 			return nil
 		}
 		select {
-		case err := <-ended:
+		case err := <-p.ended:
+			gone = true
 			failure = errorcatalog.Fail(errorcatalog.HostUnreachable, "the host process of %s ended at once, see %s: %v", o.Directory, LogFile(o.Directory), err)
 			deadline.Reset(rivalPatience)
 		case <-deadline.C:
+			if err == nil { // it is one, whoever started it
+				return nil
+			}
 			return failure
 		case <-tick.C:
 		case <-ctx.Done():
