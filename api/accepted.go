@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"net/http"
 
 	"farshore/api/oapi"
 	"farshore/domain/errorcatalog"
@@ -13,33 +14,37 @@ import (
 // pollSeconds is how long a client is asked to wait before it looks at a job.
 const pollSeconds int32 = 1
 
-// valid answers validateOnly when nothing stands against the request.
-var valid = oapi.ValidatedJSONResponse{Valid: true}
+// workflow is a request that begins a workflow of an item.
+type workflow struct {
+	vault, item  string
+	kind, job    string // the job it would run under
+	ifMatch, key *string
+}
 
-// beginJob runs a command that begins a workflow of an item, and answers the job
-// it runs under.
-func (s *Server) beginJob(ctx context.Context, vault, item string, cmd protecteditem.Command, kind, id string, ifMatch, key *string) (oapi.JobAcceptedJSONResponse, error) {
-	d, state, err := execute(ctx, s, s.protectedItems, vault+"."+item, cmd, request{vault: vault, job: id, ifMatch: ifMatch, key: key})
+// beginJob runs a command that begins a workflow, and answers the job it runs
+// under.
+func (s *Server) beginJob(ctx context.Context, cmd protecteditem.Command, w workflow) (oapi.JobAcceptedJSONResponse, error) {
+	d, state, err := execute(ctx, s, s.protectedItems, w.vault+"."+w.item, cmd, request{vault: w.vault, job: w.job, ifMatch: w.ifMatch, key: w.key})
 	if err != nil {
 		return oapi.JobAcceptedJSONResponse{}, err
 	}
 	switch {
 	case d.replayed:
-		id = d.job
-	case state.Job != nil && state.Job.Kind == kind: // it was under way already
-		id = state.Job.ID
+		w.job = d.job
+	case state.Job != nil && state.Job.Kind == w.kind: // it was under way already
+		w.job = state.Job.ID
 	case d.unchanged && state.Ended.ID != "": // it was done already
-		id = state.Ended.ID
+		w.job = state.Ended.ID
 	}
-	return s.accepted(ctx, vault, item, kind, id, d)
+	return s.accepted(ctx, w, d)
 }
 
 // accepted answers 202 with the job as far as it is known.
-func (s *Server) accepted(ctx context.Context, vault, item, kind, id string, d done) (oapi.JobAcceptedJSONResponse, error) {
+func (s *Server) accepted(ctx context.Context, w workflow, d done) (oapi.JobAcceptedJSONResponse, error) {
 	body := oapi.Job{
-		ID: id, Kind: oapi.JobKind(kind), Status: oapi.NotStarted, Item: item, Tasks: []oapi.Task{}, CreatedAt: ptr(s.now()), Etag: etagOf(0),
+		ID: w.job, Kind: oapi.JobKind(w.kind), Status: oapi.NotStarted, Item: w.item, Tasks: []oapi.Task{}, CreatedAt: new(s.now()), Etag: etagOf(0),
 	}
-	row, err := s.queries.Job(ctx, vault, id)
+	row, err := s.queries.Job(ctx, w.vault, w.job)
 	switch {
 	case err == nil:
 		if body, err = s.jobOf(ctx, row); err != nil {
@@ -49,8 +54,8 @@ func (s *Server) accepted(ctx context.Context, vault, item, kind, id string, d d
 		return oapi.JobAcceptedJSONResponse{}, err
 	}
 	return oapi.JobAcceptedJSONResponse{Body: body, Headers: oapi.JobAcceptedResponseHeaders{
-		OperationLocation: ptr(callOf(ctx).base + "/v1/vaults/" + vault + "/jobs/" + id + d.minPosition()),
-		RetryAfter:        ptr(pollSeconds),
+		OperationLocation: new(callOf(ctx).base + "/v1/vaults/" + w.vault + "/jobs/" + w.job + d.minPosition()),
+		RetryAfter:        new(pollSeconds),
 		XEventPosition:    d.at(),
 	}}, nil
 }
@@ -70,7 +75,7 @@ func (s *Server) tryItem(ctx context.Context, vault, item string, cmd protectedi
 	}
 	events, err := protecteditem.Decider.Decide(state, cmd)
 	if err == nil && len(events) == 0 {
-		return refuse(409, errorcatalog.NothingToDo, "it is under way or done already")
+		return refuse(http.StatusConflict, errorcatalog.NothingToDo, "it is under way or done already")
 	}
 	return err
 }

@@ -92,8 +92,8 @@ func (s *Server) issuedBefore(ctx context.Context, d done) (oapi.IssueAPIKeyResp
 func issued(ctx context.Context, vault string, body oapi.IssuedAPIKey, d done) oapi.IssueAPIKeyResponseObject {
 	return oapi.IssueAPIKey201JSONResponse{APIKeyIssuedJSONResponse: oapi.APIKeyIssuedJSONResponse{
 		Body: body, Headers: oapi.APIKeyIssuedResponseHeaders{
-			ETag: &body.APIKey.Etag, XEventPosition: d.at(), CacheControl: ptr("no-store"),
-			Location: ptr(callOf(ctx).base + "/v1/vaults/" + vault + "/apiKeys/" + body.APIKey.ID),
+			ETag: &body.APIKey.Etag, XEventPosition: d.at(), CacheControl: new("no-store"),
+			Location: new(callOf(ctx).base + "/v1/vaults/" + vault + "/apiKeys/" + body.APIKey.ID),
 		},
 	}}
 }

@@ -14,19 +14,21 @@ import (
 )
 
 // modelsOf says which read models an operation answers from.
-var modelsOf = map[string][]string{
-	"listVaults": {projections.VaultsName}, "getVault": {projections.VaultsName},
-	"listPolicies": {projections.PoliciesName}, "getPolicy": {projections.PoliciesName},
-	"listSites": {projections.SitesName}, "getSite": {projections.SitesName},
-	"listHosts": {projections.SitesName}, "getHost": {projections.SitesName},
-	"listVirtualMachines": {projections.SitesName, projections.ProtectedItemsName},
-	"getVirtualMachine":   {projections.SitesName, projections.ProtectedItemsName},
-	"listStorageAccounts": {projections.StorageAccountsName}, "getStorageAccount": {projections.StorageAccountsName},
-	"listProtectedItems": {projections.ProtectedItemsName}, "getProtectedItem": {projections.ProtectedItemsName},
-	"listRecoveryPoints": {projections.ProtectedItemsName}, "getRecoveryPoint": {projections.ProtectedItemsName},
-	"listJobs": {projections.JobsName}, "getJob": {projections.JobsName},
-	"listEvents":  {projections.JobsName}, // which tells the jobs of an item
-	"listAPIKeys": {projections.APIKeysName}, "getAPIKey": {projections.APIKeysName},
+func modelsOf(operationID string) []string {
+	return map[string][]string{
+		"listVaults": {projections.VaultsName}, "getVault": {projections.VaultsName},
+		"listPolicies": {projections.PoliciesName}, "getPolicy": {projections.PoliciesName},
+		"listSites": {projections.SitesName}, "getSite": {projections.SitesName},
+		"listHosts": {projections.SitesName}, "getHost": {projections.SitesName},
+		"listVirtualMachines": {projections.SitesName, projections.ProtectedItemsName},
+		"getVirtualMachine":   {projections.SitesName, projections.ProtectedItemsName},
+		"listStorageAccounts": {projections.StorageAccountsName}, "getStorageAccount": {projections.StorageAccountsName},
+		"listProtectedItems": {projections.ProtectedItemsName}, "getProtectedItem": {projections.ProtectedItemsName},
+		"listRecoveryPoints": {projections.ProtectedItemsName}, "getRecoveryPoint": {projections.ProtectedItemsName},
+		"listJobs": {projections.JobsName}, "getJob": {projections.JobsName},
+		"listEvents":  {projections.JobsName}, // which tells the jobs of an item
+		"listAPIKeys": {projections.APIKeysName}, "getAPIKey": {projections.APIKeysName},
+	}[operationID]
 }
 
 // errLagging asks a client to come back for what it wants to see.
@@ -36,7 +38,7 @@ var errLagging = refuse(http.StatusServiceUnavailable, errorcatalog.ProjectionLa
 func (s *Server) await(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()
-		models := modelsOf[callOf(r.Context()).operation]
+		models := modelsOf(callOf(r.Context()).operation)
 		asked := c.QueryParam("minPosition")
 		if asked == "" || len(models) == 0 {
 			return next(c)

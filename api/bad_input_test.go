@@ -82,7 +82,7 @@ func TestBadInputIsRefusedWithItsReasonAndLeavesNoEvent(t *testing.T) {
 		"an unknown method":          {"PATCH", v, "", nil, 405, "method_not_allowed", ""},
 		"a body beyond measure":      {"PUT", v + "/policies/p", `{"name":"` + strings.Repeat("a", 2<<20) + `"}`, nil, 413, "request_too_large", ""},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(name, func(t *testing.T) { //nolint:paralleltest // each looks at what the others would add to the log
 			before := w.head()
 			a := w.send(r.method, r.path, w.key, r.body, r.header...)
 			p := a.problem(t)
@@ -140,7 +140,7 @@ func TestAStrangerGetsNothing(t *testing.T) {
 		"an agent that reads":           {agent, "GET", v, "", 403, "forbidden"},
 		"a reader that asks for a role": {reader, "POST", v + "/apiKeys", `{"name":"k","role":"VaultAdmin"}`, 403, "forbidden"},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(name, func(t *testing.T) { //nolint:paralleltest // each looks at what the others would add to the log
 			before := w.head()
 			a := w.send(r.method, r.path, r.key, r.body)
 			if p := a.problem(t); a.status != r.status || p.Code != r.code {

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/labstack/echo/v4"
+
+	"farshore/domain/errorcatalog"
 )
 
 // jsonBinder decodes bodies of every JSON media type; echo's own refuses those
@@ -19,7 +21,7 @@ func (jsonBinder) Bind(v any, c echo.Context) error {
 		return echo.ErrUnsupportedMediaType
 	}
 	if err := json.NewDecoder(c.Request().Body).Decode(v); err != nil {
-		return echo.NewHTTPError(http.StatusBadRequest).SetInternal(err)
+		return refuse(http.StatusBadRequest, errorcatalog.ValidationFailed, "the body does not fit: "+err.Error())
 	}
 	return nil
 }

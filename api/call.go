@@ -73,8 +73,6 @@ func optional(s string) *string {
 	return &s
 }
 
-func ptr[T any](v T) *T { return &v }
-
 func value[T any](p *T) T {
 	var zero T
 	if p == nil {

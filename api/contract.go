@@ -104,7 +104,7 @@ func reasonOf(f *validation.ValidationError) string {
 func fieldOf(s *validation.SchemaValidationFailure) oapi.FieldError {
 	field := oapi.FieldError{Pointer: pointer(s.InstancePath), Detail: s.Reason}
 	if strings.HasSuffix(s.KeywordLocation, "/additionalProperties") {
-		field.Code = ptr(string(errorcatalog.UnknownField))
+		field.Code = new(string(errorcatalog.UnknownField))
 	}
 	return field
 }

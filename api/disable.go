@@ -25,6 +25,8 @@ func (s *Server) DisableProtection(ctx context.Context, r oapi.DisableProtection
 	cmd := protecteditem.DisableProtection{
 		JobID: id, KeepReplica: time.Duration(hours) * time.Hour, Reason: value(r.Params.Reason), At: s.now(),
 	}
-	body, err := s.beginJob(ctx, r.Vault, r.Item, cmd, protecteditem.DisableProtectionJob, id, r.Params.IfMatch, r.Params.IdempotencyKey)
+	body, err := s.beginJob(ctx, cmd, workflow{
+		vault: r.Vault, item: r.Item, kind: protecteditem.DisableProtectionJob, job: id, ifMatch: r.Params.IfMatch, key: r.Params.IdempotencyKey,
+	})
 	return oapi.DisableProtection202JSONResponse{JobAcceptedJSONResponse: body}, err
 }

@@ -14,17 +14,19 @@ import (
 // protected with is read from the aggregates themselves and copied into the
 // command; whatever they can refuse is refused before the 202.
 func (s *Server) EnableProtection(ctx context.Context, r oapi.EnableProtectionRequestObject) (oapi.EnableProtectionResponseObject, error) {
+	w := workflow{vault: r.Vault, item: r.Item, kind: protecteditem.EnableProtectionJob, job: s.newID(), key: r.Params.IdempotencyKey}
 	if !value(r.Params.ValidateOnly) {
 		first, ok, err := s.answered(ctx, callOf(ctx).idempotency(r.Vault, r.Params.IdempotencyKey))
 		if err != nil {
 			return nil, err
 		}
 		if ok {
-			body, err := s.accepted(ctx, r.Vault, r.Item, protecteditem.EnableProtectionJob, first.job, first)
+			w.job = first.job
+			body, err := s.accepted(ctx, w, first)
 			return oapi.EnableProtection202JSONResponse{JobAcceptedJSONResponse: body}, err
 		}
 	}
-	cmd, err := s.enableCommand(ctx, r.Vault, r.Item, r.Body)
+	cmd, err := s.enableCommand(ctx, w, r.Body)
 	if err != nil {
 		return nil, err
 	}
@@ -34,16 +36,17 @@ func (s *Server) EnableProtection(ctx context.Context, r oapi.EnableProtectionRe
 		}
 		return oapi.EnableProtection200JSONResponse{ValidatedJSONResponse: warningsOf(cmd)}, nil
 	}
-	body, err := s.beginJob(ctx, r.Vault, r.Item, cmd, protecteditem.EnableProtectionJob, cmd.JobID, nil, r.Params.IdempotencyKey)
+	body, err := s.beginJob(ctx, cmd, w)
 	if err != nil {
 		return nil, repoint(err, enableField)
 	}
 	return oapi.EnableProtection202JSONResponse{JobAcceptedJSONResponse: body}, nil
 }
 
-func (s *Server) enableCommand(ctx context.Context, vault, item string, in *oapi.EnableProtectionInput) (protecteditem.EnableProtection, error) {
+func (s *Server) enableCommand(ctx context.Context, w workflow, in *oapi.EnableProtectionInput) (protecteditem.EnableProtection, error) {
+	vault := w.vault
 	cmd := protecteditem.EnableProtection{
-		JobID: s.newID(), Vault: vault, Item: item, Site: in.Site, Host: in.Host, PolicyID: in.Policy, Disks: value(in.Disks),
+		JobID: w.job, Vault: vault, Item: w.item, Site: in.Site, Host: in.Host, PolicyID: in.Policy, Disks: value(in.Disks),
 		RecoverySite: in.Recovery.Site, RecoveryHost: in.Recovery.Host, RecoveryVMName: value(in.Recovery.VirtualMachineName), At: s.now(),
 	}
 	source, err := s.hostFor(ctx, vault, in.Site, in.Host, "")
@@ -119,7 +122,7 @@ func warningsOf(cmd protecteditem.EnableProtection) oapi.ValidatedJSONResponse {
 	if len(checks.Warnings) > 0 {
 		warnings := make([]oapi.Finding, 0, len(checks.Warnings))
 		for _, w := range checks.Warnings {
-			warnings = append(warnings, *failureOf(&w, noTime))
+			warnings = append(warnings, *undated(&w))
 		}
 		out.Warnings = &warnings
 	}

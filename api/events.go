@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -38,7 +39,7 @@ func (s *Server) ListEvents(ctx context.Context, r oapi.ListEventsRequestObject)
 		body.Value, body.LastPosition = append(body.Value, e), e.Position
 	}
 	if more {
-		body.NextLink = p.link("after", fmt.Sprint(body.LastPosition))
+		body.NextLink = p.link("after", strconv.FormatInt(body.LastPosition, 10))
 	}
 	return oapi.ListEvents200JSONResponse{EventPageJSONResponse: body}, nil
 }
@@ -121,7 +122,7 @@ func (e *eventStream) VisitStreamEventsResponse(w http.ResponseWriter) error {
 		return nil
 	}}
 	if err := out.send(": farshore\n\n"); err != nil {
-		return nil //nolint:nilerr // the reader has gone
+		return nil // the reader has gone
 	}
 	if err := e.run(out); err != nil {
 		e.server.logger.Debug("event stream ended", "error", err)

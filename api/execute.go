@@ -102,8 +102,8 @@ func (s *Server) firstAnswer(ctx context.Context, out eventstore.Appended) (done
 }
 
 // headers of a command's answer.
-func (d done) etag() *string       { return ptr(etagOf(d.version)) }
-func (d done) at() *int64          { return ptr(int64(d.position)) }
+func (d done) etag() *string       { return new(etagOf(d.version)) }
+func (d done) at() *int64          { return new(int64(d.position)) }
 func (d done) minPosition() string { return "?minPosition=" + strconv.FormatInt(int64(d.position), 10) }
 
 // found turns a query's ErrNotFound into the refusal that names what is missing.

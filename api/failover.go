@@ -12,9 +12,11 @@ func (s *Server) PlannedFailover(ctx context.Context, r oapi.PlannedFailoverRequ
 	id := s.newID()
 	cmd := protecteditem.StartPlannedFailover{JobID: id, At: s.now()}
 	if value(r.Params.ValidateOnly) {
-		return oapi.PlannedFailover200JSONResponse{ValidatedJSONResponse: valid}, s.tryItem(ctx, r.Vault, r.Item, cmd, r.Params.IfMatch)
+		return oapi.PlannedFailover200JSONResponse{ValidatedJSONResponse: oapi.ValidatedJSONResponse{Valid: true}}, s.tryItem(ctx, r.Vault, r.Item, cmd, r.Params.IfMatch)
 	}
-	body, err := s.beginJob(ctx, r.Vault, r.Item, cmd, protecteditem.PlannedFailoverJob, id, r.Params.IfMatch, r.Params.IdempotencyKey)
+	body, err := s.beginJob(ctx, cmd, workflow{
+		vault: r.Vault, item: r.Item, kind: protecteditem.PlannedFailoverJob, job: id, ifMatch: r.Params.IfMatch, key: r.Params.IdempotencyKey,
+	})
 	return oapi.PlannedFailover202JSONResponse{JobAcceptedJSONResponse: body}, err
 }
 
@@ -22,6 +24,8 @@ func (s *Server) PlannedFailover(ctx context.Context, r oapi.PlannedFailoverRequ
 func (s *Server) CommitFailover(ctx context.Context, r oapi.CommitFailoverRequestObject) (oapi.CommitFailoverResponseObject, error) {
 	id := s.newID()
 	cmd := protecteditem.CommitFailover{JobID: id, At: s.now()}
-	body, err := s.beginJob(ctx, r.Vault, r.Item, cmd, protecteditem.FailoverCommitJob, id, r.Params.IfMatch, r.Params.IdempotencyKey)
+	body, err := s.beginJob(ctx, cmd, workflow{
+		vault: r.Vault, item: r.Item, kind: protecteditem.FailoverCommitJob, job: id, ifMatch: r.Params.IfMatch, key: r.Params.IdempotencyKey,
+	})
 	return oapi.CommitFailover202JSONResponse{JobAcceptedJSONResponse: body}, err
 }

@@ -87,11 +87,11 @@ func (w *world) stream(after any) func() oapi.Event {
 		w.t.Fatal(err)
 	}
 	r.Header.Set("Last-Event-ID", string(b))
-	resp, err := http.DefaultClient.Do(r) //nolint:bodyclose // closed in the clean-up
+	resp, err := http.DefaultClient.Do(r)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.t.Cleanup(func() { resp.Body.Close() })
+	w.t.Cleanup(func() { _ = resp.Body.Close() })
 	if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != "text/event-stream" {
 		w.t.Fatalf("stream: %d %v", resp.StatusCode, resp.Header)
 	}

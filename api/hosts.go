@@ -115,7 +115,7 @@ func hostOf(siteID string, h projections.FoundHost) oapi.Host {
 	return oapi.Host{
 		ID: h.ID, Site: siteID, Directory: h.Directory, VirtualMachines: small(h.VirtualMachines), Etag: etagOf(h.Version),
 		Problems: each(h.Problems, func(p site.Problem) oapi.HostProblem {
-			return oapi.HostProblem{Subject: p.Subject, Finding: *failureOf(&p.Failure, noTime)}
+			return oapi.HostProblem{Subject: p.Subject, Finding: *undated(&p.Failure)}
 		}),
 	}
 }

@@ -52,7 +52,7 @@ func (s *Server) GetJob(ctx context.Context, r oapi.GetJobRequestObject) (oapi.G
 	}
 	headers := oapi.JobReadResponseHeaders{ETag: &body.Etag}
 	if row.State.EndedAt.IsZero() {
-		headers.RetryAfter = ptr(pollSeconds)
+		headers.RetryAfter = new(pollSeconds)
 	}
 	return oapi.GetJob200JSONResponse{JobReadJSONResponse: oapi.JobReadJSONResponse{Body: body, Headers: headers}}, nil
 }
@@ -79,8 +79,8 @@ func (s *Server) CancelJob(ctx context.Context, r oapi.CancelJobRequestObject) (
 	}
 	return oapi.CancelJob202JSONResponse{JobAcceptedJSONResponse: oapi.JobAcceptedJSONResponse{
 		Body: body, Headers: oapi.JobAcceptedResponseHeaders{
-			OperationLocation: ptr(callOf(ctx).base + "/v1/vaults/" + r.Vault + "/jobs/" + r.Job + d.minPosition()),
-			RetryAfter:        ptr(pollSeconds), XEventPosition: d.at(),
+			OperationLocation: new(callOf(ctx).base + "/v1/vaults/" + r.Vault + "/jobs/" + r.Job + d.minPosition()),
+			RetryAfter:        new(pollSeconds), XEventPosition: d.at(),
 		},
 	}}, nil
 }
@@ -91,7 +91,7 @@ func (s *Server) jobOf(ctx context.Context, row jobRow) (oapi.Job, error) {
 	j := oapi.Job{
 		ID: row.ID, Kind: oapi.JobKind(st.Kind), Status: oapi.JobStatus(row.Status), Item: item, CreatedAt: at(row.CreatedAt),
 		StartedAt: at(st.StartedAt), EndedAt: at(st.EndedAt), CancelRequested: st.CancelRequested,
-		Error: failureOf(st.Failure, noTime), Tasks: each(st.Tasks, taskOf), Etag: etagOf(row.Version),
+		Error: undated(st.Failure), Tasks: each(st.Tasks, taskOf), Etag: etagOf(row.Version),
 	}
 	transfers, err := s.queries.Progress(ctx, row.ID)
 	if err != nil {
@@ -104,6 +104,6 @@ func (s *Server) jobOf(ctx context.Context, row jobRow) (oapi.Job, error) {
 func taskOf(t job.Task) oapi.Task {
 	return oapi.Task{
 		Name: t.Name, Title: t.Title, Status: string(t.Status), Attempt: small(t.Attempts), StartedAt: at(t.StartedAt),
-		EndedAt: at(t.EndedAt), Error: failureOf(t.Failure, noTime), NextAttemptAt: at(t.NextAttemptAt),
+		EndedAt: at(t.EndedAt), Error: undated(t.Failure), NextAttemptAt: at(t.NextAttemptAt),
 	}
 }

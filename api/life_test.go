@@ -21,9 +21,9 @@ type item struct {
 	id string
 }
 
-func (i item) do(cmd protecteditem.Command) eventstore.Appended {
+func (i item) do(cmd protecteditem.Command) {
 	i.t.Helper()
-	return execute(i.world, protecteditem.Category, protecteditem.Decider, "acme."+i.id, cmd, "acme")
+	execute(i.world, protecteditem.Category, protecteditem.Decider, "acme."+i.id, cmd, "acme")
 }
 
 // show reads the item once its read model has everything.
@@ -60,17 +60,17 @@ func (w *world) enable(id string) (item, oapi.Job) {
 	return item{w, id}, jobIn(w.t, a)
 }
 
-func jobIn(t testing.TB, a answer) oapi.Job {
-	t.Helper()
+func jobIn(tb testing.TB, a answer) oapi.Job {
+	tb.Helper()
 	if a.status != http.StatusAccepted {
-		t.Fatalf("answered %d\n%s", a.status, a.body)
+		tb.Fatalf("answered %d\n%s", a.status, a.body)
 	}
 	if a.header.Get("Operation-Location") == "" || a.header.Get("Retry-After") == "" || a.header.Get("X-Event-Position") == "" {
-		t.Errorf("incomplete 202: %v", a.header)
+		tb.Errorf("incomplete 202: %v", a.header)
 	}
 	var j oapi.Job
 	if err := json.Unmarshal(a.body, &j); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return j
 }

@@ -19,17 +19,20 @@ type metrics struct {
 	streams  prometheus.Gauge
 }
 
+// byOperation is the label that names the operation.
+const byOperation = "operation"
+
 func newMetrics(r *prometheus.Registry) (*metrics, error) {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "farshore_http_requests_total", Help: "Requests answered, by operation and status.",
-		}, []string{"operation", "status"}),
+		}, []string{byOperation, "status"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "farshore_http_request_seconds", Help: "Time to answer a request, by operation.", Buckets: prometheus.DefBuckets,
-		}, []string{"operation"}),
+		}, []string{byOperation}),
 		denied: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "farshore_http_denied_total", Help: "Requests denied for want of a credential or permission.",
-		}, []string{"operation", "code"}),
+		}, []string{byOperation, "code"}),
 		streams: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "farshore_http_event_streams", Help: "Event streams that are open.",
 		}),

@@ -60,7 +60,7 @@ func (p pager) link(parameter, at string) *string {
 	}
 	q.Del("minPosition")
 	q.Set(parameter, at)
-	return ptr(p.call.base + p.call.path + "?" + q.Encode())
+	return new(p.call.base + p.call.path + "?" + q.Encode())
 }
 
 func sealCursor(c call, key string) string {

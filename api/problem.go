@@ -58,11 +58,7 @@ func (s *Server) writeProblem(err error, c echo.Context) {
 	case http.StatusUnauthorized:
 		h.Set("WWW-Authenticate", `Bearer realm="farshore"`)
 	}
-	body, err := json.Marshal(p)
-	if err != nil {
-		s.logger.Error("encode problem", "error", err)
-		return
-	}
+	body, _ := json.Marshal(p) // nothing in a problem can fail to encode
 	c.Response().WriteHeader(int(p.Status))
 	if c.Request().Method == http.MethodHead {
 		return

@@ -82,7 +82,7 @@ func (w *world) raw(t *rapid.T, d drawn) answer {
 	if err != nil {
 		t.Skip("cannot be sent")
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	var body bytes.Buffer
 	if _, err := body.ReadFrom(resp.Body); err != nil {
 		t.Fatal(err)

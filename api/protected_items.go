@@ -95,13 +95,13 @@ func (s *Server) protectedItem(ctx context.Context, row itemRow) (oapi.Protected
 		Site:                   st.Site, Host: st.Host, VirtualMachine: st.VM.ID, VirtualMachineName: optional(st.VM.Name),
 		StorageAccount: st.Store.ID, StorageAccountKind: string(st.Store.Kind),
 		Policy: settingsOf(st.Policy), Recovery: recoveryOf(st.Recovery), Disks: disksOf(st, transfers),
-		LastShippedAt: at(st.LastShipped.Instant), RecoveryPoints: ptr(small(len(st.Points))),
+		LastShippedAt: at(st.LastShipped.Instant), RecoveryPoints: new(small(len(st.Points))),
 		Progress: progressOf(transfers), ReplicaUntil: at(st.ReplicaUntil),
 	}
 	addHealth(&item, st, now)
 	addWork(&item, st, now)
 	if p, ok := st.NewestPoint(); ok {
-		item.LatestRecoveryPoint = ptr(recoveryPointOf(p))
+		item.LatestRecoveryPoint = new(recoveryPointOf(p))
 	}
 	return item, nil
 }
@@ -117,7 +117,7 @@ func addHealth(item *oapi.ProtectedItem, st protecteditem.State, now time.Time) 
 		}
 	}
 	if rpo, ok := protecteditem.RPO(st, now); ok {
-		item.RpoSeconds = ptr(int64(max(rpo, 0) / time.Second))
+		item.RpoSeconds = new(int64(max(rpo, 0) / time.Second))
 	}
 }
 
@@ -129,7 +129,7 @@ func addWork(item *oapi.ProtectedItem, st protecteditem.State, now time.Time) {
 		item.NextCutAt = at(protecteditem.NextCut(st, now))
 	}
 	if st.Retry.Attempt > 0 {
-		item.Attempt = ptr(small(st.Retry.Attempt))
+		item.Attempt = new(small(st.Retry.Attempt))
 	}
 	item.NextRetryAt = at(st.Retry.NextAt)
 	item.LastError = failureOf(st.Retry.Failure, st.Retry.Since)

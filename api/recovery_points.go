@@ -36,7 +36,7 @@ func (s *Server) GetRecoveryPoint(ctx context.Context, r oapi.GetRecoveryPointRe
 		return nil, err
 	}
 	return oapi.GetRecoveryPoint200JSONResponse{RecoveryPointReadJSONResponse: oapi.RecoveryPointReadJSONResponse{
-		Body: recoveryPointOf(point), Headers: oapi.RecoveryPointReadResponseHeaders{ETag: ptr(etagOf(1))}, // a point never changes
+		Body: recoveryPointOf(point), Headers: oapi.RecoveryPointReadResponseHeaders{ETag: new(etagOf(1))}, // a point never changes
 	}}, nil
 }
 

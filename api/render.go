@@ -13,7 +13,7 @@ import (
 func findingOf(code errorcatalog.Code, detail string, since time.Time) oapi.Finding {
 	f := oapi.Finding{Code: string(code), Detail: detail, Since: at(since)}
 	if e, ok := errorcatalog.Lookup(code); ok {
-		f.Class, f.Causes, f.Remedy = ptr(oapi.ErrorClass(e.Class)), &e.Causes, optional(e.Remedy)
+		f.Class, f.Causes, f.Remedy = new(oapi.ErrorClass(e.Class)), &e.Causes, optional(e.Remedy)
 		if detail == "" {
 			f.Detail = e.Message
 		}
@@ -25,8 +25,11 @@ func failureOf(f *errorcatalog.Failure, since time.Time) *oapi.Finding {
 	if f == nil {
 		return nil
 	}
-	return ptr(findingOf(f.Code, f.Detail, since))
+	return new(findingOf(f.Code, f.Detail, since))
 }
+
+// undated is a failure that is not known to have begun at some instant.
+func undated(f *errorcatalog.Failure) *oapi.Finding { return failureOf(f, time.Time{}) }
 
 // progressOf adds up the transfers of disks; nil when there are none.
 func progressOf(transfers []projections.Progress) *oapi.Progress {
@@ -43,7 +46,7 @@ func progressOf(transfers []projections.Progress) *oapi.Progress {
 		}
 	}
 	if left := p.BytesTotal - p.BytesDone; left >= 0 && p.BytesPerSecond > 0 {
-		p.EtaSeconds = ptr(int64(math.Ceil(float64(left) / float64(p.BytesPerSecond))))
+		p.EtaSeconds = new(int64(math.Ceil(float64(left) / float64(p.BytesPerSecond))))
 	}
 	return &p
 }
@@ -53,7 +56,7 @@ func at(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
 	}
-	return ptr(t.UTC())
+	return new(t.UTC())
 }
 
 // small fits a count into the contract's int32.
@@ -66,6 +69,3 @@ func each[A, B any](in []A, f func(A) B) []B {
 	}
 	return out
 }
-
-// noTime is for findings that are not known to have begun at some instant.
-var noTime time.Time

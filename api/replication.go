@@ -11,7 +11,9 @@ import (
 func (s *Server) RepairReplication(ctx context.Context, r oapi.RepairReplicationRequestObject) (oapi.RepairReplicationResponseObject, error) {
 	id := s.newID()
 	cmd := protecteditem.RepairReplication{JobID: id, At: s.now()}
-	body, err := s.beginJob(ctx, r.Vault, r.Item, cmd, protecteditem.ResynchronizationJob, id, r.Params.IfMatch, r.Params.IdempotencyKey)
+	body, err := s.beginJob(ctx, cmd, workflow{
+		vault: r.Vault, item: r.Item, kind: protecteditem.ResynchronizationJob, job: id, ifMatch: r.Params.IfMatch, key: r.Params.IdempotencyKey,
+	})
 	return oapi.RepairReplication202JSONResponse{JobAcceptedJSONResponse: body}, err
 }
 
@@ -28,6 +30,6 @@ func (s *Server) ReplicateNow(ctx context.Context, r oapi.ReplicateNowRequestObj
 	}
 	return oapi.ReplicateNow202JSONResponse{ReplicationRequestedJSONResponse: oapi.ReplicationRequestedJSONResponse{
 		Body:    item,
-		Headers: oapi.ReplicationRequestedResponseHeaders{ETag: &item.Etag, RetryAfter: ptr(pollSeconds), XEventPosition: d.at()},
+		Headers: oapi.ReplicationRequestedResponseHeaders{ETag: &item.Etag, RetryAfter: new(pollSeconds), XEventPosition: d.at()},
 	}}, nil
 }

@@ -62,10 +62,10 @@ func virtualMachineOf(siteID string, v projections.FoundVM, items []itemRow) oap
 		Protectable: len(checks.Failures) == 0 && len(v.Problems) == 0, ProtectedItem: itemOf(siteID, v, items),
 	}
 	for _, p := range v.Problems {
-		out.Problems = append(out.Problems, *failureOf(&p.Failure, noTime))
+		out.Problems = append(out.Problems, *undated(&p.Failure))
 	}
 	for _, f := range append(checks.Failures, checks.Warnings...) {
-		out.Problems = append(out.Problems, *failureOf(&f, noTime))
+		out.Problems = append(out.Problems, *undated(&f))
 	}
 	return out
 }
@@ -77,7 +77,7 @@ func itemOf(siteID string, v projections.FoundVM, items []itemRow) *string {
 		source := st.Site == siteID && st.Host == v.Host && st.VM.ID == v.VM.ID
 		recovered := st.Recovery.Site == siteID && st.Recovery.Host == v.Host && st.Recovery.VM == v.VM.ID
 		if source || recovered {
-			return ptr(row.ID)
+			return new(row.ID)
 		}
 	}
 	return nil
@@ -90,7 +90,7 @@ func nicOf(n site.NIC) oapi.NIC {
 func diskOf(d site.Disk) oapi.Disk {
 	out := oapi.Disk{ID: d.ID, File: d.File, Format: string(d.Format), SizeBytes: d.SizeBytes, Os: d.OS, Shared: &d.Shared, PassThrough: &d.PassThrough}
 	if d.SectorSize != 0 {
-		out.SectorSize = ptr(small(d.SectorSize))
+		out.SectorSize = new(small(d.SectorSize))
 	}
 	return out
 }

@@ -46,12 +46,12 @@ type world struct {
 	client *oapi.ClientWithResponses
 }
 
-func newWorld(t testing.TB) *world {
+func newWorld(t *testing.T) *world {
 	t.Helper()
 	return newWorldOn(t, pgtest.New(t))
 }
 
-func newWorldOn(t testing.TB, pool *pgxpool.Pool) *world {
+func newWorldOn(t *testing.T, pool *pgxpool.Pool) *world {
 	t.Helper()
 	codec, err := eventstore.NewCodec(
 		eventstore.Types(vault.Events()...), eventstore.Types(policy.Events()...), eventstore.Types(site.Events()...),
@@ -151,7 +151,7 @@ func (j judged) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	resp.Body.Close()
+	_ = resp.Body.Close()
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 	if ok, faults := contract(j.t).ValidateHttpResponse(r, resp); !ok {
 		for _, f := range faults {
@@ -222,7 +222,7 @@ func (w *world) send(method, path, key, body string, header ...string) answer {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	raw, err := io.ReadAll(resp.Body)
 	if err != nil {
 		w.t.Fatal(err)
@@ -270,14 +270,13 @@ func (w *world) inventory(vaultID, siteID, host string, vms ...site.VirtualMachi
 }
 
 // execute records what a worker would.
-func execute[C any, E domain.Event, S any](w *world, category string, d domain.Decider[C, E, S], id string, cmd C, vaultID string) eventstore.Appended {
+func execute[C any, E domain.Event, S any](w *world, category string, d domain.Decider[C, E, S], id string, cmd C, vaultID string) {
 	w.t.Helper()
 	repo := eventstore.Repository[C, E, S]{Store: w.store, Category: category, Decider: d}
-	out, err := repo.Execute(context.Background(), id, cmd, eventstore.Execution{Metadata: eventstore.Metadata{Actor: "worker:test", Vault: vaultID}})
+	_, err := repo.Execute(context.Background(), id, cmd, eventstore.Execution{Metadata: eventstore.Metadata{Actor: "worker:test", Vault: vaultID}})
 	if err != nil {
 		w.t.Fatalf("%T: %v", cmd, err)
 	}
-	return out.Appended
 }
 
 func goodVM(id string) site.VirtualMachine {

@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"farshore/eventstore"
 )
 
 const rowColumns = "stream, vault, id, status, state, version, position, created_at, updated_at"
@@ -22,11 +20,11 @@ type columns struct {
 	created, updated                       []time.Time
 }
 
-func (c *columns) add(stream, vault, id, status, state string, v eventstore.Version, p eventstore.Position, created, updated time.Time) {
-	c.streams, c.vaults, c.ids = append(c.streams, stream), append(c.vaults, vault), append(c.ids, id)
-	c.statuses, c.states = append(c.statuses, status), append(c.states, state)
-	c.versions, c.positions = append(c.versions, int64(v)), append(c.positions, int64(p))
-	c.created, c.updated = append(c.created, created), append(c.updated, updated)
+func add[S any](c *columns, row *Row[S], state string) {
+	c.streams, c.vaults, c.ids = append(c.streams, row.stream), append(c.vaults, row.Vault), append(c.ids, row.ID)
+	c.statuses, c.states = append(c.statuses, row.Status), append(c.states, state)
+	c.versions, c.positions = append(c.versions, int64(row.Version)), append(c.positions, int64(row.Position))
+	c.created, c.updated = append(c.created, row.CreatedAt), append(c.updated, row.UpdatedAt)
 }
 
 func (c *columns) args() []any {

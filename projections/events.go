@@ -35,7 +35,8 @@ type EventFilter struct {
 func (q *Queries) Events(ctx context.Context, vault string, f EventFilter, after eventstore.Position, limit int) ([]StoredEvent, error) {
 	var out []StoredEvent
 	err := q.read(ctx, vault, "events", func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, `SELECT global_position, event_id::text, stream, version, type, recorded_at, metadata, data
+		var err error
+		out, err = collect(ctx, tx, scanEvent, `SELECT global_position, event_id::text, stream, version, type, recorded_at, metadata, data
 			FROM events e
 			WHERE metadata->>'vault' = $1 AND metadata ? 'vault' AND global_position > $2
 				AND ($3 = '' OR stream = 'protected_item-' || $1 || '.' || $3
@@ -43,10 +44,6 @@ func (q *Queries) Events(ctx context.Context, vault string, f EventFilter, after
 				AND ($4 = '' OR stream = 'job-' || $4 OR metadata->>'job' = $4)
 				AND ($5 = '' OR type = $5)
 			ORDER BY global_position LIMIT $6`, vault, after, f.Item, f.Job, f.Type, limit)
-		if err != nil {
-			return fmt.Errorf("query: %w", err)
-		}
-		out, err = pgx.CollectRows(rows, scanEvent)
 		return err
 	})
 	return out, err

@@ -22,10 +22,7 @@ type storedVM struct {
 // its last change.
 func deriveHosts(ctx context.Context, tx pgx.Tx, changed []*Row[site.State]) error {
 	for _, row := range changed {
-		hosts, vms, err := inventoryOf(row.State)
-		if err != nil {
-			return err
-		}
+		hosts, vms := inventoryOf(row.State)
 		if err := hosts.write(ctx, tx, row.Vault, row.ID, row.Version); err != nil {
 			return err
 		}
@@ -42,26 +39,20 @@ type hostRows struct{ ids, states []string }
 // vmRows are the VMs of a site.
 type vmRows struct{ hosts, ids, states []string }
 
-func inventoryOf(s site.State) (hostRows, vmRows, error) {
+func inventoryOf(s site.State) (hostRows, vmRows) {
 	var (
 		hosts hostRows
 		vms   vmRows
 	)
 	for _, h := range s.Hosts {
-		state, err := json.Marshal(FoundHost{ID: h.ID, Directory: h.Directory, VirtualMachines: len(h.VirtualMachines), Problems: h.Problems})
-		if err != nil {
-			return hosts, vms, fmt.Errorf("encode host %s: %w", h.ID, err)
-		}
+		state, _ := json.Marshal(FoundHost{ID: h.ID, Directory: h.Directory, VirtualMachines: len(h.VirtualMachines), Problems: h.Problems}) // nothing in it can fail to encode
 		hosts.ids, hosts.states = append(hosts.ids, h.ID), append(hosts.states, string(state))
 		for _, v := range h.VirtualMachines {
-			state, err := json.Marshal(storedVM{VM: v, Problems: problemsOf(h, v.ID)})
-			if err != nil {
-				return hosts, vms, fmt.Errorf("encode virtual machine %s: %w", v.ID, err)
-			}
+			state, _ := json.Marshal(storedVM{VM: v, Problems: problemsOf(h, v.ID)}) // nothing in it can fail to encode
 			vms.hosts, vms.ids, vms.states = append(vms.hosts, h.ID), append(vms.ids, v.ID), append(vms.states, string(state))
 		}
 	}
-	return hosts, vms, nil
+	return hosts, vms
 }
 
 func problemsOf(h site.Host, vm string) []site.Problem {

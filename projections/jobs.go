@@ -2,7 +2,6 @@ package projections
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -98,14 +97,11 @@ func (q *Queries) Jobs(ctx context.Context, vault string, f JobFilter, page Page
 	}
 	var out []Row[job.State]
 	err := q.read(ctx, vault, jobsTable, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, "SELECT "+rowColumns+` FROM jobs_v1
+		var err error
+		out, err = collect(ctx, tx, scanRow[job.State], "SELECT "+rowColumns+` FROM jobs_v1
 			WHERE vault = $1 AND ($2 = '' OR status = $2) AND ($3 = '' OR state->>'Kind' = $3) AND ($4 = '' OR state->>'Subject' = $4)
 				AND ($5 = '' OR id < $5)
 			ORDER BY id DESC LIMIT $6`, vault, f.Status, f.Kind, subject, page.After, page.Limit)
-		if err != nil {
-			return fmt.Errorf("query: %w", err)
-		}
-		out, err = pgx.CollectRows(rows, scanRow[job.State])
 		return err
 	})
 	return out, err

@@ -180,7 +180,7 @@ func (m *Model[E, S]) save(ctx context.Context, tx pgx.Tx, rows []*Row[S]) error
 		if err != nil {
 			return fmt.Errorf("encode state of %s: %w", row.stream, err)
 		}
-		c.add(row.stream, row.Vault, row.ID, row.Status, string(state), row.Version, row.Position, row.CreatedAt, row.UpdatedAt)
+		add(&c, row, string(state))
 	}
 	_, err := tx.Exec(ctx, `INSERT INTO `+m.table()+` (stream, vault, id, status, state, version, position, created_at, updated_at)
 		SELECT s, v, i, t, j::jsonb, n, p, c, u

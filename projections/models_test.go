@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -122,9 +123,9 @@ func pointAt(n int, at time.Time) protecteditem.Point {
 	return protecteditem.Point{ID: id(n), Instant: at, Consistency: protecteditem.CrashConsistent, Disks: []protecteditem.PointDisk{{Disk: "os", SizeBytes: 2 << 30, Root: "ab"}}}
 }
 
-func protecting(itemID string) []protecteditem.Command {
+func protecting() []protecteditem.Command {
 	return []protecteditem.Command{
-		enabling(id(1), itemID),
+		enabling(id(1), "web"),
 		protecteditem.RecordRelationship{JobID: id(1), StartAt: noon, At: noon},
 		protecteditem.StartInitialReplication{JobID: id(2), Snapshot: "s", TotalBytes: 2 << 30, At: noon},
 		protecteditem.CompleteInitialReplication{JobID: id(2), Bytes: 2 << 30, Point: pointAt(10, noon), FinalizeJobID: id(3), At: noon},
@@ -135,7 +136,7 @@ func protecting(itemID string) []protecteditem.Command {
 func TestAReadModelRebuiltIsTheSame(t *testing.T) {
 	t.Parallel()
 	m := newMirror(t)
-	m.item("web", protecting("web")...)
+	m.item("web", protecting()...)
 	m.item("web", protecteditem.RecordDelta{Cut: id(11), PreviousCut: id(10), Instant: noon.Add(time.Minute), Bytes: 1, At: noon},
 		protecteditem.CreateRecoveryPoint{Point: pointAt(11, noon.Add(time.Minute)), At: noon},
 		protecteditem.RemoveRecoveryPoints{IDs: []string{id(10)}, Reason: "retention", At: noon})
@@ -168,22 +169,22 @@ func (m *mirror) snapshot() string {
 	if _, err := tx.Exec(m.t.Context(), "SELECT set_config('farshore.vault', '*', true)"); err != nil {
 		m.t.Fatal(err)
 	}
-	all := ""
+	var all strings.Builder
 	for _, table := range []string{"vaults_v1", "policies_v1", "sites_v1", "hosts_v1", "virtual_machines_v1", "storage_accounts_v1", "protected_items_v1", "recovery_points_v1", "jobs_v1", "api_keys_v1"} {
 		var rows string
 		if err := tx.QueryRow(m.t.Context(), "SELECT coalesce(string_agg(t::text, E'\\n' ORDER BY t::text), '') FROM "+table+" t").Scan(&rows); err != nil {
 			m.t.Fatal(err)
 		}
-		all += table + "\n" + rows + "\n"
+		all.WriteString(table + "\n" + rows + "\n")
 	}
-	return all
+	return all.String()
 }
 
 func TestTheFoldedStateIsTheAggregates(t *testing.T) {
 	t.Parallel()
 	m := newMirror(t)
 	items := eventstore.Repository[protecteditem.Command, protecteditem.Event, protecteditem.State]{Store: m.store, Category: protecteditem.Category, Decider: protecteditem.Decider}
-	for n, cmd := range append(protecting("web"), protecteditem.RecordFailure{Failure: errorcatalog.Fail(errorcatalog.ReplicaStoreUnreachable, "gone"), At: noon},
+	for n, cmd := range append(protecting(), protecteditem.RecordFailure{Failure: errorcatalog.Fail(errorcatalog.ReplicaStoreUnreachable, "gone"), At: noon},
 		protecteditem.StartPlannedFailover{JobID: id(5), At: noon}, protecteditem.DisableProtection{JobID: id(6), At: noon}) {
 		m.item("web", cmd)
 		m.settle() // a batch per command: the state goes through JSON each time
@@ -204,7 +205,7 @@ func TestTheFoldedStateIsTheAggregates(t *testing.T) {
 func TestAJobIsThereBeforeAnyWorkerTakesItUp(t *testing.T) {
 	t.Parallel()
 	m := newMirror(t)
-	m.item("web", protecting("web")...)
+	m.item("web", protecting()...)
 	tell(m, job.Category, job.Decider, "acme", id(1), job.Command(job.Start{Vault: "acme", Kind: job.EnableProtection, Subject: "acme.web", At: noon}))
 	tell(m, job.Category, job.Decider, "acme", id(1), job.Command(job.Succeed{At: noon}))
 	m.item("web", protecteditem.StartPlannedFailover{JobID: id(5), At: noon}, protecteditem.DisableProtection{JobID: id(6), At: noon})
@@ -226,7 +227,7 @@ func TestAJobIsThereBeforeAnyWorkerTakesItUp(t *testing.T) {
 func TestAVaultIsUnreachableFromAnother(t *testing.T) {
 	t.Parallel()
 	m := newMirror(t)
-	m.item("web", protecting("web")...)
+	m.item("web", protecting()...)
 	m.settle()
 	if _, err := m.ProtectedItem(t.Context(), "umbra", "web"); !errors.Is(err, projections.ErrNotFound) {
 		t.Errorf("from another vault: %v", err)

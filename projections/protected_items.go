@@ -2,7 +2,6 @@ package projections
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/jackc/pgx/v5"
 
@@ -39,15 +38,12 @@ func (q *Queries) ProtectedItems(ctx context.Context, vault string, state protec
 func (q *Queries) ItemsAt(ctx context.Context, vault, site, host string) ([]Row[protecteditem.State], error) {
 	var out []Row[protecteditem.State]
 	err := q.read(ctx, vault, protectedItemsTable, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, "SELECT "+rowColumns+` FROM protected_items_v1
+		var err error
+		out, err = collect(ctx, tx, scanRow[protecteditem.State], "SELECT "+rowColumns+` FROM protected_items_v1
 			WHERE vault = $1 AND status <> 'Unprotected'
 				AND ((state->>'Site' = $2 AND ($3 = '' OR state->>'Host' = $3))
 					OR (state->'Recovery'->>'Site' = $2 AND ($3 = '' OR state->'Recovery'->>'Host' = $3)))
 			ORDER BY id`, vault, site, host)
-		if err != nil {
-			return fmt.Errorf("query: %w", err)
-		}
-		out, err = pgx.CollectRows(rows, scanRow[protecteditem.State])
 		return err
 	})
 	return out, err

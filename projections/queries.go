@@ -40,24 +40,47 @@ func (q *Queries) read(ctx context.Context, vault, what string, fn func(tx pgx.T
 		}
 		return fn(tx)
 	})
-	if err != nil && !errors.Is(err, ErrNotFound) {
-		return fault(ctx, "read "+what, err)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, ErrNotFound):
+		return ErrNotFound
 	}
-	return err
+	return fault(ctx, "read "+what, err)
+}
+
+// collect reads all rows of a query.
+func collect[T any](ctx context.Context, tx pgx.Tx, scan pgx.RowToFunc[T], sql string, args ...any) ([]T, error) {
+	rows, err := tx.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, fmt.Errorf("query: %w", err)
+	}
+	out, err := pgx.CollectRows(rows, scan)
+	if err != nil {
+		return nil, fmt.Errorf("collect rows: %w", err)
+	}
+	return out, nil
+}
+
+// single reads the row of a query, ErrNotFound when there is none.
+func single[T any](ctx context.Context, tx pgx.Tx, scan pgx.RowToFunc[T], sql string, args ...any) (T, error) {
+	rows, err := collect(ctx, tx, scan, sql, args...)
+	if err == nil && len(rows) == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		var none T
+		return none, err
+	}
+	return rows[0], nil
 }
 
 // one reads a row of a model, ErrNotFound when there is none.
 func one[S any](ctx context.Context, q *Queries, table, vault, id string) (Row[S], error) {
 	var row Row[S]
 	err := q.read(ctx, vault, table, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, "SELECT "+rowColumns+" FROM "+table+" WHERE vault = $1 AND id = $2", vault, id)
-		if err != nil {
-			return fmt.Errorf("query: %w", err)
-		}
-		row, err = pgx.CollectExactlyOneRow(rows, scanRow[S])
-		if errors.Is(err, pgx.ErrNoRows) {
-			return ErrNotFound
-		}
+		var err error
+		row, err = single(ctx, tx, scanRow[S], "SELECT "+rowColumns+" FROM "+table+" WHERE vault = $1 AND id = $2", vault, id)
 		return err
 	})
 	return row, err
@@ -67,12 +90,9 @@ func one[S any](ctx context.Context, q *Queries, table, vault, id string) (Row[S
 func list[S any](ctx context.Context, q *Queries, table, vault, status string, page Page) ([]Row[S], error) {
 	var out []Row[S]
 	err := q.read(ctx, vault, table, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, "SELECT "+rowColumns+" FROM "+table+
+		var err error
+		out, err = collect(ctx, tx, scanRow[S], "SELECT "+rowColumns+" FROM "+table+
 			" WHERE ($1 = '*' OR vault = $1) AND ($2 = '' OR status = $2) AND id > $3 ORDER BY id LIMIT $4", vault, status, page.After, page.Limit)
-		if err != nil {
-			return fmt.Errorf("query: %w", err)
-		}
-		out, err = pgx.CollectRows(rows, scanRow[S])
 		return err
 	})
 	return out, err

@@ -3,7 +3,6 @@ package projections
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -60,13 +59,10 @@ func (q *Queries) RecoveryPoints(ctx context.Context, vault, item string, page P
 	}
 	var out []protecteditem.Point
 	err = q.read(ctx, vault, recoveryPointsTable, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, `SELECT state FROM recovery_points_v1
+		var err error
+		out, err = collect(ctx, tx, scanState[protecteditem.Point], `SELECT state FROM recovery_points_v1
 			WHERE vault = $1 AND item = $2 AND ($3::timestamptz IS NULL OR (instant, id) < ($3, $4))
 			ORDER BY instant DESC, id DESC LIMIT $5`, vault, item, instant, id, page.Limit)
-		if err != nil {
-			return fmt.Errorf("query: %w", err)
-		}
-		out, err = pgx.CollectRows(rows, scanState[protecteditem.Point])
 		return err
 	})
 	return out, err
@@ -94,14 +90,8 @@ func parsePointKey(key string) (*time.Time, string, error) {
 func (q *Queries) RecoveryPoint(ctx context.Context, vault, item, id string) (protecteditem.Point, error) {
 	var out protecteditem.Point
 	err := q.read(ctx, vault, recoveryPointsTable, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, "SELECT state FROM recovery_points_v1 WHERE vault = $1 AND item = $2 AND id = $3", vault, item, id)
-		if err != nil {
-			return fmt.Errorf("query: %w", err)
-		}
-		out, err = pgx.CollectExactlyOneRow(rows, scanState[protecteditem.Point])
-		if errors.Is(err, pgx.ErrNoRows) {
-			return ErrNotFound
-		}
+		var err error
+		out, err = single(ctx, tx, scanState[protecteditem.Point], "SELECT state FROM recovery_points_v1 WHERE vault = $1 AND item = $2 AND id = $3", vault, item, id)
 		return err
 	})
 	return out, err

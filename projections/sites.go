@@ -65,28 +65,27 @@ func (q *Queries) VirtualMachine(ctx context.Context, vault, siteID, host, id st
 func (q *Queries) foundVMs(ctx context.Context, vault, where string, args ...any) ([]FoundVM, error) {
 	var out []FoundVM
 	err := q.read(ctx, vault, "virtual_machines_v1", func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, "SELECT host, state, version FROM virtual_machines_v1 "+where, args...)
-		if err != nil {
-			return fmt.Errorf("query: %w", err)
-		}
-		out, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (FoundVM, error) {
-			var (
-				v   FoundVM
-				raw []byte
-			)
-			if err := r.Scan(&v.Host, &raw, &v.Version); err != nil {
-				return v, fmt.Errorf("scan virtual machine: %w", err)
-			}
-			var s storedVM
-			if err := json.Unmarshal(raw, &s); err != nil {
-				return v, fmt.Errorf("decode virtual machine: %w", err)
-			}
-			v.VM, v.Problems = s.VM, s.Problems
-			return v, nil
-		})
+		var err error
+		out, err = collect(ctx, tx, scanVM, "SELECT host, state, version FROM virtual_machines_v1 "+where, args...)
 		return err
 	})
 	return out, err
+}
+
+func scanVM(r pgx.CollectableRow) (FoundVM, error) {
+	var (
+		v   FoundVM
+		raw []byte
+		s   storedVM
+	)
+	if err := r.Scan(&v.Host, &raw, &v.Version); err != nil {
+		return v, fmt.Errorf("scan virtual machine: %w", err)
+	}
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return v, fmt.Errorf("decode virtual machine: %w", err)
+	}
+	v.VM, v.Problems = s.VM, s.Problems
+	return v, nil
 }
 
 // FoundHost is a host of a site.
@@ -103,25 +102,24 @@ type FoundHost struct {
 func (q *Queries) Hosts(ctx context.Context, vault, siteID, id string, page Page) ([]FoundHost, error) {
 	var out []FoundHost
 	err := q.read(ctx, vault, "hosts_v1", func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, `SELECT state, version FROM hosts_v1
+		var err error
+		out, err = collect(ctx, tx, scanHost, `SELECT state, version FROM hosts_v1
 			WHERE vault = $1 AND site = $2 AND ($3 = '' OR id = $3) AND id > $4 ORDER BY id LIMIT $5`, vault, siteID, id, page.After, page.Limit)
-		if err != nil {
-			return fmt.Errorf("query: %w", err)
-		}
-		out, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (FoundHost, error) {
-			var (
-				h   FoundHost
-				raw []byte
-			)
-			if err := r.Scan(&raw, &h.Version); err != nil {
-				return h, fmt.Errorf("scan host: %w", err)
-			}
-			if err := json.Unmarshal(raw, &h); err != nil {
-				return h, fmt.Errorf("decode host: %w", err)
-			}
-			return h, nil
-		})
 		return err
 	})
 	return out, err
+}
+
+func scanHost(r pgx.CollectableRow) (FoundHost, error) {
+	var (
+		h   FoundHost
+		raw []byte
+	)
+	if err := r.Scan(&raw, &h.Version); err != nil {
+		return h, fmt.Errorf("scan host: %w", err)
+	}
+	if err := json.Unmarshal(raw, &h); err != nil {
+		return h, fmt.Errorf("decode host: %w", err)
+	}
+	return h, nil
 }

@@ -1,5 +1,6 @@
-// Package oapi is generated from openapi.yaml: the models, the strict server
+// The package is generated from openapi.yaml: the models, the strict server
 // interface and the client. What is written by hand lives in package api.
+
 package oapi
 
 import _ "embed"
