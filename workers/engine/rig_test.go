@@ -82,8 +82,10 @@ func guest(disks []string) error {
 const (
 	diskBytes = 24 << 20
 	guestArea = 12 << 20
-	vault     = "v"
-	itemKey   = "v.web"
+	// seededBytes is what lies below the hole at each disk's end.
+	seededBytes = 18 << 20
+	vault       = "v"
+	itemKey     = "v.web"
 )
 
 // config is everything a worker needs to find its surroundings.
@@ -324,7 +326,7 @@ func (s *scene) makeVM() {
 	for n, id := range disks {
 		vm.Disks = append(vm.Disks, site.Disk{ID: id, File: id + ".raw", Format: site.Raw, OS: n == 0})
 		seed := make([]byte, diskBytes)
-		for i := 0; i < diskBytes*3/4; i += 8 {
+		for i := 0; i < seededBytes; i += 8 {
 			copy(seed[i:], fmt.Sprintf("%d%06x", n, i>>3&0xffffff))
 		}
 		must(s.t, os.WriteFile(filepath.Join(s.source, id+".raw"), seed, 0o600))
