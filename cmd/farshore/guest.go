@@ -28,7 +28,7 @@ func guestCommand() *cobra.Command {
 		Use: "guest", Short: "Write numbered records to the disks of a VM, as its guest", Hidden: true,
 		Args: cobra.NoArgs, PersistentPreRunE: client.Understood,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			g := &proof.Guest{Journal: journal, Pause: pause}
+			g := &proof.Guest{Journal: journal, Pause: pause, MaxLength: 16 << 10}
 			var sockets []string
 			var names []string
 			for _, d := range disks {
@@ -52,7 +52,7 @@ func guestCommand() *cobra.Command {
 	f.StringVar(&journal, "journal", "", "file that remembers each write")
 	f.StringVar(&gate, "gate", "", "wait while this file exists")
 	f.StringArrayVar(&disks, "disk", nil, "ID:START:END, the area of a disk to write to, in bytes")
-	f.DurationVar(&pause, "pause", 2*time.Millisecond, "between rounds of writes")
+	f.DurationVar(&pause, "pause", 40*time.Millisecond, "between rounds of writes")
 	_ = cmd.MarkFlagRequired("journal")
 	return cmd
 }
