@@ -133,7 +133,10 @@ func (e Engine) begin(ctx context.Context, i *workflow.Item) error {
 		if id == "" {
 			id = e.NewID()
 		}
-		return i.Record(ctx, protecteditem.StartResynchronization{JobID: id, At: e.Now()})
+		if err := i.Record(ctx, protecteditem.StartResynchronization{JobID: id, At: e.Now()}); err != nil {
+			return err
+		}
+		return e.conclude(ctx, i) // the job whose place it has taken
 	case s.Job == nil && s.Protection == protecteditem.InitialReplicationPending:
 		return i.Record(ctx, protecteditem.StartInitialReplication{
 			JobID: e.NewID(), Snapshot: e.NewID(), TotalBytes: i.TotalBytes(), At: e.Now(),
@@ -183,8 +186,8 @@ func (e Engine) cycle(ctx context.Context, i *workflow.Item) error {
 	return retention.Thin(ctx, i)
 }
 
-// conclude ends the job of the workflow that ended last, if a crash came between
-// the item's event and the job's.
+// conclude ends the job of the workflow that ended last, if it was overtaken or a
+// crash came between the item's event and the job's.
 func (e Engine) conclude(ctx context.Context, i *workflow.Item) error {
 	id := i.State.Ended.ID
 	if id == "" || i.State.Job != nil && i.State.Job.ID == id {
@@ -205,10 +208,12 @@ func (e Engine) conclude(ctx context.Context, i *workflow.Item) error {
 		return rb.Succeed(ctx, state)
 	case !i.State.Ended.Failed:
 		return rb.Succeed(ctx, state)
-	case i.State.Failure != nil:
-		return rb.Fail(ctx, i.State.Failure)
+	case i.State.Protection == protecteditem.DisablingProtection:
+		return rb.Cancel(ctx)
 	case i.State.Resync.State == protecteditem.ResyncInProgress:
 		return rb.Fail(ctx, errorcatalog.Fail(i.State.Resync.Reason, "%s", i.State.Resync.Detail))
+	case i.State.Failure != nil:
+		return rb.Fail(ctx, i.State.Failure)
 	default:
 		return rb.Cancel(ctx)
 	}

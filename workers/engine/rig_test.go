@@ -98,6 +98,9 @@ type config struct {
 	Stretch  int64         // bytes between checkpoints
 	Slow     time.Duration // of each write to the replica
 	Trace    string        // file that lists the offsets written to the replica
+
+	Frequency int  // of copies, in seconds; 30 when zero
+	Short     bool // retention keeps one point
 }
 
 func (c config) Host(_ context.Context, _, _, name string) (host.Host, error) {
@@ -316,6 +319,14 @@ func (l testLog) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// dial attaches a disk of the VM as its guest would.
+func (s *scene) dial(disk string) *nbd.Client {
+	s.t.Helper()
+	c, err := nbd.Dial(s.t.Context(), local.SocketPath(s.Hosts["h1"], "web", disk), disk)
+	must(s.t, err)
+	return c
+}
+
 // makeVM writes a VM with seeded disks.
 func (s *scene) makeVM() {
 	must(s.t, os.MkdirAll(s.source, 0o700))
@@ -405,7 +416,10 @@ func (s *scene) enable() {
 	vm, err := s.host.VirtualMachine(s.t.Context(), "web")
 	must(s.t, err)
 	settings := policy.Defaults()
-	settings.CopyFrequencySeconds = 30
+	settings.CopyFrequencySeconds = max(30, s.Frequency)
+	if s.Short {
+		settings.RetentionHours = 0
+	}
 	s.do(protecteditem.EnableProtection{
 		JobID: newID(), Vault: vault, Item: "web", Site: "s1", Host: "h1", VM: vm, Policy: settings, Disks: disks,
 		Store:        protecteditem.StoreRef{ID: "acc", Kind: protecteditem.DirectoryStore},
