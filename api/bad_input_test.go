@@ -25,7 +25,7 @@ func TestBadInputIsRefusedWithItsReasonAndLeavesNoEvent(t *testing.T) {
 	w.furnish("acme")
 	const v = "/v1/vaults/acme"
 	const item = v + "/protectedItems/web"
-	for name, r := range map[string]refused{
+	for name, r := range map[string]refused{ //nolint:paralleltest // each looks at what the others would add to the log
 		"malformed JSON":             {"PUT", v + "/policies/p", `{"name":`, nil, 400, "malformed_json", ""},
 		"two JSON values":            {"PUT", v + "/policies/p", `{"name":"a"} {}`, nil, 400, "malformed_json", ""},
 		"no body":                    {"PUT", v + "/policies/p", ``, nil, 400, "validation_failed", ""},
@@ -82,7 +82,7 @@ func TestBadInputIsRefusedWithItsReasonAndLeavesNoEvent(t *testing.T) {
 		"an unknown method":          {"PATCH", v, "", nil, 405, "method_not_allowed", ""},
 		"a body beyond measure":      {"PUT", v + "/policies/p", `{"name":"` + strings.Repeat("a", 2<<20) + `"}`, nil, 413, "request_too_large", ""},
 	} {
-		t.Run(name, func(t *testing.T) { //nolint:paralleltest // each looks at what the others would add to the log
+		t.Run(name, func(t *testing.T) {
 			before := w.head()
 			a := w.send(r.method, r.path, w.key, r.body, r.header...)
 			p := a.problem(t)
@@ -114,7 +114,7 @@ func TestAStrangerGetsNothing(t *testing.T) {
 	_, agent := w.seedKey("acme", apikey.Agent)
 	const v = "/v1/vaults/acme"
 	forged := w.key[:len(w.key)-30] + "0" + w.key[len(w.key)-29:]
-	for name, r := range map[string]struct {
+	for name, r := range map[string]struct { //nolint:paralleltest // each looks at what the others would add to the log
 		key    string
 		method string
 		path   string
@@ -140,7 +140,7 @@ func TestAStrangerGetsNothing(t *testing.T) {
 		"an agent that reads":           {agent, "GET", v, "", 403, "forbidden"},
 		"a reader that asks for a role": {reader, "POST", v + "/apiKeys", `{"name":"k","role":"VaultAdmin"}`, 403, "forbidden"},
 	} {
-		t.Run(name, func(t *testing.T) { //nolint:paralleltest // each looks at what the others would add to the log
+		t.Run(name, func(t *testing.T) {
 			before := w.head()
 			a := w.send(r.method, r.path, r.key, r.body)
 			if p := a.problem(t); a.status != r.status || p.Code != r.code {

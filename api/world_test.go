@@ -83,15 +83,15 @@ func newWorldOn(t *testing.T, pool *pgxpool.Pool) *world {
 }
 
 // run starts a long-running part and waits for it when the test ends.
-func run(t testing.TB, part func(context.Context) error) {
-	t.Helper()
+func run(tb testing.TB, part func(context.Context) error) {
+	tb.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- part(ctx) }()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {
-			t.Errorf("run: %v", err)
+			tb.Errorf("run: %v", err)
 		}
 	})
 }
@@ -177,11 +177,11 @@ var compiled = sync.OnceValues(func() (validator.Validator, error) {
 	return v, nil
 })
 
-func contract(t testing.TB) validator.Validator {
-	t.Helper()
+func contract(tb testing.TB) validator.Validator {
+	tb.Helper()
 	v, err := compiled()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return v
 }
@@ -193,11 +193,11 @@ type answer struct {
 	body   []byte
 }
 
-func (a answer) problem(t testing.TB) oapi.Problem {
-	t.Helper()
+func (a answer) problem(tb testing.TB) oapi.Problem {
+	tb.Helper()
 	var p oapi.Problem
 	if err := json.Unmarshal(a.body, &p); err != nil {
-		t.Fatalf("no problem: %v\n%s", err, a.body)
+		tb.Fatalf("no problem: %v\n%s", err, a.body)
 	}
 	return p
 }

@@ -1,7 +1,8 @@
-// The package is generated from openapi.yaml: the models, the strict server
-// interface and the client. What is written by hand lives in package api.
-
+//nolint:revive // the generated files bring the package's comment
 package oapi
+
+// The models, the strict server interface and the client are generated from
+// openapi.yaml; what is written by hand lives in package api.
 
 import _ "embed"
 
