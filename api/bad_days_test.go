@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strconv"
 	"testing"
+	"time"
 
 	"farshore/eventstore/pgtest"
 )
@@ -31,16 +32,32 @@ func TestWhileTheDatabaseIsAwayCommandsAreAskedToComeBack(t *testing.T) {
 	if err := server.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	first := jobIn(t, w.send("PUT", path, w.key, body, "Idempotency-Key", "storm"))
+	first := jobIn(t, w.patiently("PUT", path, body, "Idempotency-Key", "storm"))
 	if again := jobIn(t, w.send("PUT", path, w.key, body, "Idempotency-Key", "storm")); again.ID != first.ID {
 		t.Errorf("another job: %s, first %s", again.ID, first.ID)
 	}
 	if after := w.head(); after != before+1 {
 		t.Errorf("the log went from %d to %d", before, after)
 	}
+	w.patiently("GET", path+"?minPosition="+strconv.Itoa(int(before)+1), "")
 	if shown := (item{w, "web"}).show(); shown.ProtectionState != "EnablingProtection" {
 		t.Errorf("after the storm: %+v", shown)
 	}
+}
+
+// patiently comes back as long as it is asked to.
+func (w *world) patiently(method, path, body string, header ...string) answer {
+	w.t.Helper()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for range 1000 {
+		if a := w.send(method, path, w.key, body, header...); a.status != http.StatusServiceUnavailable {
+			return a
+		}
+		<-again.C
+	}
+	w.t.Fatal("the service has not come back")
+	return answer{}
 }
 
 func TestAReaderOfWhatIsNotThereYetIsAskedToComeBack(t *testing.T) {
