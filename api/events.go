@@ -56,6 +56,7 @@ func eventOf(row projections.StoredEvent) (oapi.Event, error) {
 	if err := json.Unmarshal(row.Data, &e.Data); err != nil {
 		return e, fmt.Errorf("decode event %d: %w", row.Position, err)
 	}
+	delete(e.Data, "secretHash") // of an API key: nobody who reads the feed needs it
 	return e, nil
 }
 

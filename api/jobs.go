@@ -28,14 +28,11 @@ func (s *Server) ListJobs(ctx context.Context, r oapi.ListJobsRequestObject) (oa
 	}
 	var body oapi.JobPageJSONResponse
 	rows, body.NextLink = nextLink(p, rows, func(row jobRow) string { return row.ID })
-	body.Value = make([]oapi.Job, 0, len(rows))
-	for _, row := range rows {
-		j, err := s.jobOf(ctx, row)
-		if err != nil {
-			return nil, err
-		}
-		body.Value = append(body.Value, j)
+	transfers, err := s.queries.Progress(ctx, each(rows, func(row jobRow) string { return row.ID })...)
+	if err != nil {
+		return nil, err
 	}
+	body.Value = each(rows, func(row jobRow) oapi.Job { return jobAsOf(row, transfers[row.ID]) })
 	return oapi.ListJobs200JSONResponse{JobPageJSONResponse: body}, nil
 }
 
@@ -86,19 +83,19 @@ func (s *Server) CancelJob(ctx context.Context, r oapi.CancelJobRequestObject) (
 }
 
 func (s *Server) jobOf(ctx context.Context, row jobRow) (oapi.Job, error) {
+	transfers, err := s.queries.Progress(ctx, row.ID)
+	return jobAsOf(row, transfers[row.ID]), err
+}
+
+func jobAsOf(row jobRow, transfers []projections.Progress) oapi.Job {
 	st := row.State
 	_, item, _ := strings.Cut(st.Subject, ".")
-	j := oapi.Job{
+	return oapi.Job{
 		ID: row.ID, Kind: oapi.JobKind(st.Kind), Status: oapi.JobStatus(row.Status), Item: item, CreatedAt: at(row.CreatedAt),
 		StartedAt: at(st.StartedAt), EndedAt: at(st.EndedAt), CancelRequested: st.CancelRequested,
 		Error: undated(st.Failure), Tasks: each(st.Tasks, taskOf), Etag: etagOf(row.Version),
+		Progress: progressOf(transfers),
 	}
-	transfers, err := s.queries.Progress(ctx, row.ID)
-	if err != nil {
-		return j, err
-	}
-	j.Progress = progressOf(transfers)
-	return j, nil
 }
 
 func taskOf(t job.Task) oapi.Task {

@@ -27,13 +27,8 @@ func (s *Server) ListProtectedItems(ctx context.Context, r oapi.ListProtectedIte
 	}
 	var body oapi.ProtectedItemPageJSONResponse
 	rows, body.NextLink = nextLink(p, rows, func(row itemRow) string { return row.ID })
-	body.Value = make([]oapi.ProtectedItem, 0, len(rows))
-	for _, row := range rows {
-		item, err := s.protectedItem(ctx, row)
-		if err != nil {
-			return nil, err
-		}
-		body.Value = append(body.Value, item)
+	if body.Value, err = s.shown(ctx, rows...); err != nil {
+		return nil, err
 	}
 	return oapi.ListProtectedItems200JSONResponse{ProtectedItemPageJSONResponse: body}, nil
 }
@@ -66,25 +61,38 @@ func (s *Server) GetProtectedItem(ctx context.Context, r oapi.GetProtectedItemRe
 	if row, err = found(row, err, errorcatalog.ProtectedItemNotFound, "protected item "+r.Item); err != nil {
 		return nil, err
 	}
-	item, err := s.protectedItem(ctx, row)
+	items, err := s.shown(ctx, row)
 	if err != nil {
 		return nil, err
 	}
+	item := items[0]
 	return oapi.GetProtectedItem200JSONResponse{ProtectedItemReadJSONResponse: oapi.ProtectedItemReadJSONResponse{
 		Body: item, Headers: oapi.ProtectedItemReadResponseHeaders{ETag: &item.Etag},
 	}}, nil
 }
 
-// protectedItem shows an item with the progress of its present job.
-func (s *Server) protectedItem(ctx context.Context, row itemRow) (oapi.ProtectedItem, error) {
-	var transfers []projections.Progress
-	if row.State.Job != nil {
-		var err error
-		if transfers, err = s.queries.Progress(ctx, row.State.Job.ID); err != nil {
-			return oapi.ProtectedItem{}, err
+// shown shows items with the progress of their present jobs.
+func (s *Server) shown(ctx context.Context, rows ...itemRow) ([]oapi.ProtectedItem, error) {
+	var running []string
+	for _, row := range rows {
+		if row.State.Job != nil {
+			running = append(running, row.State.Job.ID)
 		}
 	}
-	now, st := s.now(), row.State
+	transfers, err := s.queries.Progress(ctx, running...)
+	if err != nil {
+		return nil, err
+	}
+	return each(rows, func(row itemRow) oapi.ProtectedItem {
+		if row.State.Job == nil {
+			return itemAsOf(row, nil, s.now())
+		}
+		return itemAsOf(row, transfers[row.State.Job.ID], s.now())
+	}), nil
+}
+
+func itemAsOf(row itemRow, transfers []projections.Progress, now time.Time) oapi.ProtectedItem {
+	st := row.State
 	item := oapi.ProtectedItem{
 		ID: row.ID, Cycle: int64(st.Cycle), Etag: itemETag(int64(st.Cycle), row.Version),
 		ProtectionState:        oapi.ProtectionState(st.Protection),
@@ -103,7 +111,7 @@ func (s *Server) protectedItem(ctx context.Context, row itemRow) (oapi.Protected
 	if p, ok := st.NewestPoint(); ok {
 		item.LatestRecoveryPoint = new(recoveryPointOf(p))
 	}
-	return item, nil
+	return item
 }
 
 func addHealth(item *oapi.ProtectedItem, st protecteditem.State, now time.Time) {
@@ -185,5 +193,9 @@ func (s *Server) itemAfter(ctx context.Context, vault, item string) (oapi.Protec
 	} else if err != nil {
 		return oapi.ProtectedItem{}, err
 	}
-	return s.protectedItem(ctx, row)
+	items, err := s.shown(ctx, row)
+	if err != nil {
+		return oapi.ProtectedItem{}, err
+	}
+	return items[0], nil
 }

@@ -19,23 +19,32 @@ type Progress struct {
 	UpdatedAt      time.Time
 }
 
-// Progress returns the transfers of one job, by disk.
-func (q *Queries) Progress(ctx context.Context, job string) ([]Progress, error) {
+// Progress returns the transfers of jobs, by job; those of a job by disk.
+func (q *Queries) Progress(ctx context.Context, jobs ...string) (map[string][]Progress, error) {
+	if len(jobs) == 0 {
+		return nil, nil
+	}
 	rows, err := q.Pool.Query(ctx, `SELECT job, disk, bytes_done, bytes_total, bytes_per_second, updated_at
-		FROM transfer_progress WHERE job = $1 AND updated_at IS NOT NULL ORDER BY disk`, job)
+		FROM transfer_progress WHERE job = ANY($1) AND updated_at IS NOT NULL ORDER BY job, disk`, jobs)
 	if err != nil {
 		return nil, fault(ctx, "read transfer progress", err)
 	}
-	out, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (Progress, error) {
-		var p Progress
-		if err := r.Scan(&p.Job, &p.Disk, &p.BytesDone, &p.BytesTotal, &p.BytesPerSecond, &p.UpdatedAt); err != nil {
-			return p, fmt.Errorf("scan progress: %w", err)
-		}
-		p.UpdatedAt = p.UpdatedAt.UTC()
-		return p, nil
-	})
+	all, err := pgx.CollectRows(rows, scanProgress)
 	if err != nil {
 		return nil, fault(ctx, "read transfer progress", err)
+	}
+	out := map[string][]Progress{}
+	for _, p := range all {
+		out[p.Job] = append(out[p.Job], p)
 	}
 	return out, nil
+}
+
+func scanProgress(r pgx.CollectableRow) (Progress, error) {
+	var p Progress
+	if err := r.Scan(&p.Job, &p.Disk, &p.BytesDone, &p.BytesTotal, &p.BytesPerSecond, &p.UpdatedAt); err != nil {
+		return p, fmt.Errorf("scan progress: %w", err)
+	}
+	p.UpdatedAt = p.UpdatedAt.UTC()
+	return p, nil
 }
