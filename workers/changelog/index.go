@@ -197,6 +197,18 @@ func (x *Index) Zero(off, n int64) bool {
 	return n <= 0
 }
 
+// Covers says whether the logs write every one of n bytes at off.
+func (x *Index) Covers(off, n int64) bool {
+	for _, s := range x.within(off, n) {
+		if s.offset > off {
+			return false
+		}
+		n -= s.end() - off
+		off = s.end()
+	}
+	return n <= 0
+}
+
 // scratch holds a part of a log. Neighbouring segments often come from one entry
 // or from entries that follow each other in the log; where they do, it reads
 // ahead, because each read of a log in a replica store is a request.

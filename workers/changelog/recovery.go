@@ -84,14 +84,8 @@ func (t *tracker) resume(ctx context.Context) (*openLog, error) {
 	}
 	chain, replaced := t.state.Logs, []chained(nil)
 	if i := slices.IndexFunc(chain, func(c chained) bool { return !c.Sealed }); i >= 0 {
-		var previous string
-		if i > 0 {
-			previous = chain[i-1].ID
-		} else {
-			previous = chain[0].PreviousID
-		}
 		replaced = chain[i:]
-		replacement, err := t.replace(ctx, previous, dirty)
+		replacement, err := t.replace(ctx, chain[i].PreviousID, dirty)
 		if err != nil {
 			return nil, err
 		}

@@ -3,8 +3,10 @@ package deltareplication
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/zeebo/blake3"
 	"golang.org/x/sync/errgroup"
@@ -23,6 +25,8 @@ const (
 	block = checksum.BlockSize
 	// windowSize is the largest piece that is assembled and written at once.
 	windowSize = 4 << 20
+	// readSize is how much of a log is read at once.
+	readSize = 4 << 20
 	// atOnce is how many pieces are in work at the same time.
 	atOnce = 4
 	// keepBytes is how much assembled data of a disk is kept from working it out to
@@ -36,7 +40,7 @@ type applied struct {
 	size     int64
 	base     io.ReaderAt
 	manifest *checksum.Manifest // of base, then of the result
-	logs     []replica.Object
+	logs     []nearLog
 	readers  []*changelog.Reader
 	index    *changelog.Index
 	touched  []disk.Extent    // whole blocks, ascending
@@ -54,26 +58,57 @@ func (d *applied) openLog(ctx context.Context, store replica.Objects, item, name
 	if err != nil {
 		return fmt.Errorf("open object %s: %w", name, err)
 	}
-	d.logs = append(d.logs, o)
 	if o.Size() != log.Bytes {
-		return errorcatalog.Fail(errorcatalog.LogTruncated, "log %s of disk %s has %d bytes, its cut says %d", log.ID, d.id, o.Size(), log.Bytes)
+		err := errorcatalog.Fail(errorcatalog.LogTruncated, "log %s of disk %s has %d bytes, its cut says %d", log.ID, d.id, o.Size(), log.Bytes)
+		return errors.Join(err, o.Close())
 	}
-	h := blake3.New()
-	if _, err := io.CopyBuffer(h, io.NewSectionReader(o, 0, o.Size()), make([]byte, 1<<20)); err != nil {
+	near, got, err := bring(o)
+	if near != nil {
+		d.logs = append(d.logs, near)
+	}
+	if err != nil {
 		return fmt.Errorf("read object %s: %w", name, err)
 	}
-	if got := hex.EncodeToString(h.Sum(nil)); got != log.Digest {
+	if got != log.Digest {
 		return errorcatalog.Fail(errorcatalog.LogChecksumMismatch, "log %s of disk %s has digest %s, its cut says %s", log.ID, d.id, got, log.Digest)
 	}
 	if previous != "" && log.PreviousID != previous {
 		return errorcatalog.Fail(errorcatalog.LogChainBroken, "log %s of disk %s follows %q, the replica ends with %s", log.ID, d.id, log.PreviousID, previous)
 	}
-	r, err := changelog.NewReader(o, o.Size())
+	r, err := changelog.NewReader(near, log.Bytes)
 	if err != nil {
 		return fmt.Errorf("read log %s: %w", log.ID, err)
 	}
 	d.readers = append(d.readers, r)
 	return nil
+}
+
+// nearLog is a log that can be read in small pieces.
+type nearLog interface {
+	io.ReaderAt
+	io.Closer
+}
+
+// bring reads an object from its first byte to its last and returns its digest,
+// and what to read it from afterwards: itself when it is near, else a copy in a
+// nameless file. The object is closed unless it is returned.
+func bring(o replica.Object) (near nearLog, digest string, err error) {
+	h := blake3.New()
+	whole := io.NewSectionReader(o, 0, o.Size())
+	if _, ok := o.(replica.Near); ok {
+		_, err := io.CopyBuffer(h, whole, make([]byte, readSize))
+		return o, hex.EncodeToString(h.Sum(nil)), err
+	}
+	defer func() { err = errors.Join(err, o.Close()) }()
+	f, err := os.CreateTemp("", "farshore-log-")
+	if err != nil {
+		return nil, "", fmt.Errorf("make room for a log: %w", err)
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		return f, "", fmt.Errorf("hide the copy of a log: %w", err)
+	}
+	_, err = io.CopyBuffer(io.MultiWriter(h, f), whole, make([]byte, readSize))
+	return f, hex.EncodeToString(h.Sum(nil)), err
 }
 
 func (d *applied) indexLogs() error {
@@ -182,44 +217,51 @@ func (d *applied) expect(ctx context.Context, store replica.Objects, item, root 
 }
 
 // assemble fills p with what the disk holds at off after the logs. The base is
-// read only where they do not cover a block.
+// read only where they do not cover a block, and in pieces as long as can be.
 func (d *applied) assemble(ctx context.Context, p []byte, off int64, verify bool) error {
-	for at := 0; at < len(p); at += block {
+	for at := 0; at < len(p); {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		b := p[at:min(len(p), at+block)]
-		if err := d.assembleBlock(ctx, b, off+int64(at), verify); err != nil {
-			return err
+		covered := d.covers(off+int64(at), min(block, len(p)-at))
+		n := min(len(p)-at, block)
+		for at+n < len(p) && d.covers(off+int64(at+n), min(block, len(p)-at-n)) == covered {
+			n = min(len(p)-at, n+block)
 		}
-	}
-	return nil
-}
-
-func (d *applied) assembleBlock(ctx context.Context, b []byte, off int64, verify bool) error {
-	if d.index != nil {
-		covered, err := d.index.Overlay(b, off)
-		if err != nil || covered {
-			return err
+		if !covered {
+			if err := d.readBase(ctx, p[at:at+n], off+int64(at), verify); err != nil {
+				return err
+			}
 		}
-	}
-	if n, err := d.base.ReadAt(b, off); n < len(b) {
-		return fmt.Errorf("read base at %d: %w", off, err)
-	}
-	if verify {
-		want, err := d.manifest.Get(ctx, off/block)
-		if err != nil {
-			return fmt.Errorf("get digest: %w", err)
-		}
-		if checksum.Sum(b) != want {
-			return errorcatalog.Fail(errorcatalog.ReplicaCorrupt, "disk %s does not match its manifest at %d", d.id, off)
-		}
+		at += n
 	}
 	if d.index == nil {
 		return nil
 	}
-	_, err := d.index.Overlay(b, off)
+	_, err := d.index.Overlay(p, off)
 	return err
+}
+
+func (d *applied) covers(off int64, n int) bool { return d.index != nil && d.index.Covers(off, int64(n)) }
+
+// readBase reads whole blocks of the base and holds them against its manifest.
+func (d *applied) readBase(ctx context.Context, p []byte, off int64, verify bool) error {
+	if n, err := d.base.ReadAt(p, off); n < len(p) {
+		return fmt.Errorf("read base at %d: %w", off, err)
+	}
+	if !verify {
+		return nil
+	}
+	for n, got := range digests(p) {
+		want, err := d.manifest.Get(ctx, off/block+int64(n))
+		if err != nil {
+			return fmt.Errorf("get digest: %w", err)
+		}
+		if got != want {
+			return errorcatalog.Fail(errorcatalog.ReplicaCorrupt, "disk %s does not match its manifest at %d", d.id, off+int64(n)*block)
+		}
+	}
+	return nil
 }
 
 // write brings the result onto the replica disk and makes it durable. Each block

@@ -96,12 +96,17 @@ type Objects interface {
 	DeleteObject(ctx context.Context, item, name string) error
 }
 
-// Object is a stored object, opened for reading anywhere in it.
+// Object is a stored object, opened for reading anywhere in it. Each read may
+// cost a request: whoever reads in small pieces copies it first, unless it is
+// Near.
 type Object interface {
 	io.ReaderAt
 	io.Closer
 	Size() int64
 }
+
+// Near marks objects whose small reads are as cheap as those of a local file.
+type Near interface{ Near() }
 
 // Applier moves a replica from one recovery point to the next.
 type Applier interface {

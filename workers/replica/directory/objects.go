@@ -117,8 +117,13 @@ type object struct {
 	size int64
 }
 
+var _ replica.Near = (*object)(nil)
+
 // Size is the object's length in bytes.
 func (o *object) Size() int64 { return o.size }
+
+// Near says that the object is a local file.
+func (o *object) Near() {}
 
 // ListObjects returns the names that begin with prefix.
 func (s *Store) ListObjects(ctx context.Context, item, prefix string) ([]string, error) {
