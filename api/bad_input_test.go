@@ -114,7 +114,7 @@ func TestAStrangerGetsNothing(t *testing.T) {
 	_, agent := w.seedKey("acme", apikey.Agent)
 	const v = "/v1/vaults/acme"
 	forged := w.key[:len(w.key)-30] + "0" + w.key[len(w.key)-29:]
-	for name, r := range map[string]struct { //nolint:paralleltest // each looks at what the others would add to the log
+	for name, r := range map[string]struct {
 		key    string
 		method string
 		path   string
@@ -154,7 +154,9 @@ func TestAStrangerGetsNothing(t *testing.T) {
 			}
 		})
 	}
-	for key, path := range map[string]string{reader: v + "/protectedItems", operator: v + "/jobs", auditor: v + "/events", agent: "/v1/errors", umbra: "/v1/vaults/umbra"} {
+	for key, path := range map[string]string{ //nolint:paralleltest // the loop above looks at what the others would add to the log
+		reader: v + "/protectedItems", operator: v + "/jobs", auditor: v + "/events", agent: "/v1/errors", umbra: "/v1/vaults/umbra",
+	} {
 		if a := w.send("GET", path, key, ""); a.status != http.StatusOK {
 			t.Errorf("GET %s: %d", path, a.status)
 		}

@@ -19,7 +19,7 @@ func TestTheFeedTellsAnItemsStory(t *testing.T) {
 	w := newWorld(t)
 	w.furnish("acme")
 	w.furnish("umbra")
-	i, j := w.enable("web")
+	i, j := w.enable()
 	execute(w, job.Category, job.Decider, j.ID, job.Command(job.Start{Vault: "acme", Kind: job.EnableProtection, Subject: "acme.web", At: time.Now()}), "acme")
 	i.replicated(j.ID)
 

@@ -54,10 +54,10 @@ func point(at time.Time) protecteditem.Point {
 	}}
 }
 
-func (w *world) enable(id string) (item, oapi.Job) {
+func (w *world) enable() (item, oapi.Job) {
 	w.t.Helper()
-	a := w.must("PUT", "/v1/vaults/acme/protectedItems/"+id, enableWeb)
-	return item{w, id}, jobIn(w.t, a)
+	a := w.must("PUT", "/v1/vaults/acme/protectedItems/web", enableWeb)
+	return item{w, "web"}, jobIn(w.t, a)
 }
 
 func jobIn(tb testing.TB, a answer) oapi.Job {
@@ -108,6 +108,33 @@ func TestEnablingAnswersAJobThatCanBeFollowedAtOnce(t *testing.T) {
 	}
 }
 
+func TestProgressIsSeenOnTheItemAndItsJob(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.furnish("acme")
+	i, enabling := w.enable()
+	now := time.Now()
+	i.do(protecteditem.RecordRelationship{JobID: enabling.ID, StartAt: now, At: now})
+	copying := newID()
+	i.do(protecteditem.StartInitialReplication{JobID: copying, Snapshot: "snap", TotalBytes: 400, At: now})
+	_, err := w.pool.Exec(t.Context(), `INSERT INTO transfer_progress (item, job, disk, bytes_done, bytes_total, bytes_per_second, updated_at)
+		VALUES ('acme.web', $1, 'os', 100, 300, 20, now()), ('acme.web', $1, 'data', 0, 100, 10, now())`, copying)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := i.show()
+	if p := shown.Progress; p == nil || p.BytesDone != 100 || p.BytesTotal != 400 || p.BytesPerSecond != 30 || p.EtaSeconds == nil || *p.EtaSeconds != 10 {
+		t.Errorf("the item's progress: %+v", p)
+	}
+	if p := shown.Disks[0].Progress; p == nil || p.BytesTotal != 300 {
+		t.Errorf("the OS disk's progress: %+v", p)
+	}
+	a := w.must("GET", "/v1/vaults/acme/jobs?item=web&kind=InitialReplication&state=NotStarted&minPosition="+strconv.Itoa(int(w.head())), "")
+	if !strings.Contains(string(a.body), `"bytesTotal":400`) || !strings.Contains(string(a.body), copying) {
+		t.Errorf("the job's progress: %s", a.body)
+	}
+}
+
 func TestARepeatedRequestGetsTheFirstAnswer(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -155,7 +182,7 @@ func TestValidateOnlyDoesNothing(t *testing.T) {
 	if w.head() != head {
 		t.Error("validation left an event")
 	}
-	i, j := w.enable("web")
+	i, j := w.enable()
 	i.replicated(j.ID)
 	head = w.head()
 	if a := w.send("POST", path+"/plannedFailover?validateOnly=true", w.key, ""); a.status != http.StatusOK {
@@ -173,7 +200,7 @@ func TestAnItemTellsItsStateAndWhatMayBeDone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.furnish("acme")
-	i, enabling := w.enable("web")
+	i, enabling := w.enable()
 	shown := i.show()
 	if shown.ProtectionState != "EnablingProtection" || shown.CurrentJob == nil || shown.CurrentJob.ID != enabling.ID || shown.Cycle != 1 {
 		t.Errorf("while enabling: %+v", shown)

@@ -1,4 +1,3 @@
-//nolint:revive // the generated files bring the package's comment
 package oapi
 
 // The models, the strict server interface and the client are generated from
