@@ -15,16 +15,10 @@ type config struct {
 	ownerDatabaseURL string
 }
 
-func (c *config) flags(cmd *cobra.Command) {
-	data := os.Getenv("FARSHORE_DATA")
-	if data == "" {
-		data = ".farshore"
-	}
-	f := cmd.Flags()
-	f.StringVar(&c.data, "data", data, "data directory (FARSHORE_DATA)")
-	f.StringVar(&c.listen, "listen", "127.0.0.1:8080", "address to serve the API on")
-	f.IntVar(&c.workers, "workers", 4, "protected items to work on at the same time; 0: leave the work to others")
-	c.databaseURL = os.Getenv("DATABASE_URL")
+// serverFlags are those of the server.
+func (c *config) serverFlags(cmd *cobra.Command) {
+	c.workerFlags(cmd)
+	cmd.Flags().StringVar(&c.listen, "listen", "127.0.0.1:8080", "address to serve the API on")
 	c.ownerDatabaseURL = os.Getenv("FARSHORE_OWNER_DATABASE_URL")
 	cmd.Long += `
 
@@ -32,4 +26,15 @@ With DATABASE_URL set, that PostgreSQL is used, as a role in the group
 farshore_runtime; FARSHORE_OWNER_DATABASE_URL names the owner of the schema, and
 migrations run when it is set. Without, a private PostgreSQL is started in the data
 directory and stopped at the end.`
+}
+
+// workerFlags are those of everything that works.
+func (c *config) workerFlags(cmd *cobra.Command) {
+	data := os.Getenv("FARSHORE_DATA")
+	if data == "" {
+		data = ".farshore"
+	}
+	cmd.Flags().StringVar(&c.data, "data", data, "data directory (FARSHORE_DATA)")
+	cmd.Flags().IntVar(&c.workers, "workers", 4, "protected items to work on at the same time; 0: leave the work to others")
+	c.databaseURL = os.Getenv("DATABASE_URL")
 }

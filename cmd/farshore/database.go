@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/spf13/cobra"
 
+	"farshore/cmd/farshore/client"
 	"farshore/eventstore/pgcluster"
 	"farshore/eventstore/schema"
 )
@@ -20,6 +23,9 @@ type database struct {
 	cluster *pgcluster.Cluster // nil when the operator runs PostgreSQL
 	logger  *slog.Logger
 }
+
+// databaseFile tells workers beside an embedded PostgreSQL where it is.
+const databaseFile = "database.url"
 
 // openDatabase connects to the operator's PostgreSQL, or starts a private one in
 // the data directory, and brings its schema up to date.
@@ -36,6 +42,9 @@ func openDatabase(ctx context.Context, c config, logger *slog.Logger) (*database
 			return nil, errors.Join(err, d.close())
 		}
 		runtime, owner = cluster.URLFor(schema.RuntimeRole, schema.Database), cluster.URLFor(schema.OwnerRole, schema.Database)
+		if err := os.WriteFile(filepath.Join(c.data, databaseFile), []byte(runtime+"\n"), 0o600); err != nil {
+			return nil, errors.Join(fmt.Errorf("write down the database's address: %w", err), d.close())
+		}
 	}
 	if err := d.connect(ctx, runtime, owner); err != nil {
 		return nil, errors.Join(err, d.close())
@@ -119,5 +128,21 @@ func rest(ctx context.Context, d time.Duration) bool {
 		return false
 	case <-t.C:
 		return true
+	}
+}
+
+// migrateCommand brings an operator's PostgreSQL to the schema of this program.
+func migrateCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "migrate", Short: "Bring the database in FARSHORE_OWNER_DATABASE_URL to this program's schema",
+		Args: cobra.NoArgs, PersistentPreRunE: client.Understood,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			done, err := schema.Migrate(cmd.Context(), os.Getenv("FARSHORE_OWNER_DATABASE_URL"))
+			if err != nil {
+				return fmt.Errorf("migrate the database: %w", err)
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "schema: version %d, was %d\n", done.To, done.From)
+			return err //nolint:wrapcheck // standard output
+		},
 	}
 }

@@ -45,6 +45,6 @@ the key may not do it, 6 when --timeout passed, 7 when the server cannot be reac
 	commands := client.Commands(root)
 	client.HostGroup(commands).AddCommand(hostCommands(ownLogger)...)
 	root.AddCommand(commands...)
-	root.AddCommand(serveCommand(), demoCommand(), docsCommand())
+	root.AddCommand(serveCommand(), workerCommand(), migrateCommand(), demoCommand(), docsCommand())
 	return root
 }

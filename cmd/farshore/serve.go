@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -40,8 +41,48 @@ func serveCommand() *cobra.Command {
 			return serve(cmd.Context(), c, ownLogger(cmd.ErrOrStderr()))
 		},
 	}
-	c.flags(cmd)
+	c.serverFlags(cmd)
 	return cmd
+}
+
+// workerCommand adds workers to a server on this or another machine.
+func workerCommand() *cobra.Command {
+	c := config{}
+	cmd := &cobra.Command{
+		Use: "worker", Short: "Run workers for a server that runs elsewhere",
+		Long: "Run workers for a server: they must reach its database, its hosts and its replica stores.",
+		Args: cobra.NoArgs, PersistentPreRunE: client.Understood,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return work(cmd.Context(), c, ownLogger(cmd.ErrOrStderr()))
+		},
+	}
+	c.workerFlags(cmd)
+	return cmd
+}
+
+// work is a process that only does what is due.
+func work(ctx context.Context, c config, logger *slog.Logger) error {
+	if c.databaseURL == "" {
+		text, err := os.ReadFile(filepath.Join(c.data, databaseFile))
+		if err != nil {
+			return fmt.Errorf("find the server's database (set DATABASE_URL, or --data to the folder of a running server): %w", err)
+		}
+		c.databaseURL = strings.TrimSpace(string(text))
+	}
+	c.ownerDatabaseURL = "" // the server migrates
+	db, err := openDatabase(ctx, c, logger)
+	if err != nil {
+		return err
+	}
+	defer db.close() //nolint:errcheck // it is not this process's to stop
+	s, err := newService(c, db, logger)
+	if err != nil {
+		return err
+	}
+	return s.logged(ctx, func(ctx context.Context, g *errgroup.Group) error {
+		s.logger.Info("farshore works", "workers", s.workers, "version", version)
+		return s.work(ctx, g)
+	})
 }
 
 // service is the server and what it is made of.
@@ -54,6 +95,7 @@ type service struct {
 	queries *projections.Queries
 	hosts   *hosts
 	stores  *stores
+	due     chan struct{} // wakes the workers of this process
 }
 
 func serve(ctx context.Context, c config, logger *slog.Logger) (err error) {
@@ -90,7 +132,7 @@ func newService(c config, db *database, logger *slog.Logger) (*service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("register the events: %w", err)
 	}
-	s := &service{config: c, logger: logger, db: db, log: eventstore.NewPostgres(db.pool, codec, eventstore.PostgresConfig{Logger: logger})}
+	s := &service{config: c, logger: logger, db: db, due: make(chan struct{}, 1), log: eventstore.NewPostgres(db.pool, codec, eventstore.PostgresConfig{Logger: logger})}
 	if s.models, err = projections.NewRunner(db.pool, s.log, logger, projections.All()...); err != nil {
 		return nil, fmt.Errorf("register the read models: %w", err)
 	}
@@ -113,26 +155,32 @@ func (s *service) run(ctx context.Context, l net.Listener) error {
 	if err != nil {
 		return fmt.Errorf("set the API up: %w", err)
 	}
-	// The log outlives everything that may still append to it.
-	logged := make(chan error, 1)
-	logCtx, endLog := context.WithCancel(context.WithoutCancel(ctx))
-	defer func() {
-		endLog()
-		<-logged
-	}()
-	go func() { logged <- s.log.Run(logCtx) }()
+	return s.logged(ctx, func(ctx context.Context, g *errgroup.Group) error {
+		g.Go(func() error { return s.db.supervise(ctx) })
+		g.Go(func() error { return s.models.Run(ctx) })
+		if err := s.furnish(ctx); err != nil {
+			return fmt.Errorf("prepare the first start: %w", err)
+		}
+		g.Go(func() error { return serveHTTP(ctx, l, server.Handler()) })
+		if err := s.manage(ctx, g); err != nil {
+			return err
+		}
+		s.logger.Info("farshore serves", "url", "http://"+l.Addr().String(), "data", s.data, "version", version)
+		return s.work(ctx, g)
+	})
+}
+
+// logged runs parts until ctx ends or one of them fails, with a log that outlives
+// everything that may still append to it.
+func (s *service) logged(ctx context.Context, start func(ctx context.Context, g *errgroup.Group) error) error {
+	ended := make(chan error, 1)
+	logCtx, end := context.WithCancel(context.WithoutCancel(ctx))
+	go func() { ended <- s.log.Run(logCtx) }()
 	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return s.db.supervise(gctx) })
-	g.Go(func() error { return s.models.Run(gctx) })
-	if err := s.furnish(gctx); err != nil {
-		return fmt.Errorf("prepare the first start: %w", err)
-	}
-	g.Go(func() error { return serveHTTP(gctx, l, server.Handler()) })
-	if err := s.work(gctx, g); err != nil {
-		return err
-	}
-	s.logger.Info("farshore serves", "url", "http://"+l.Addr().String(), "data", s.data, "version", version)
-	return g.Wait() //nolint:wrapcheck // each part says what it did
+	g.Go(func() error { return start(gctx, g) })
+	err := g.Wait()
+	end()
+	return errors.Join(err, <-ended)
 }
 
 // shutdownPatience is how long requests may take once the server is to end.

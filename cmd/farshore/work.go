@@ -21,14 +21,12 @@ import (
 	"farshore/workers/workflow"
 )
 
-// work adds the process manager, and the workers unless others do the work.
-func (s *service) work(ctx context.Context, g *errgroup.Group) error {
+// manage adds what turns events into due work, and keeps the inventory.
+func (s *service) manage(ctx context.Context, g *errgroup.Group) error {
 	items := repository(s.log, protecteditem.Category, protecteditem.Decider)
-	lanes := &lane.Postgres{Pool: s.db.pool}
-	due := make(chan struct{}, 1)
-	manager := &processmanager.Manager{Items: items, Lanes: lanes, Now: now, Logger: s.logger, Wake: func() {
+	manager := &processmanager.Manager{Items: items, Lanes: &lane.Postgres{Pool: s.db.pool}, Now: now, Logger: s.logger, Wake: func() {
 		select {
-		case due <- struct{}{}:
+		case s.due <- struct{}{}:
 		default:
 		}
 	}}
@@ -36,22 +34,30 @@ func (s *service) work(ctx context.Context, g *errgroup.Group) error {
 	if err != nil {
 		return fmt.Errorf("subscribe the process manager: %w", err)
 	}
+	poller := &inventory.Poller{
+		Sites: repository(s.log, site.Category, site.Decider), Hosts: s.hosts, Targets: s.targets, Now: now, Logger: s.logger,
+		Every: 2 * time.Second,
+	}
 	g.Go(func() error { return manager.Run(ctx, events) })
+	g.Go(func() error { return poller.Run(ctx) })
+	return nil
+}
+
+// work adds the workers, unless others do the work.
+func (s *service) work(ctx context.Context, g *errgroup.Group) error {
 	if s.workers == 0 {
 		return nil
 	}
 	name := workerName()
 	e := engine.Engine{Parts: workflow.Parts{
-		Items: items, Jobs: repository(s.log, job.Category, job.Decider), Hosts: s.hosts, Stores: s.stores, Zones: s.hosts.Zone,
+		Items: repository(s.log, protecteditem.Category, protecteditem.Decider), Jobs: repository(s.log, job.Category, job.Decider),
+		Hosts: s.hosts, Stores: s.stores, Zones: s.hosts.Zone,
 		Progress: &lane.Progress{Pool: s.db.pool, Now: now}, Worker: name, Now: now, NewID: newID, Logger: s.logger,
 	}}
-	runner := &lane.Runner{Lanes: lanes, Handle: e.Handle, Owner: name, Concurrency: s.workers, Wake: due, Now: now, Logger: s.logger}
-	poller := &inventory.Poller{
-		Sites: repository(s.log, site.Category, site.Decider), Hosts: s.hosts, Targets: s.targets, Now: now, Logger: s.logger,
-		Every: 2 * time.Second,
+	runner := &lane.Runner{
+		Lanes: &lane.Postgres{Pool: s.db.pool}, Handle: e.Handle, Owner: name, Concurrency: s.workers, Wake: s.due, Now: now, Logger: s.logger,
 	}
 	g.Go(func() error { return runner.Run(ctx) })
-	g.Go(func() error { return poller.Run(ctx) })
 	return nil
 }
 
