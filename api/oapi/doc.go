@@ -1,7 +1,8 @@
+// Package oapi is generated from openapi.yaml: the models, the strict server
+// interface and the client. What is written by hand lives in package api.
+//
+//nolint:godoclint // the generated files bring a package comment, too
 package oapi
-
-// The models, the strict server interface and the client are generated from
-// openapi.yaml; what is written by hand lives in package api.
 
 import _ "embed"
 
