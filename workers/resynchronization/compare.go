@@ -143,11 +143,9 @@ type bases struct {
 	opened    []disk.Reader
 }
 
-func (b *bases) open(ctx context.Context) error {
-	p, err := b.progress()
-	if err != nil {
-		return err
-	}
+// open takes the digests that the comparison has noted: its checkpoint may be
+// older than its end.
+func (b *bases) open(ctx context.Context, m *runbook.Memo) error {
 	source, err := b.Source(ctx)
 	if err != nil {
 		return err
@@ -159,11 +157,12 @@ func (b *bases) open(ctx context.Context) error {
 			return err
 		}
 		b.opened = append(b.opened, snapshot)
-		found, err := checksum.Load(ctx, b.store, b.ReplicaID(), id, p.Disks[id].Root)
+		root := m.Value(rootOf + id)
+		found, err := checksum.Load(ctx, b.store, b.ReplicaID(), id, root)
 		if err != nil {
 			return err
 		}
-		if err := b.disk(ctx, id, snapshot, found, p.Disks[id].Root); err != nil {
+		if err := b.disk(ctx, id, snapshot, found, root); err != nil {
 			return err
 		}
 	}

@@ -142,7 +142,7 @@ func (r Resynchronization) send(ctx context.Context, m *runbook.Memo, store repl
 		b.point = &points[n-1].PointSpec
 	}
 	m.Note(newCut, cut.ID)
-	if err := b.open(ctx); err != nil {
+	if err := b.open(ctx, m); err != nil {
 		return err
 	}
 	m.Note(differing, strconv.FormatInt(b.differing, 10))
