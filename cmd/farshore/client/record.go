@@ -36,6 +36,7 @@ func (s *session) eventsCommand() *cobra.Command {
 		job    string
 		kind   string
 		after  int64
+		all    bool
 	)
 	list := &cobra.Command{Use: "list", Short: "List what happened, oldest first", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
 		params.Item, params.Job, params.Type, params.After = ref(item), ref(job), ref(kind), ref(after)
@@ -53,7 +54,11 @@ func (s *session) eventsCommand() *cobra.Command {
 		}
 		var rows []row
 		for _, e := range events {
-			rows = append(rows, row{e.Position, ago(&e.At), e.Type, deref(e.Actor), summary(e.Data)})
+			if step(e) && !all {
+				continue
+			}
+			kind := strings.TrimSuffix(strings.TrimPrefix(e.Type, "protected_item."), ".v1")
+			rows = append(rows, row{e.Position, ago(&e.At), kind, by(deref(e.Actor)), sentence(e)})
 		}
 		return s.show(events, row{"position", "at", "event", "by", "what"}, rows)
 	}}
@@ -61,6 +66,7 @@ func (s *session) eventsCommand() *cobra.Command {
 	f.StringVar(&item, "item", "", "only those of this protected item")
 	f.StringVar(&job, "job", "", "only those of this job")
 	f.StringVar(&kind, "type", "", "only those of this type: protected_item.delta_shipped.v1")
+	f.BoolVar(&all, "all", false, "in the table, the steps within jobs, too")
 	f.Int64Var(&after, "after", 0, "only those after this position")
 	return group("events", "The record of everything that happened", list)
 }
