@@ -38,7 +38,7 @@ const (
 // play is a demo under way.
 type play struct {
 	Options
-	scene  scene
+	scene  Scene
 	server *server
 	api    *oapi.Client
 	stores map[string]oapi.StorageAccountInput
@@ -49,7 +49,7 @@ type play struct {
 // Run plays the demo and prints what was proven. An error means that something
 // differed, or did not happen.
 func Run(ctx context.Context, o Options) (err error) {
-	p := &play{Options: o, scene: scene{root: o.Root, program: o.Program}, stores: map[string]oapi.StorageAccountInput{}}
+	p := &play{Options: o, scene: Scene{Root: o.Root, Program: o.Program}, stores: map[string]oapi.StorageAccountInput{}}
 	defer func() { err = errors.Join(err, p.end(err)) }()
 	if err := p.start(ctx); err != nil {
 		return err
@@ -79,10 +79,10 @@ func (p *play) title(format string, args ...any) {
 func (p *play) start(ctx context.Context) (err error) {
 	p.title("making two virtual machines, starting Azurite, PostgreSQL and the server")
 	for _, plan := range plans() {
-		if err := p.scene.makeVM(ctx, plan); err != nil {
+		if err := p.scene.MakeVM(ctx, plan); err != nil {
 			return err
 		}
-		p.say("  %s: %d disks, its guest numbers its writes across them", plan.name, len(plan.disks))
+		p.say("  %s: %d disks, its guest numbers its writes across them", plan.Name, len(plan.Disks))
 	}
 	if p.server, err = startServer(ctx, p.Options, p.scene); err != nil {
 		return err
@@ -102,7 +102,7 @@ func (p *play) register(ctx context.Context) error {
 	if _, err := client.Call[oapi.Policy](p.api.PutPolicy(ctx, vault, "demo", &oapi.PutPolicyParams{}, policy)); err != nil {
 		return fmt.Errorf("define the policy: %w", err)
 	}
-	for site, directory := range map[string]string{"source": p.scene.source(), "recovery": p.scene.recovery()} {
+	for site, directory := range map[string]string{"source": p.scene.Source(), "recovery": p.scene.Recovery()} {
 		if _, err := client.Call[oapi.Site](p.api.PutSite(ctx, vault, site, &oapi.PutSiteParams{}, oapi.SiteInput{Name: site, Kind: oapi.Local})); err != nil {
 			return fmt.Errorf("register site %s: %w", site, err)
 		}
@@ -110,7 +110,7 @@ func (p *play) register(ctx context.Context) error {
 			return fmt.Errorf("add the host of site %s: %w", site, err)
 		}
 	}
-	p.stores["directory"] = oapi.StorageAccountInput{Name: "directory", Kind: oapi.Directory, Directory: new(p.scene.replicas())}
+	p.stores["directory"] = oapi.StorageAccountInput{Name: "directory", Kind: oapi.Directory, Directory: new(p.scene.Replicas())}
 	p.stores["blobs"] = oapi.StorageAccountInput{
 		Name: "Azurite", Kind: oapi.AzurePageBlob, Endpoint: new(p.server.azurite.ServiceURL()),
 		Container: new("replicas"), Credential: new("file:" + p.server.credential),
@@ -121,13 +121,13 @@ func (p *play) register(ctx context.Context) error {
 		}
 	}
 	for _, plan := range plans() {
-		if err := p.discovered(ctx, plan.name); err != nil {
+		if err := p.discovered(ctx, plan.Name); err != nil {
 			return err
 		}
-		if err := p.StartVM(ctx, p.scene.source(), plan.name); err != nil {
-			return fmt.Errorf("start %s: %w", plan.name, err)
+		if err := p.StartVM(ctx, p.scene.Source(), plan.Name); err != nil {
+			return fmt.Errorf("start %s: %w", plan.Name, err)
 		}
-		p.say("  %s runs and writes", plan.name)
+		p.say("  %s runs and writes", plan.Name)
 	}
 	return nil
 }
@@ -163,19 +163,19 @@ func (p *play) protect(ctx context.Context) error {
 	p.title("protecting both, while their guests write")
 	for _, plan := range plans() {
 		in := oapi.EnableProtectionInput{
-			Site: "source", Host: "source-host", VirtualMachine: plan.name, Policy: "demo", StorageAccount: plan.store,
+			Site: "source", Host: "source-host", VirtualMachine: plan.Name, Policy: "demo", StorageAccount: plan.Store,
 			Recovery: oapi.RecoverySettings{Site: "recovery", Host: "recovery-host"},
 		}
-		a, err := client.Call[oapi.Job](p.api.EnableProtection(ctx, vault, plan.name, &oapi.EnableProtectionParams{}, in))
+		a, err := client.Call[oapi.Job](p.api.EnableProtection(ctx, vault, plan.Name, &oapi.EnableProtectionParams{}, in))
 		if err != nil {
-			return fmt.Errorf("enable protection of %s: %w", plan.name, err)
+			return fmt.Errorf("enable protection of %s: %w", plan.Name, err)
 		}
 		if err := p.follow(ctx, a); err != nil {
 			return err
 		}
 	}
 	for _, plan := range plans() {
-		if err := p.protected(ctx, plan.name); err != nil {
+		if err := p.protected(ctx, plan.Name); err != nil {
 			return err
 		}
 		if err := p.proveNewest(ctx, plan, "initial replication"); err != nil {
@@ -233,8 +233,8 @@ func (p *play) replicate(ctx context.Context) error {
 	p.title("shipping deltas: %d cycles of %d seconds", cycles, frequency)
 	for cycle := 1; cycle <= cycles; cycle++ {
 		for _, plan := range plans() {
-			err := p.until(ctx, plan.name+" has a new recovery point", func() (bool, error) {
-				points, err := p.points(ctx, plan.name)
+			err := p.until(ctx, plan.Name+" has a new recovery point", func() (bool, error) {
+				points, err := p.points(ctx, plan.Name)
 				return len(points) > cycle, err
 			})
 			if err != nil {
@@ -246,11 +246,11 @@ func (p *play) replicate(ctx context.Context) error {
 		}
 	}
 	for _, plan := range plans() { // the first point is still what it was
-		points, err := p.points(ctx, plan.name)
+		points, err := p.points(ctx, plan.Name)
 		if err != nil {
 			return err
 		}
-		p.say("  %s has %d recovery points", plan.name, len(points))
+		p.say("  %s has %d recovery points", plan.Name, len(points))
 		if err := p.prove(ctx, plan, "first point, again", oldest(points)); err != nil {
 			return err
 		}
@@ -261,15 +261,15 @@ func (p *play) replicate(ctx context.Context) error {
 // failOver moves both to the recovery side and compares the disks.
 func (p *play) failOver(ctx context.Context) error {
 	for _, plan := range plans() {
-		p.title("planned failover of %s", plan.name)
+		p.title("planned failover of %s", plan.Name)
 		// The guest of the recovery VM waits until its disks have been compared.
-		if err := os.WriteFile(p.scene.gate(plan.name), nil, 0o644); err != nil {
+		if err := os.WriteFile(p.scene.Gate(plan.Name), nil, 0o644); err != nil {
 			return fmt.Errorf("close the guest's gate: %w", err)
 		}
 		began := time.Now()
-		a, err := client.Call[oapi.Job](p.api.PlannedFailover(ctx, vault, plan.name, &oapi.PlannedFailoverParams{}))
+		a, err := client.Call[oapi.Job](p.api.PlannedFailover(ctx, vault, plan.Name, &oapi.PlannedFailoverParams{}))
 		if err != nil {
-			return fmt.Errorf("fail %s over: %w", plan.name, err)
+			return fmt.Errorf("fail %s over: %w", plan.Name, err)
 		}
 		if err := p.follow(ctx, a); err != nil {
 			return err
@@ -278,7 +278,7 @@ func (p *play) failOver(ctx context.Context) error {
 		if err := p.proveFailover(ctx, plan, took); err != nil {
 			return err
 		}
-		if err := os.Remove(p.scene.gate(plan.name)); err != nil {
+		if err := os.Remove(p.scene.Gate(plan.Name)); err != nil {
 			return fmt.Errorf("open the guest's gate: %w", err)
 		}
 	}
@@ -289,9 +289,9 @@ func (p *play) failOver(ctx context.Context) error {
 func (p *play) commit(ctx context.Context) error {
 	p.title("committing")
 	for _, plan := range plans() {
-		a, err := client.Call[oapi.Job](p.api.CommitFailover(ctx, vault, plan.name, &oapi.CommitFailoverParams{}))
+		a, err := client.Call[oapi.Job](p.api.CommitFailover(ctx, vault, plan.Name, &oapi.CommitFailoverParams{}))
 		if err != nil {
-			return fmt.Errorf("commit the failover of %s: %w", plan.name, err)
+			return fmt.Errorf("commit the failover of %s: %w", plan.Name, err)
 		}
 		if err := p.follow(ctx, a); err != nil {
 			return err
@@ -320,7 +320,7 @@ func (p *play) end(failed error) error {
 		<-p.server.exited
 	}
 	err := p.server.stop()
-	for _, directory := range []string{p.scene.source(), p.scene.recovery()} {
+	for _, directory := range []string{p.scene.Source(), p.scene.Recovery()} {
 		err = errors.Join(err, p.StopHost(directory))
 	}
 	if failed != nil {

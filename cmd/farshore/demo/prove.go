@@ -70,8 +70,8 @@ func (p *play) points(ctx context.Context, item string) ([]oapi.RecoveryPoint, e
 
 func oldest(points []oapi.RecoveryPoint) oapi.RecoveryPoint { return points[0] }
 
-func (p *play) proveNewest(ctx context.Context, plan vmPlan, step string) error {
-	points, err := p.points(ctx, plan.name)
+func (p *play) proveNewest(ctx context.Context, plan VM, step string) error {
+	points, err := p.points(ctx, plan.Name)
 	if err != nil {
 		return err
 	}
@@ -80,30 +80,30 @@ func (p *play) proveNewest(ctx context.Context, plan vmPlan, step string) error 
 
 // prove has the judge examine a recovery point, read from the replica store
 // without the server.
-func (p *play) prove(ctx context.Context, plan vmPlan, step string, point oapi.RecoveryPoint) error {
-	store, err := p.OpenStore(ctx, p.stores[plan.store])
+func (p *play) prove(ctx context.Context, plan VM, step string, point oapi.RecoveryPoint) error {
+	store, err := p.OpenStore(ctx, p.stores[plan.Store])
 	if err != nil {
 		return err
 	}
 	var images []proof.Image
-	for i := range plan.disks {
-		image, err := store.OpenPoint(ctx, replicaOf(plan), point.ID, diskID(i))
+	for i := range plan.Disks {
+		image, err := store.OpenPoint(ctx, replicaOf(plan), point.ID, DiskID(i))
 		if err != nil {
-			return fmt.Errorf("open disk %s of point %s: %w", diskID(i), point.ID, err)
+			return fmt.Errorf("open disk %s of point %s: %w", DiskID(i), point.ID, err)
 		}
 		defer image.Close()
 		images = append(images, image)
 	}
-	v, err := p.examine(ctx, plan, images)
+	v, err := p.scene.Examine(ctx, plan, images)
 	if err != nil {
-		return fmt.Errorf("%s of %s, point %s: %w", step, plan.name, point.ID, err)
+		return fmt.Errorf("%s of %s, point %s: %w", step, plan.Name, point.ID, err)
 	}
-	p.note(plan.name, step, v.Records, fmt.Sprintf("point %s is the instant after record %d; %s", point.ID[len(point.ID)-8:], v.Last, sums(v)))
+	p.note(plan.Name, step, v.Records, fmt.Sprintf("point %s is the instant after record %d; %s", point.ID[len(point.ID)-8:], v.Last, sums(v)))
 	return nil
 }
 
 // replicaOf names the replica of an item's first protection cycle in its store.
-func replicaOf(plan vmPlan) string { return vault + "." + plan.name + ".1" }
+func replicaOf(plan VM) string { return vault + "." + plan.Name + ".1" }
 
 func sums(v proof.Verdict) string {
 	text := "SHA-256"
@@ -113,16 +113,16 @@ func sums(v proof.Verdict) string {
 	return text + " equal"
 }
 
-// examine judges images against the VM's seeds and its guest's journal. The
+// Examine judges images against the VM's seeds and its guest's journal. The
 // journal is read after the images were opened, so it knows all they can hold.
-func (p *play) examine(ctx context.Context, plan vmPlan, images []proof.Image) (proof.Verdict, error) {
-	journal, err := proof.ReadJournal(p.scene.journal(plan.name))
+func (s Scene) Examine(ctx context.Context, plan VM, images []proof.Image) (proof.Verdict, error) {
+	journal, err := proof.ReadJournal(s.Journal(plan.Name))
 	if err != nil {
 		return proof.Verdict{}, err
 	}
 	judge := &proof.Judge{Journal: journal}
-	for i := range plan.disks {
-		seed, err := disk.OpenRaw(p.scene.seed(plan.name, diskID(i)), true)
+	for i := range plan.Disks {
+		seed, err := disk.OpenRaw(s.Seed(plan.Name, DiskID(i)), true)
 		if err != nil {
 			return proof.Verdict{}, fmt.Errorf("open a seed: %w", err)
 		}
@@ -134,18 +134,18 @@ func (p *play) examine(ctx context.Context, plan vmPlan, images []proof.Image) (
 
 // proveFailover shows that the recovery VM has every acknowledged record, and
 // that its disks equal the stopped ones.
-func (p *play) proveFailover(ctx context.Context, plan vmPlan, took time.Duration) error {
-	i, err := p.item(ctx, plan.name)
+func (p *play) proveFailover(ctx context.Context, plan VM, took time.Duration) error {
+	i, err := p.item(ctx, plan.Name)
 	if err != nil {
 		return err
 	}
 	if i.Recovery == nil || i.Recovery.VirtualMachine == nil {
-		return fmt.Errorf("%s failed over, and its recovery VM is not named", plan.name)
+		return fmt.Errorf("%s failed over, and its recovery VM is not named", plan.Name)
 	}
 	var images []proof.Image
-	for d := range plan.disks {
-		source := filepath.Join(p.scene.source(), plan.name, diskID(d)+".raw")
-		recovered := filepath.Join(p.scene.recovery(), *i.Recovery.VirtualMachine, diskID(d)+".raw")
+	for d := range plan.Disks {
+		source := filepath.Join(p.scene.Source(), plan.Name, DiskID(d)+".raw")
+		recovered := filepath.Join(p.scene.Recovery(), *i.Recovery.VirtualMachine, DiskID(d)+".raw")
 		if out, err := exec.CommandContext(ctx, "qemu-img", "compare", "-U", "-f", "raw", "-F", "raw", source, recovered).CombinedOutput(); err != nil {
 			return fmt.Errorf("qemu-img compare %s %s: %w: %s", source, recovered, err, out)
 		}
@@ -156,50 +156,50 @@ func (p *play) proveFailover(ctx context.Context, plan vmPlan, took time.Duratio
 		defer image.Close()
 		images = append(images, image)
 	}
-	v, err := p.examine(ctx, plan, images)
+	v, err := p.scene.Examine(ctx, plan, images)
 	if err != nil {
-		return fmt.Errorf("planned failover of %s: %w", plan.name, err)
+		return fmt.Errorf("planned failover of %s: %w", plan.Name, err)
 	}
-	journal, err := proof.ReadJournal(p.scene.journal(plan.name))
+	journal, err := proof.ReadJournal(p.scene.Journal(plan.Name))
 	if err != nil {
 		return err
 	}
 	if lost := journal.Acknowledged() - v.Last; lost > 0 {
-		return fmt.Errorf("planned failover of %s lost %d acknowledged records", plan.name, lost)
+		return fmt.Errorf("planned failover of %s lost %d acknowledged records", plan.Name, lost)
 	}
-	p.note(plan.name, "planned failover", v.Records, fmt.Sprintf("nothing lost, stopped and new disks equal, in %s", took))
+	p.note(plan.Name, "planned failover", v.Records, fmt.Sprintf("nothing lost, stopped and new disks equal, in %s", took))
 	return nil
 }
 
 // proveCommit shows that one point is left and that the recovery VM's guest went
 // on where the source's stopped.
-func (p *play) proveCommit(ctx context.Context, plan vmPlan) error {
-	points, err := p.points(ctx, plan.name)
+func (p *play) proveCommit(ctx context.Context, plan VM) error {
+	points, err := p.points(ctx, plan.Name)
 	if err != nil {
 		return err
 	}
 	if len(points) != 1 {
-		return fmt.Errorf("%s has %d recovery points after the commit, not 1", plan.name, len(points))
+		return fmt.Errorf("%s has %d recovery points after the commit, not 1", plan.Name, len(points))
 	}
-	i, err := p.item(ctx, plan.name)
+	i, err := p.item(ctx, plan.Name)
 	if err != nil {
 		return err
 	}
 	if i.ProtectionState != oapi.FailedOver {
-		return fmt.Errorf("%s is %s after the commit", plan.name, i.ProtectionState)
+		return fmt.Errorf("%s is %s after the commit", plan.Name, i.ProtectionState)
 	}
-	before, err := proof.ReadJournal(p.scene.journal(plan.name))
+	before, err := proof.ReadJournal(p.scene.Journal(plan.Name))
 	if err != nil {
 		return err
 	}
 	err = p.until(ctx, "the guest of the recovery VM writes", func() (bool, error) {
-		now, err := proof.ReadJournal(p.scene.journal(plan.name))
+		now, err := proof.ReadJournal(p.scene.Journal(plan.Name))
 		return err == nil && now.Acknowledged() > before.Acknowledged(), err
 	})
 	if err != nil {
 		return err
 	}
-	p.note(plan.name, "commit", before.Acknowledged(), "one point left, the recovery VM goes on writing")
+	p.note(plan.Name, "commit", before.Acknowledged(), "one point left, the recovery VM goes on writing")
 	return nil
 }
 

@@ -4,14 +4,17 @@
 package demo
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"farshore/domain/site"
 	"farshore/workers/proof"
@@ -23,62 +26,80 @@ const (
 	kept = 32 * mib
 )
 
-// vmPlan is a VM of the demo.
-type vmPlan struct {
-	name  string
-	disks []int64 // sizes in bytes
-	store string  // storage account
+// VM is a VM to make. Its guest writes numbered records behind the first 32 MiB
+// of each disk.
+type VM struct {
+	Name  string
+	Disks []int64 // sizes in bytes
+	Store string  // storage account
+	// Filled says that the disks hold data to their ends, and not a file system alone.
+	Filled bool
+	// Pause is the guest's between rounds of writes; zero leaves it to the guest.
+	Pause time.Duration
+	// Guest replaces the guest's command; GraceSeconds is how long its shutdown may take.
+	Guest        []string
+	GraceSeconds int
 }
 
-func plans() []vmPlan {
-	return []vmPlan{
-		{name: "web", disks: []int64{96 * mib}, store: "blobs"},
-		{name: "database", disks: []int64{128 * mib, 256 * mib}, store: "directory"},
+func plans() []VM {
+	return []VM{
+		{Name: "web", Disks: []int64{96 * mib}, Store: "blobs"},
+		{Name: "database", Disks: []int64{128 * mib, 256 * mib}, Store: "directory"},
 	}
 }
 
-// scene is the machine's side of the demo: folders, seeds, VMs.
-type scene struct {
-	root    string // everything lies below it
-	program string // this binary
+// Scene is the machine's side of a demonstration: folders, seeds, VMs.
+type Scene struct {
+	Root    string // everything lies below it
+	Program string // this binary
 }
 
-func (s scene) source() string              { return filepath.Join(s.root, "source") }
-func (s scene) recovery() string            { return filepath.Join(s.root, "recovery") }
-func (s scene) replicas() string            { return filepath.Join(s.root, "replicas") }
-func (s scene) seed(vm, disk string) string { return filepath.Join(s.root, "seeds", vm, disk+".raw") }
-func (s scene) journal(vm string) string    { return filepath.Join(s.root, "journals", vm) }
+// Source is the folder of the source host.
+func (s Scene) Source() string { return filepath.Join(s.Root, "source") }
 
-// gate is a file that keeps a VM's guest from writing while it exists.
-func (s scene) gate(vm string) string { return s.journal(vm) + ".gate" }
+// Recovery is the folder of the recovery host.
+func (s Scene) Recovery() string { return filepath.Join(s.Root, "recovery") }
 
-func diskID(i int) string {
+// Replicas is the folder of the replica store.
+func (s Scene) Replicas() string { return filepath.Join(s.Root, "replicas") }
+
+// Seed is the image that a VM's disk began as.
+func (s Scene) Seed(vm, disk string) string { return filepath.Join(s.Root, "seeds", vm, disk+".raw") }
+
+// Journal is where a VM's guest remembers its writes.
+func (s Scene) Journal(vm string) string { return filepath.Join(s.Root, "journals", vm) }
+
+// Gate is a file that keeps a VM's guest from writing while it exists.
+func (s Scene) Gate(vm string) string { return s.Journal(vm) + ".gate" }
+
+// DiskID names the disks of a VM in their order.
+func DiskID(i int) string {
 	if i == 0 {
 		return "os"
 	}
 	return "data" + strconv.Itoa(i)
 }
 
-// makeVM writes a VM's seeds, disks and vm.json. Each disk holds a file system
+// MakeVM writes a VM's seeds, disks and vm.json. Each disk holds a file system
 // where mkfs.ext4 exists, and room for the guest's records behind it.
-func (s scene) makeVM(ctx context.Context, plan vmPlan) error {
-	folder := filepath.Join(s.source(), plan.name)
-	for _, d := range []string{folder, filepath.Dir(s.seed(plan.name, "")), filepath.Dir(s.journal(plan.name)), s.recovery(), s.replicas()} {
+func (s Scene) MakeVM(ctx context.Context, plan VM) error {
+	folder := filepath.Join(s.Source(), plan.Name)
+	for _, d := range []string{folder, filepath.Dir(s.Seed(plan.Name, "")), filepath.Dir(s.Journal(plan.Name)), s.Recovery(), s.Replicas()} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			return fmt.Errorf("make the demo's folders: %w", err)
 		}
 	}
 	vm := site.VirtualMachine{
-		ID: plan.name, Name: plan.name, Generation: 2, CPUs: 1, MemoryMiB: 512,
+		ID: plan.Name, Name: plan.Name, Generation: 2, CPUs: 1, MemoryMiB: 512,
 		NICs:  []site.NIC{{Name: "nic0", Network: "production"}},
-		Guest: &site.Guest{Command: s.guestCommand(plan), GraceSeconds: 20},
+		Guest: &site.Guest{Command: s.guestCommand(plan), GraceSeconds: cmp.Or(plan.GraceSeconds, 20)},
 	}
-	for i, size := range plan.disks {
-		id := diskID(i)
-		if err := makeSeed(ctx, s.seed(plan.name, id), size); err != nil {
+	for i, size := range plan.Disks {
+		id := DiskID(i)
+		if err := makeSeed(ctx, s.Seed(plan.Name, id), size, plan.Filled); err != nil {
 			return err
 		}
-		if err := copySparse(s.seed(plan.name, id), filepath.Join(folder, id+".raw")); err != nil {
+		if err := copySparse(s.Seed(plan.Name, id), filepath.Join(folder, id+".raw")); err != nil {
 			return err
 		}
 		vm.Disks = append(vm.Disks, site.Disk{ID: id, File: id + ".raw", Format: site.Raw, SizeBytes: size, OS: i == 0})
@@ -93,16 +114,23 @@ func (s scene) makeVM(ctx context.Context, plan vmPlan) error {
 	return nil
 }
 
-func (s scene) guestCommand(plan vmPlan) []string {
-	command := []string{s.program, "demo", "guest", "--journal", s.journal(plan.name), "--gate", s.gate(plan.name)}
-	for i, size := range plan.disks {
-		command = append(command, "--disk", fmt.Sprintf("%s:%d:%d", diskID(i), kept, size))
+func (s Scene) guestCommand(plan VM) []string {
+	if plan.Guest != nil {
+		return plan.Guest
+	}
+	command := []string{s.Program, "demo", "guest", "--journal", s.Journal(plan.Name), "--gate", s.Gate(plan.Name)}
+	if plan.Pause > 0 {
+		command = append(command, "--pause", plan.Pause.String())
+	}
+	for i, size := range plan.Disks {
+		command = append(command, "--disk", fmt.Sprintf("%s:%d:%d", DiskID(i), kept, size))
 	}
 	return command
 }
 
-// makeSeed makes a disk image: a file system with files in it, then nothing.
-func makeSeed(ctx context.Context, path string, size int64) error {
+// makeSeed makes a disk image: a file system with files in it, then nothing, or
+// data.
+func makeSeed(ctx context.Context, path string, size int64, filled bool) error {
 	f, err := os.Create(path)
 	if err != nil {
 		return fmt.Errorf("make a seed image: %w", err)
@@ -110,6 +138,11 @@ func makeSeed(ctx context.Context, path string, size int64) error {
 	defer f.Close()
 	if err := f.Truncate(size); err != nil {
 		return fmt.Errorf("size a seed image: %w", err)
+	}
+	if filled {
+		if err := fill(f, size); err != nil {
+			return err
+		}
 	}
 	mkfs, err := exec.LookPath("mkfs.ext4")
 	if err != nil {
@@ -136,6 +169,18 @@ func makeSeed(ctx context.Context, path string, size int64) error {
 	out, err := exec.CommandContext(ctx, mkfs, "-q", "-F", "-d", files, path, strconv.Itoa(kept/1024)+"k").CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("make a file system with %s: %w: %s", mkfs, err, out)
+	}
+	return nil
+}
+
+// fill writes data that neither compresses nor shows a record.
+func fill(f *os.File, size int64) error {
+	random := rand.NewChaCha8([32]byte{1})
+	if _, err := f.Seek(kept, io.SeekStart); err != nil {
+		return fmt.Errorf("fill a seed image: %w", err)
+	}
+	if _, err := io.CopyN(f, random, size-kept); err != nil {
+		return fmt.Errorf("fill a seed image: %w", err)
 	}
 	return nil
 }

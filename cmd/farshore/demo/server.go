@@ -29,8 +29,8 @@ type server struct {
 }
 
 // startServer starts both and returns once the server is ready.
-func startServer(ctx context.Context, o Options, s scene) (*server, error) {
-	v := &server{data: filepath.Join(s.root, "server"), credential: filepath.Join(s.root, "azurite.key"), exited: make(chan struct{})}
+func startServer(ctx context.Context, o Options, s Scene) (*server, error) {
+	v := &server{data: filepath.Join(s.Root, "server"), credential: filepath.Join(s.Root, "azurite.key"), exited: make(chan struct{})}
 	var err error
 	if v.azurite, err = azurite.Start(ctx, azurite.Options{NPMDir: filepath.Join("deploy", "npm")}); err != nil {
 		return nil, fmt.Errorf("start Azurite: %w", err)
@@ -43,7 +43,7 @@ func startServer(ctx context.Context, o Options, s scene) (*server, error) {
 		return nil, errors.Join(err, v.azurite.Stop())
 	}
 	v.url = "http://" + address
-	log, err := os.Create(filepath.Join(s.root, "server.log"))
+	log, err := os.Create(filepath.Join(s.Root, "server.log"))
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("make the server's log: %w", err), v.azurite.Stop())
 	}
