@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
@@ -149,6 +150,7 @@ func repository[C any, E domain.Event, S any](log eventstore.Store, category str
 // run keeps all parts going until ctx ends or one of them fails.
 func (s *service) run(ctx context.Context, l net.Listener) error {
 	registry := prometheus.NewRegistry()
+	registry.MustRegister(newGauges(s), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	server, err := api.New(api.Config{
 		Store: s.log, Queries: s.queries, Positions: s.models, Now: now, NewID: newID, Registry: registry, Logger: s.logger,
 	})

@@ -64,10 +64,7 @@ func (s *service) work(ctx context.Context, g *errgroup.Group) error {
 // targets lists all hosts of all vaults.
 func (s *service) targets(ctx context.Context) ([]inventory.Target, error) {
 	var all []inventory.Target
-	vaults, err := everyRow(func(after string) ([]string, error) {
-		rows, err := s.queries.Vaults(ctx, "*", projections.Page{After: after, Limit: pageOfRows})
-		return idsOf(rows), err
-	})
+	vaults, err := s.vaults(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list vaults: %w", err)
 	}
@@ -86,6 +83,14 @@ func (s *service) targets(ctx context.Context) ([]inventory.Target, error) {
 		}
 	}
 	return all, nil
+}
+
+// vaults lists the ids of all vaults.
+func (s *service) vaults(ctx context.Context) ([]string, error) {
+	return everyRow(func(after string) ([]string, error) {
+		rows, err := s.queries.Vaults(ctx, "*", projections.Page{After: after, Limit: pageOfRows})
+		return idsOf(rows), err
+	})
 }
 
 const pageOfRows = 200
