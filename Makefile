@@ -7,7 +7,6 @@ BIN      := bin/farshore
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LINT     := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 20s
-ROUNDS   ?= 5
 
 .PHONY: help
 help: ## list the targets
@@ -53,12 +52,15 @@ verify: generate ## fail when generated files, go.mod or the lint configuration 
 	$(LINT) config verify
 
 .PHONY: bench
-bench: setup build ## measure against rivals in the same run and print ratios (ROUNDS=5)
-	@FARSHORE_BENCH_ROUNDS=$(ROUNDS) deploy/bench.sh
+bench: setup ## measure against rivals in the same run and print ratios; takes some minutes on a quiet machine
+	go test -run '^$$' -bench 'AppendAgainstRawInsert|CatchUpAgainstOneByOne' -benchtime 1x -timeout 30m -p 1 ./eventstore ./projections
+	go test -run '^$$' -bench 'TrackedWritesAgainstQemuNBD|TrackedWriteLatency' -benchtime 1x -timeout 30m ./workers/host/local/nbd
+	go test -run '^$$' -bench 'CutHold' -benchtime 200x -timeout 30m ./workers/changelog
+	go test -run '^$$' -bench 'InitialCopyAgainstQemuImg' -benchtime 1x -timeout 30m ./workers/transfer
 
 .PHONY: fuzz
 fuzz: ## run every fuzz test for FUZZTIME (20s)
 	@grep -rl --include='*_test.go' '^func Fuzz' . | while read -r f; do \
 	  for fn in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$f"); do \
-	    echo "fuzz $$fn in $$(dirname $$f)"; go test -run '^$$' -fuzz "^$$fn\$$" -fuzztime $(FUZZTIME) "./$$(dirname $$f)"; \
+	    echo "fuzz $$fn in $$(dirname $$f)"; go test -run '^$$' -fuzz "^$$fn\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5x "./$$(dirname $$f)"; \
 	  done; done
