@@ -242,7 +242,9 @@ func (d *applied) assemble(ctx context.Context, p []byte, off int64, verify bool
 	return err
 }
 
-func (d *applied) covers(off int64, n int) bool { return d.index != nil && d.index.Covers(off, int64(n)) }
+func (d *applied) covers(off int64, n int) bool {
+	return d.index != nil && d.index.Covers(off, int64(n))
+}
 
 // readBase reads whole blocks of the base and holds them against its manifest.
 func (d *applied) readBase(ctx context.Context, p []byte, off int64, verify bool) error {

@@ -3,7 +3,6 @@ package deltareplication
 import (
 	"context"
 	"fmt"
-	"io"
 
 	"farshore/domain/errorcatalog"
 	"farshore/domain/protecteditem"
@@ -35,7 +34,7 @@ func ApplyFirst(ctx context.Context, i *workflow.Item, cut string, roots map[str
 		if err != nil {
 			return fmt.Errorf("open replica disk %s: %w", d, err)
 		}
-		defer target.Close()
+		defer target.Close() //nolint:errcheck // only read here; the apply opens its own
 		bases[d] = Base{Content: target, Root: roots[d]}
 	}
 	_, err = Redo{Item: i, Store: store, Cuts: waiting, Bases: bases}.Run(ctx)
@@ -93,19 +92,3 @@ func Discard(ctx context.Context, i *workflow.Item) error {
 }
 
 const everyNumber = 1<<62 - 1
-
-// Composite reads some ranges from one content and the rest from another.
-type Composite struct {
-	Content  io.ReaderAt
-	Replaced io.ReaderAt
-	// Differs says of a block whether it comes from Replaced.
-	Differs func(block int64) bool
-}
-
-// ReadAt reads within one block.
-func (c Composite) ReadAt(p []byte, off int64) (int, error) {
-	if c.Differs(off / block) {
-		return c.Replaced.ReadAt(p, off) //nolint:wrapcheck // io.ReaderAt
-	}
-	return c.Content.ReadAt(p, off) //nolint:wrapcheck // io.ReaderAt
-}

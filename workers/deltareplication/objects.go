@@ -107,7 +107,7 @@ func readObject(ctx context.Context, store replica.Objects, item, name string, v
 	if err != nil {
 		return fmt.Errorf("open %s: %w", name, err)
 	}
-	defer o.Close()
+	defer o.Close() //nolint:errcheck // read only
 	b := make([]byte, o.Size())
 	if _, err := o.ReadAt(b, 0); err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("read %s: %w", name, err)

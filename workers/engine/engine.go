@@ -97,7 +97,7 @@ func (e Engine) await(ctx context.Context) {
 func (e Engine) expire(ctx context.Context, i *workflow.Item) (lane.Result, error) {
 	if err := protection.RemoveReplica(ctx, i); err != nil {
 		e.Logger.WarnContext(ctx, "replica was not removed; trying again later", "replica", i.ReplicaID(), "error", err)
-		return lane.Result{DueAt: e.Now().Add(protecteditem.RetryDelay(1))}, nil //nolint:nilerr // it is tried again
+		return lane.Result{DueAt: e.Now().Add(protecteditem.RetryDelay(1))}, nil
 	}
 	return lane.Result{}, nil
 }

@@ -55,7 +55,7 @@ func TestADamagedLogIsNeverAppliedAndResynchronizationMendsIt(t *testing.T) {
 			return
 		}
 		b[len(b)/2] ^= 1
-		if err := os.WriteFile(path, b, 0o600); err != nil { //nolint:gosec // the test's own
+		if err := os.WriteFile(path, b, 0o600); err != nil {
 			t.Error(err)
 		}
 	}

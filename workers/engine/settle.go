@@ -104,7 +104,7 @@ func (e Engine) undo(ctx context.Context, i *workflow.Item, rb *runbook.Runbook,
 	}
 	journal, _, err := e.Jobs.Load(ctx, rb.ID)
 	if err != nil {
-		return err //nolint:wrapcheck // says what it loads
+		return err
 	}
 	err = runbook.Patiently(ctx, e.Now, func() error { return failover.Planned{Item: i}.Undo(ctx, journal) })
 	if err != nil {
@@ -130,7 +130,7 @@ func (e Engine) undo(ctx context.Context, i *workflow.Item, rb *runbook.Runbook,
 func failedStep(ctx context.Context, rb *runbook.Runbook) (*errorcatalog.Failure, error) {
 	journal, _, err := rb.Jobs.Load(ctx, rb.ID)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says what it loads
+		return nil, err
 	}
 	for _, t := range journal.Tasks {
 		if t.Status == job.Failed {

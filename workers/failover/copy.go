@@ -62,7 +62,7 @@ func (p Planned) copyDisk(ctx context.Context, point string, d protecteditem.Poi
 	if err != nil {
 		return err
 	}
-	defer reader.Close()
+	defer reader.Close() //nolint:errcheck // read only
 	target, err := p.openTarget(ctx, d.Disk)
 	if err != nil {
 		return err

@@ -141,7 +141,7 @@ func (c *copying) transfer(ctx context.Context, store replica.Store, target repl
 	if err != nil {
 		return err
 	}
-	defer reader.Close()
+	defer reader.Close() //nolint:errcheck // read only
 	g, gctx := errgroup.WithContext(ctx)
 	copied := make(chan struct{})
 	g.Go(func() error {

@@ -80,7 +80,7 @@ func (p *Postgres) Claim(ctx context.Context, req ClaimRequest) ([]Claim, error)
 	claims, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Claim, error) {
 		c := Claim{Owner: req.Owner}
 		err := row.Scan(&c.Item, &c.Kind, &c.Fence, &c.Attempt, &c.Checkpoint, &c.Host, &c.Store)
-		return c, err
+		return c, err //nolint:wrapcheck // wrapped below
 	})
 	if err != nil {
 		return nil, fmt.Errorf("claim lanes: %w", classify(ctx, err))

@@ -80,7 +80,7 @@ func (r *Runner) Run(ctx context.Context) error {
 			})
 		}
 		if err := r.idle(ctx, freed); err != nil {
-			return nil //nolint:nilerr // the end of ctx is how a runner ends
+			return nil
 		}
 	}
 }

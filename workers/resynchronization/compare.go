@@ -57,34 +57,42 @@ func (r Resynchronization) scan(ctx context.Context, m *runbook.Memo) error {
 		return err
 	}
 	for _, id := range r.State.Disks {
-		at := p.Disks[id]
-		manifest := checksum.New(store, r.ReplicaID(), id, r.DiskSize(id))
-		if at.Root != "" {
-			if manifest, err = checksum.Load(ctx, store, r.ReplicaID(), id, at.Root); err != nil {
-				return err
-			}
+		if err := r.scanDisk(ctx, store, id, &p); err != nil {
+			return fmt.Errorf("read disk %s: %w", id, err)
 		}
-		for first := true; first || at.Offset < manifest.Size(); first = false {
-			e := disk.Extent{Offset: at.Offset, Length: min(r.StretchOr(stretch), manifest.Size()-at.Offset)}
-			if err := r.read(ctx, id, e, manifest); err != nil {
-				return fmt.Errorf("read disk %s: %w", id, err)
-			}
-			root, err := manifest.Save(ctx)
-			if err != nil {
-				return err
-			}
-			at = mark{Offset: e.End(), Root: root}
-			p.Disks[id] = at
-			if err := r.Checkpoint(p); err != nil {
-				return err
-			}
-			if err := deltareplication.CutIfDue(ctx, r.Item); err != nil {
-				return err
-			}
-		}
-		m.Note(rootOf+id, at.Root)
+		m.Note(rootOf+id, p.Disks[id].Root)
 	}
 	m.Note(scanned, strconv.FormatInt(r.TotalBytes(), 10))
+	return nil
+}
+
+func (r Resynchronization) scanDisk(ctx context.Context, store replica.Store, id string, p *progress) error {
+	at := p.Disks[id]
+	manifest := checksum.New(store, r.ReplicaID(), id, r.DiskSize(id))
+	if at.Root != "" {
+		var err error
+		if manifest, err = checksum.Load(ctx, store, r.ReplicaID(), id, at.Root); err != nil {
+			return err
+		}
+	}
+	for first := true; first || at.Offset < manifest.Size(); first = false {
+		e := disk.Extent{Offset: at.Offset, Length: min(r.StretchOr(stretch), manifest.Size()-at.Offset)}
+		if err := r.read(ctx, id, e, manifest); err != nil {
+			return err
+		}
+		root, err := manifest.Save(ctx)
+		if err != nil {
+			return err
+		}
+		at = mark{Offset: e.End(), Root: root}
+		p.Disks[id] = at
+		if err := r.Checkpoint(*p); err != nil {
+			return err
+		}
+		if err := deltareplication.CutIfDue(ctx, r.Item); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -113,7 +121,7 @@ func (r Resynchronization) read(ctx context.Context, id string, e disk.Extent, m
 	if err != nil {
 		return err
 	}
-	defer reader.Close()
+	defer reader.Close() //nolint:errcheck // read only
 	if reader.Size() != manifest.Size() {
 		return errorcatalog.Fail(errorcatalog.DiskSizeChanged, "disk %s has %d bytes, %d when protection was enabled", id, reader.Size(), manifest.Size())
 	}
@@ -133,7 +141,7 @@ func openSnapshot(ctx context.Context, source host.Snapshotter, vm, snapshot, id
 }
 
 // bases is what the logs written meanwhile are laid over, disk by disk: the
-// snapshot where it differs from the newest point, the point elsewhere.
+// snapshot, of which only what differs from the newest point is sent.
 type bases struct {
 	Resynchronization
 	store     replica.Store
@@ -178,19 +186,12 @@ func (b *bases) disk(ctx context.Context, id string, snapshot disk.Reader, found
 		b.bases[id] = deltareplication.Base{Content: snapshot, Root: root, Extra: whole}
 		return nil
 	}
-	reader, err := b.store.OpenPoint(ctx, b.ReplicaID(), b.point.ID, id)
-	if err != nil {
-		return fmt.Errorf("open recovery point %s of disk %s: %w", b.point.ID, id, err)
-	}
-	b.opened = append(b.opened, reader)
 	before, err := checksum.Load(ctx, b.store, b.ReplicaID(), id, old)
 	if err != nil {
 		return err
 	}
-	differs := map[int64]bool{}
 	var extra []disk.Extent
 	err = checksum.Diff(ctx, before, found, func(block int64) error {
-		differs[block] = true
 		off := block * checksum.BlockSize
 		e := disk.Extent{Offset: off, Length: min(checksum.BlockSize, found.Size()-off)}
 		b.differing += e.Length
@@ -204,8 +205,9 @@ func (b *bases) disk(ctx context.Context, id string, snapshot disk.Reader, found
 	if err != nil {
 		return fmt.Errorf("compare disk %s: %w", id, err)
 	}
-	content := deltareplication.Composite{Content: reader, Replaced: snapshot, Differs: func(block int64) bool { return differs[block] }}
-	b.bases[id] = deltareplication.Base{Content: content, Root: root, Extra: extra}
+	// Blocks that a log covers in part are taken from the snapshot, too: it is what
+	// the digests were made of, whatever has become of the replica.
+	b.bases[id] = deltareplication.Base{Content: snapshot, Root: root, Extra: extra}
 	return nil
 }
 

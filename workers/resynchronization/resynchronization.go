@@ -119,10 +119,10 @@ func (r Resynchronization) sendDifferences(ctx context.Context, m *runbook.Memo)
 	return err
 }
 
-// lost says that the snapshot or the chain of logs that began with it is gone:
-// only beginning again helps.
+// lost says that the snapshot or the chain of logs that began with it is gone, or
+// is not what it was compared as: only beginning again helps.
 func lost(err error) bool {
-	return err != nil && (workflow.Is(err, errorcatalog.SnapshotNotFound) ||
+	return err != nil && (workflow.Is(err, errorcatalog.SnapshotNotFound) || workflow.Is(err, errorcatalog.ReplicaCorrupt) ||
 		errorcatalog.ClassOf(errorcatalog.Of(err).Code) == errorcatalog.Resynchronize)
 }
 

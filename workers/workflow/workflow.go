@@ -53,14 +53,24 @@ type Parts struct {
 	Logger  *slog.Logger
 }
 
-// Session is the hold on an item's lane.
-type Session interface {
-	Item() string
-	Token() int64
+// Hold is the right to work on an item.
+type Hold interface {
+	Item() string // its key
+	Token() int64 // the fence as a replica store wants it
 	Fence() eventstore.Fence
+}
+
+// Memory is what one holder leaves the next.
+type Memory interface {
 	Checkpoint(v any) error
 	Restore(v any) (bool, error)
 	Forget()
+}
+
+// Session is the hold on an item's lane; a lane.Session is one.
+type Session interface {
+	Hold
+	Memory
 }
 
 // Item is a protected item in the hands of a workflow.
