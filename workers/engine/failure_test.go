@@ -163,6 +163,29 @@ func TestAPlannedFailoverThatCannotBringUpItsVMIsTakenBack(t *testing.T) {
 	eventually(t, waitForJob, "the guest writes again", func() bool { return s.judge(s.replicate()) > before })
 }
 
+func TestAGuestThatDoesNotShutDownEndsAPlannedFailover(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, func(c *config) { c.Grace = 1 })
+	s.work()
+	s.enable()
+	s.until("protected", protected)
+	stubborn := filepath.Join(s.source, "stubborn")
+	must(t, os.WriteFile(stubborn, nil, 0o600))
+	s.do(protecteditem.StartPlannedFailover{JobID: newID(), At: s.now()})
+	st := s.until("protected again", protected)
+	must(t, os.Remove(stubborn))
+	if st.Failure == nil || st.Failure.Code != errorcatalog.GuestShutdownTimeout {
+		t.Errorf("the failover ended with %v", st.Failure)
+	}
+	if p, err := s.host.PowerState(t.Context(), "web"); err != nil || p != site.Running {
+		t.Errorf("the source is %s, %v", p, err)
+	}
+	if _, err := os.Stat(filepath.Join(s.dir, "away", "web-dr")); err == nil {
+		t.Error("a recovery VM is left")
+	}
+	s.judge(s.replicate())
+}
+
 func TestDisablingInTheMiddleOfACopyLeavesNothing(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, slow(20*time.Millisecond))

@@ -44,7 +44,7 @@ func TestLogsThatOutgrowACopyMakeItAResynchronization(t *testing.T) {
 func (s *scene) flood(disk string, n int) {
 	s.t.Helper()
 	c := s.dial(disk)
-	defer c.Close()
+	defer c.Close() //nolint:errcheck // nothing is lost with it
 	same := make([]byte, seededBytes-guestArea)
 	_, err := c.ReadAt(same, guestArea)
 	must(s.t, err)

@@ -63,8 +63,17 @@ func exitCode(err error) int {
 // guest writes records to the disks of the VM in whose folder it was started, if
 // it is the source's.
 func guest(disks []string) error {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
+	asked := make(chan os.Signal, 8)
+	signal.Notify(asked, syscall.SIGTERM)
+	go func() {
+		for range asked {
+			if _, err := os.Stat("stubborn"); err != nil {
+				stop()
+			}
+		}
+	}()
 	if _, err := os.Stat("journal"); err != nil {
 		<-ctx.Done()
 		return nil
@@ -101,6 +110,7 @@ type config struct {
 
 	Frequency int  // of copies, in seconds; 30 when zero
 	Short     bool // retention keeps one point
+	Grace     int  // seconds that the guest has to shut down; 30 when zero
 }
 
 func (c config) Host(_ context.Context, _, _, name string) (host.Host, error) {
@@ -220,47 +230,6 @@ func childWorker(text string) error {
 	return w.run(ctx, true)
 }
 
-// slowStore is a replica store whose disks take their time and tell what is
-// written to them.
-type slowStore struct {
-	replica.Store
-	pause  time.Duration
-	trace  string
-	damage func(item, name string)
-}
-
-func (s *slowStore) PutObject(ctx context.Context, item, name string, r io.ReadSeeker, size int64) error {
-	err := s.Store.PutObject(ctx, item, name, r, size)
-	if err == nil && s.damage != nil {
-		s.damage(item, name)
-	}
-	return err
-}
-
-func (s *slowStore) OpenDisk(ctx context.Context, item, disk string, fence int64) (replica.Disk, error) {
-	d, err := s.Store.OpenDisk(ctx, item, disk, fence)
-	if err != nil || s.pause == 0 {
-		return d, err
-	}
-	trace, err := os.OpenFile(s.trace, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	return &slowDisk{Disk: d, name: disk, pause: s.pause, trace: trace}, err
-}
-
-type slowDisk struct {
-	replica.Disk
-	name  string
-	pause time.Duration
-	trace *os.File
-}
-
-func (d *slowDisk) WriteAt(p []byte, off int64) (int, error) {
-	fmt.Fprintf(d.trace, "%s %d\n", d.name, off)
-	time.Sleep(d.pause)
-	return d.Disk.WriteAt(p, off)
-}
-
-func (d *slowDisk) Close() error { return errors.Join(d.trace.Close(), d.Disk.Close()) }
-
 // scene is a source host with a VM that is written to, a recovery host, a replica
 // store and a database.
 type scene struct {
@@ -273,6 +242,7 @@ type scene struct {
 	seeds      []proof.Image
 	stopWorker func()
 	damage     func(item, name string) // what the store's medium does to objects
+	grace      int                     // seconds that the guest has to shut down
 }
 
 var disks = []string{"os", "data"}
@@ -283,12 +253,16 @@ func newScene(t *testing.T, change func(*config)) *scene {
 	must(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	s := &scene{t: t, dir: dir, source: filepath.Join(dir, "primary", "web"), stopWorker: func() {}}
+	s.grace = 30
 	c := config{
 		Database: pgtest.Database(t).URL, Store: filepath.Join(dir, "store"), Owner: "tester",
 		Hosts: map[string]string{"h1": filepath.Join(dir, "h1.sock"), "h2": filepath.Join(dir, "h2.sock")},
 	}
 	if change != nil {
 		change(&c)
+	}
+	if c.Grace > 0 {
+		s.grace = c.Grace
 	}
 	must(t, os.MkdirAll(c.Store, 0o700))
 	must(t, os.MkdirAll(filepath.Join(dir, "away"), 0o700))
@@ -333,7 +307,7 @@ func (s *scene) makeVM() {
 	vm := site.VirtualMachine{ID: "web", Name: "web", Generation: 2, CPUs: 1, MemoryMiB: 64}
 	self, err := os.Executable()
 	must(s.t, err)
-	vm.Guest = &site.Guest{Command: append([]string{self, "guest"}, disks...)}
+	vm.Guest = &site.Guest{Command: append([]string{self, "guest"}, disks...), GraceSeconds: s.grace}
 	for n, id := range disks {
 		vm.Disks = append(vm.Disks, site.Disk{ID: id, File: id + ".raw", Format: site.Raw, OS: n == 0})
 		seed := make([]byte, diskBytes)
@@ -450,7 +424,6 @@ func protected(st protecteditem.State) bool { return st.Protection == protectedi
 // replicate makes a delta cycle happen and returns its point.
 func (s *scene) replicate() protecteditem.Point {
 	s.t.Helper()
-	n := 0
 	if p, ok := s.state().NewestPoint(); ok {
 		before := p.ID
 		s.do(protecteditem.ReplicateNow{At: s.now()})
@@ -458,8 +431,7 @@ func (s *scene) replicate() protecteditem.Point {
 			p, _ := st.NewestPoint()
 			return p.ID != before && st.Requested.At.IsZero()
 		})
-		n = len(st.Points) - 1
-		return st.Points[n]
+		return st.Points[len(st.Points)-1]
 	}
 	s.t.Fatal("there is no point to follow")
 	return protecteditem.Point{}

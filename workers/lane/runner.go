@@ -133,7 +133,7 @@ func (r *Runner) holds() []Key {
 }
 
 func (r *Runner) claim(ctx context.Context, limit int) ([]Claim, error) {
-	if limit <= 0 || ctx.Err() != nil {
+	if limit <= 0 {
 		return nil, nil
 	}
 	req := ClaimRequest{Owner: r.Owner, Lease: r.Lease, Limit: limit, Held: r.holds()}

@@ -71,6 +71,7 @@ func (m *Manager) Run(ctx context.Context, events message.Subscriber) error {
 	if err != nil {
 		return fmt.Errorf("make router: %w", err)
 	}
+	//nolint:contextcheck // a message brings the context of its subscription
 	router.AddConsumerHandler("lanes", protecteditem.Category, events, func(msg *message.Message) error {
 		return m.Handle(msg.Context(), msg.Metadata[eventstore.MetadataStream], msg.Metadata[eventstore.MetadataType])
 	})

@@ -1,0 +1,53 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"farshore/workers/replica"
+)
+
+// slowStore is a replica store whose disks take their time and tell what is
+// written to them.
+type slowStore struct {
+	replica.Store
+	pause  time.Duration
+	trace  string
+	damage func(item, name string)
+}
+
+func (s *slowStore) PutObject(ctx context.Context, item, name string, r io.ReadSeeker, size int64) error {
+	err := s.Store.PutObject(ctx, item, name, r, size)
+	if err == nil && s.damage != nil {
+		s.damage(item, name)
+	}
+	return err
+}
+
+func (s *slowStore) OpenDisk(ctx context.Context, item, disk string, fence int64) (replica.Disk, error) {
+	d, err := s.Store.OpenDisk(ctx, item, disk, fence)
+	if err != nil || s.pause == 0 {
+		return d, err
+	}
+	trace, err := os.OpenFile(s.trace, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	return &slowDisk{Disk: d, name: disk, pause: s.pause, trace: trace}, err
+}
+
+type slowDisk struct {
+	replica.Disk
+	name  string
+	pause time.Duration
+	trace *os.File
+}
+
+func (d *slowDisk) WriteAt(p []byte, off int64) (int, error) {
+	fmt.Fprintf(d.trace, "%s %d\n", d.name, off)
+	time.Sleep(d.pause)
+	return d.Disk.WriteAt(p, off)
+}
+
+func (d *slowDisk) Close() error { return errors.Join(d.trace.Close(), d.Disk.Close()) }
