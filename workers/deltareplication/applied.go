@@ -46,6 +46,7 @@ type applied struct {
 	touched  []disk.Extent    // whole blocks, ascending
 	windows  []disk.Extent    // touched, in pieces
 	kept     map[int64][]byte // assembled pieces by offset
+	planned  bool             // manifest is the result's, no longer that of base
 }
 
 // openLog opens a shipped log and verifies it: its bytes against the digest that
@@ -185,7 +186,7 @@ func (d *applied) digest(ctx context.Context) (string, error) {
 		}
 		g.Go(func() error {
 			p := make([]byte, w.Length)
-			if err := d.assemble(gctx, p, w.Offset, true); err != nil {
+			if err := d.assemble(gctx, p, w.Offset); err != nil {
 				return err
 			}
 			results[n] = digests(p)
@@ -199,6 +200,7 @@ func (d *applied) digest(ctx context.Context) (string, error) {
 		return "", err
 	}
 	// Only now: until here the manifest was what the base was held against.
+	d.planned = true
 	for n, w := range d.windows {
 		if data[n] != nil {
 			d.kept[w.Offset] = data[n]
@@ -213,12 +215,13 @@ func (d *applied) digest(ctx context.Context) (string, error) {
 // expect takes the result's manifest from a plan.
 func (d *applied) expect(ctx context.Context, store replica.Objects, item, root string) (err error) {
 	d.manifest, err = checksum.Load(ctx, store, item, d.id, root)
+	d.planned = true
 	return err
 }
 
 // assemble fills p with what the disk holds at off after the logs. The base is
 // read only where they do not cover a block, and in pieces as long as can be.
-func (d *applied) assemble(ctx context.Context, p []byte, off int64, verify bool) error {
+func (d *applied) assemble(ctx context.Context, p []byte, off int64) error {
 	for at := 0; at < len(p); {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -229,7 +232,7 @@ func (d *applied) assemble(ctx context.Context, p []byte, off int64, verify bool
 			n = min(len(p)-at, n+block)
 		}
 		if !covered {
-			if err := d.readBase(ctx, p[at:at+n], off+int64(at), verify); err != nil {
+			if err := d.readBase(ctx, p[at:at+n], off+int64(at)); err != nil {
 				return err
 			}
 		}
@@ -247,11 +250,11 @@ func (d *applied) covers(off int64, n int) bool {
 }
 
 // readBase reads whole blocks of the base and holds them against its manifest.
-func (d *applied) readBase(ctx context.Context, p []byte, off int64, verify bool) error {
+func (d *applied) readBase(ctx context.Context, p []byte, off int64) error {
 	if n, err := d.base.ReadAt(p, off); n < len(p) {
 		return fmt.Errorf("read base at %d: %w", off, err)
 	}
-	if !verify {
+	if d.planned {
 		return nil
 	}
 	for n, got := range digests(p) {
@@ -299,7 +302,7 @@ func (d *applied) writeWindow(ctx context.Context, target replica.Disk, w disk.E
 	p, ok := d.kept[w.Offset]
 	if !ok {
 		p = make([]byte, w.Length)
-		if err := d.assemble(ctx, p, w.Offset, false); err != nil {
+		if err := d.assemble(ctx, p, w.Offset); err != nil {
 			return err
 		}
 	}

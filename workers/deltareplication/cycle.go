@@ -12,14 +12,10 @@ import (
 )
 
 // Cycle is one delta replication: it finishes what an earlier one left
-// unfinished, makes a new cut if asked to, and turns every shipped cut into a
-// recovery point.
-func Cycle(ctx context.Context, i *workflow.Item, cut bool) error {
+// unfinished, makes a new cut, and turns every shipped cut into a recovery point.
+func Cycle(ctx context.Context, i *workflow.Item) error {
 	if err := CatchUp(ctx, i); err != nil {
 		return err
-	}
-	if !cut {
-		return nil
 	}
 	if _, err := Cut(ctx, i, i.NewID()); err != nil {
 		return err
@@ -62,7 +58,8 @@ func Apply(ctx context.Context, i *workflow.Item, planned string) error {
 		if err != nil || len(waiting) == 0 {
 			return err
 		}
-		if err := applyOne(ctx, i, store, after, point, waiting[0], planned); err != nil {
+		next := Redo{Item: i, Store: store, After: after, Cuts: waiting[:1], Planned: waiting[0].Cut.ID == planned}
+		if err := next.over(ctx, point.PointSpec); err != nil {
 			return err
 		}
 	}
@@ -74,19 +71,19 @@ func Absent(i *workflow.Item) error {
 	return errorcatalog.Fail(errorcatalog.ReplicaStoreUnreachable, "store %s has no recovery point of %s", i.State.Store.ID, i.ReplicaID())
 }
 
-func applyOne(ctx context.Context, i *workflow.Item, store replica.Store, after Chain, point *replica.PointInfo, s Shipped, planned string) error {
-	bases := map[string]Base{}
-	readers, err := OpenPoint(ctx, store, i.ReplicaID(), point.PointSpec)
+// over runs r over a recovery point. The base is the point, not the disk: it stays
+// what it is while the disk changes, also across a crash.
+func (r Redo) over(ctx context.Context, point replica.PointSpec) error {
+	readers, err := OpenPoint(ctx, r.Store, r.ReplicaID(), point)
 	defer closeReaders(readers)
 	if err != nil {
 		return err
 	}
+	r.Bases = map[string]Base{}
 	for n, d := range point.Disks {
-		bases[d.Disk] = Base{Content: readers[n], Root: d.Root}
+		r.Bases[d.Disk] = Base{Content: readers[n], Root: d.Root}
 	}
-	// The base is the point, not the disk: it stays what it is while the disk
-	// changes, also across a crash.
-	_, err = Redo{Item: i, Store: store, After: after, Cuts: []Shipped{s}, Bases: bases, Planned: s.Cut.ID == planned}.Run(ctx)
+	_, err = r.Run(ctx)
 	return err
 }
 

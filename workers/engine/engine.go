@@ -178,8 +178,11 @@ var errNoWorkflow = errors.New("no workflow of this kind")
 // cycle is what a protected item does without a job.
 func (e Engine) cycle(ctx context.Context, i *workflow.Item) error {
 	due := protecteditem.NextCut(i.State, e.Now())
-	cut := !due.IsZero() && !due.After(e.Now())
-	err := runbook.Patiently(ctx, e.Now, func() error { return deltareplication.Cycle(ctx, i, cut) })
+	run := deltareplication.CatchUp
+	if !due.IsZero() && !due.After(e.Now()) {
+		run = deltareplication.Cycle
+	}
+	err := runbook.Patiently(ctx, e.Now, func() error { return run(ctx, i) })
 	if err != nil {
 		return err
 	}

@@ -71,10 +71,10 @@ func (r *Runner) Run(ctx context.Context) error {
 		r.tell(ctx, err)
 		for _, c := range claims {
 			slots <- struct{}{}
-			r.hold(c.Key, true)
+			r.hold(c.Key)
 			running.Go(func() {
 				r.work(ctx, c)
-				r.hold(c.Key, false)
+				r.letGo(c.Key)
 				<-slots
 				nudge(freed)
 			})
@@ -116,13 +116,15 @@ func (r *Runner) tell(ctx context.Context, err error) {
 	r.away = err != nil
 }
 
-func (r *Runner) hold(k Key, held bool) {
+func (r *Runner) hold(k Key) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if held {
-		r.held[k] = true
-		return
-	}
+	r.held[k] = true
+}
+
+func (r *Runner) letGo(k Key) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	delete(r.held, k)
 }
 
