@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/signal"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,6 +25,7 @@ func guestCommand() *cobra.Command {
 		journal, gate string
 		disks         []string
 		pause         time.Duration
+		stubborn      bool
 	)
 	cmd := &cobra.Command{
 		Use: "guest", Short: "Write numbered records to the disks of a VM, as its guest", Hidden: true,
@@ -42,6 +45,9 @@ func guestCommand() *cobra.Command {
 			g.Dial = func(ctx context.Context, disk int) (proof.Target, error) {
 				return nbd.Dial(ctx, sockets[disk], names[disk])
 			}
+			if stubborn {
+				signal.Ignore(syscall.SIGTERM)
+			}
 			if err := demo.Gate(cmd.Context(), gate); err != nil {
 				return nil //nolint:nilerr // shut down before it was let in
 			}
@@ -53,6 +59,7 @@ func guestCommand() *cobra.Command {
 	f.StringVar(&gate, "gate", "", "wait while this file exists")
 	f.StringArrayVar(&disks, "disk", nil, "ID:START:END, the area of a disk to write to, in bytes")
 	f.DurationVar(&pause, "pause", 40*time.Millisecond, "between rounds of writes")
+	f.BoolVar(&stubborn, "stubborn", false, "do not shut down when asked to")
 	_ = cmd.MarkFlagRequired("journal")
 	return cmd
 }

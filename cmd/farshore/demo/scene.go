@@ -36,9 +36,9 @@ type VM struct {
 	Filled bool
 	// Pause is the guest's between rounds of writes; zero leaves it to the guest.
 	Pause time.Duration
-	// Guest replaces the guest's command; GraceSeconds is how long its shutdown may take.
-	Guest        []string
-	GraceSeconds int
+	// Stubborn says that the guest does not shut down when it is asked to.
+	Stubborn     bool
+	GraceSeconds int // how long the guest's shutdown may take; 20 when zero
 }
 
 func plans() []VM {
@@ -115,10 +115,10 @@ func (s Scene) MakeVM(ctx context.Context, plan VM) error {
 }
 
 func (s Scene) guestCommand(plan VM) []string {
-	if plan.Guest != nil {
-		return plan.Guest
-	}
 	command := []string{s.Program, "demo", "guest", "--journal", s.Journal(plan.Name), "--gate", s.Gate(plan.Name)}
+	if plan.Stubborn {
+		command = append(command, "--stubborn")
+	}
 	if plan.Pause > 0 {
 		command = append(command, "--pause", plan.Pause.String())
 	}
