@@ -23,7 +23,7 @@ var ErrUnknownType = errors.New("event type is unknown")
 // maxExact is the largest integer that every reader of JSON keeps exactly. A
 // larger one would leave the leaf hash blind to its last digits, so such fields
 // are stored as strings.
-var maxExact = big.NewInt(1 << 53)
+const maxExact = 1 << 53
 
 // Upcaster rewrites the stored form of an event into that of its next version.
 type Upcaster func(data json.RawMessage) (json.RawMessage, error)
@@ -132,7 +132,7 @@ func (c *Codec) Decode(name string, data json.RawMessage) (domain.Event, error) 
 	if err := json.Unmarshal(data, value.Interface()); err != nil {
 		return nil, fmt.Errorf("decode %s: %w", stored, err)
 	}
-	event, ok := value.Elem().Interface().(domain.Event)
+	event, ok := reflect.TypeAssert[domain.Event](value.Elem())
 	if !ok {
 		return nil, fmt.Errorf("decode %s: %s is not an event", stored, known)
 	}
@@ -193,7 +193,7 @@ func checkPortable(data []byte) error {
 		switch v := token.(type) {
 		case json.Number:
 			n, ok := new(big.Int).SetString(v.String(), 10)
-			if ok && n.CmpAbs(maxExact) > 0 {
+			if ok && n.CmpAbs(big.NewInt(maxExact)) > 0 {
 				return fmt.Errorf("integer %s is above 2^53: store it as a string", v)
 			}
 		case string:

@@ -3,6 +3,7 @@ package eventstore_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -34,7 +35,7 @@ func TestOldEventsAreReadAsPresentOnes(t *testing.T) {
 	codec, err := eventstore.NewCodec(
 		eventstore.Types(renamedV3{}),
 		eventstore.Upcast("thing.renamed.v1", "thing.renamed.v2", rewrite(func(f map[string]any) { f["name"] = f["n"] })),
-		eventstore.Upcast("thing.renamed.v2", "thing.renamed.v3", rewrite(func(f map[string]any) { f["title"] = "Thing " + f["name"].(string) })),
+		eventstore.Upcast("thing.renamed.v2", "thing.renamed.v3", rewrite(func(f map[string]any) { f["title"] = fmt.Sprint("Thing ", f["name"]) })),
 	)
 	if err != nil {
 		t.Fatal(err)

@@ -61,6 +61,7 @@ func TestEveryAcknowledgedAppendSurvivesACrashOfTheDatabase(t *testing.T) {
 
 // write appends to one stream until ctx ends or the database is away.
 func write(ctx context.Context, t *testing.T, store *eventstore.Postgres, acked *acknowledged, stream string, progress func(int)) {
+	t.Helper()
 	for v := 0; ; v++ {
 		text := fmt.Sprintf("%s/%d", stream, v)
 		done, err := store.Append(ctx, oneNote(stream, eventstore.Version(v), text))
@@ -166,6 +167,7 @@ func TestARetryAfterAnOutageIsAnsweredOnce(t *testing.T) {
 
 // insist repeats an append until it is answered.
 func insist(t *testing.T, store *eventstore.Postgres, a eventstore.Append) bool {
+	t.Helper()
 	pause := time.NewTicker(20 * time.Millisecond)
 	defer pause.Stop()
 	for {

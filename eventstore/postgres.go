@@ -218,7 +218,7 @@ func (p *Postgres) query(ctx context.Context, query string, args ...any) ([]row,
 		err := cr.Scan(&r.stream, &r.version, &r.position, &r.id, &r.eventType, &r.data, &r.metadata, &r.at, &hash)
 		copy(r.leafHash[:], hash)
 		r.at = r.at.UTC()
-		return r, err
+		return r, err //nolint:wrapcheck // classified below
 	})
 	if err != nil {
 		return nil, Classify(ctx, err)

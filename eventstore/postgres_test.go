@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -179,7 +180,7 @@ func TestFindNarrowsByVaultJobAndStream(t *testing.T) {
 	t.Parallel()
 	store := start(t, pgtest.New(t))
 	for i, m := range []eventstore.Metadata{{Vault: "v1", Job: "j1"}, {Vault: "v1"}, {Vault: "v2", Job: "j1"}, {}} {
-		a := oneNote(fmt.Sprintf("note-%d", i), 0, fmt.Sprint(i))
+		a := oneNote(fmt.Sprintf("note-%d", i), 0, strconv.Itoa(i))
 		a.Metadata = m
 		if _, err := store.Append(t.Context(), a); err != nil {
 			t.Fatal(err)

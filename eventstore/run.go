@@ -12,10 +12,10 @@ import (
 )
 
 const (
-	channel      = "farshore_events"
-	notifyPause  = 10 * time.Millisecond // at most one NOTIFY in this time
-	reconnectMin = 100 * time.Millisecond
-	reconnectMax = 5 * time.Second
+	channel       = "farshore_events"
+	notifyPause   = 10 * time.Millisecond // at most one NOTIFY in this time
+	shortestPause = 100 * time.Millisecond
+	longestPause  = 5 * time.Second
 )
 
 // Run gathers appends and passes wake-ups between processes until ctx ends, and
@@ -36,10 +36,10 @@ func (p *Postgres) Run(ctx context.Context) error {
 // keepConnected runs work on a connection of its own, again and again, with
 // growing pauses while the database is away. The poll covers for it meanwhile.
 func (p *Postgres) keepConnected(ctx context.Context, name string, work func(context.Context, *pgx.Conn) error) {
-	pause := reconnectMin
+	pause := shortestPause
 	for ctx.Err() == nil {
 		err := p.withConnection(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-			pause = reconnectMin
+			pause = shortestPause
 			return work(ctx, conn)
 		})
 		if ctx.Err() != nil {
@@ -49,7 +49,7 @@ func (p *Postgres) keepConnected(ctx context.Context, name string, work func(con
 		if !sleep(ctx, pause) {
 			return
 		}
-		pause = min(2*pause, reconnectMax)
+		pause = min(2*pause, longestPause)
 	}
 }
 

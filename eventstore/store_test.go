@@ -28,33 +28,33 @@ func TestPostgres(t *testing.T) {
 	eventstoretest.Run(t, func(t *testing.T) eventstoretest.Subject {
 		t.Helper()
 		pool := pgtest.New(t)
-		return eventstoretest.Subject{Store: start(t, pool), SetFence: func(t testing.TB, item, kind string, token int64) {
-			t.Helper()
-			_, err := pool.Exec(t.Context(), `INSERT INTO lanes (item, kind, fence) VALUES ($1, $2, $3)
+		return eventstoretest.Subject{Store: start(t, pool), SetFence: func(tb testing.TB, item, kind string, token int64) {
+			tb.Helper()
+			_, err := pool.Exec(tb.Context(), `INSERT INTO lanes (item, kind, fence) VALUES ($1, $2, $3)
 				ON CONFLICT (item, kind) DO UPDATE SET fence = excluded.fence`, item, kind, token)
 			if err != nil {
-				t.Fatal(err)
+				tb.Fatal(err)
 			}
 		}}
 	})
 }
 
 // start runs a store until the test ends.
-func start(t testing.TB, pool *pgxpool.Pool) *eventstore.Postgres {
-	t.Helper()
-	return startWith(t, pool, eventstore.PostgresConfig{})
+func start(tb testing.TB, pool *pgxpool.Pool) *eventstore.Postgres {
+	tb.Helper()
+	return startWith(tb, pool, eventstore.PostgresConfig{})
 }
 
-func startWith(t testing.TB, pool *pgxpool.Pool, config eventstore.PostgresConfig) *eventstore.Postgres {
-	t.Helper()
-	store := eventstore.NewPostgres(pool, eventstoretest.Codec(t), config)
+func startWith(tb testing.TB, pool *pgxpool.Pool, config eventstore.PostgresConfig) *eventstore.Postgres {
+	tb.Helper()
+	store := eventstore.NewPostgres(pool, eventstoretest.Codec(tb), config)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- store.Run(ctx) }()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
-			t.Errorf("run the store: %v", err)
+			tb.Errorf("run the store: %v", err)
 		}
 	})
 	return store

@@ -86,7 +86,7 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 		return nil, errors.New("subscribe: no topic")
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	stop := context.AfterFunc(s.closed, cancel)
+	stop := context.AfterFunc(s.closed, cancel) //nolint:contextcheck // Close ends what its caller would go on with
 	d := &delivery{store: s.store, config: s.config, topic: topic, out: make(chan *message.Message)}
 	s.active.Go(func() {
 		defer close(d.out)
@@ -139,13 +139,8 @@ func (d *delivery) run(ctx context.Context) {
 // replaced, cannot move the checkpoint.
 func (d *delivery) lead(ctx context.Context, conn *pgx.Conn) error {
 	name := CheckpointName(d.config.Group, d.topic)
-	for leader := false; !leader; {
-		if err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock(hashtextextended($1, 0))`, name).Scan(&leader); err != nil {
-			return fmt.Errorf("ask for leadership: %w", err)
-		}
-		if !leader && !sleep(ctx, d.config.Takeover) {
-			return ctx.Err()
-		}
+	if err := d.takeOver(ctx, conn, name); err != nil {
+		return err
 	}
 	if _, err := conn.Exec(ctx, `INSERT INTO checkpoints (name) VALUES ($1) ON CONFLICT (name) DO NOTHING`, name); err != nil {
 		return fmt.Errorf("make checkpoint: %w", err)
@@ -171,6 +166,19 @@ func (d *delivery) lead(ctx context.Context, conn *pgx.Conn) error {
 			return err
 		}
 	}
+}
+
+// takeOver waits until the connection holds the group's lock.
+func (d *delivery) takeOver(ctx context.Context, conn *pgx.Conn, name string) error {
+	for leader := false; !leader; {
+		if err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock(hashtextextended($1, 0))`, name).Scan(&leader); err != nil {
+			return fmt.Errorf("ask for leadership: %w", err)
+		}
+		if !leader && !sleep(ctx, d.config.Takeover) {
+			return ctx.Err()
+		}
+	}
+	return nil
 }
 
 func save(ctx context.Context, conn *pgx.Conn, name string, to Position) error {

@@ -2,7 +2,7 @@ package eventstore_test
 
 import (
 	"context"
-	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -53,7 +53,7 @@ func next(t *testing.T, messages <-chan *message.Message) *message.Message {
 func addNotes(t *testing.T, store *eventstore.Postgres, stream string, from, n int) {
 	t.Helper()
 	for v := range n {
-		a := oneNote(stream, eventstore.Version(from+v), fmt.Sprint(from+v+1))
+		a := oneNote(stream, eventstore.Version(from+v), strconv.Itoa(from+v+1))
 		a.Metadata = eventstore.Metadata{Vault: "v1", Correlation: "c1"}
 		if _, err := store.Append(t.Context(), a); err != nil {
 			t.Fatal(err)
@@ -177,7 +177,7 @@ func TestTheRouterRunsOnTheLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	handled := make(chan string)
-	router.AddNoPublisherHandler("notes", "note", subscriber(t, store, "notes"), func(msg *message.Message) error {
+	router.AddConsumerHandler("notes", "note", subscriber(t, store, "notes"), func(msg *message.Message) error {
 		handled <- msg.Metadata[eventstore.MetadataPosition]
 		return nil
 	})

@@ -11,10 +11,14 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// away lists the SQLSTATE codes that speak of the server's state and not of the
+// away knows the SQLSTATE codes that speak of the server's state and not of the
 // request: it starts, stops, is full, or has become read-only.
-var away = map[string]bool{
-	"57P01": true, "57P02": true, "57P03": true, "57P05": true, "53300": true, "25006": true, "58000": true, "58030": true,
+func away(code string) bool {
+	switch code {
+	case "57P01", "57P02", "57P03", "57P05", "53300", "25006", "58000", "58030":
+		return true
+	}
+	return strings.HasPrefix(code, "08") // connection exceptions
 }
 
 // Classify wraps an error of the database in ErrUnavailable when it says that the
@@ -35,7 +39,7 @@ func Classify(ctx context.Context, err error) error {
 
 func unreachable(err error) bool {
 	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return strings.HasPrefix(pgErr.Code, "08") || away[pgErr.Code]
+		return away(pgErr.Code)
 	}
 	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
 		return true

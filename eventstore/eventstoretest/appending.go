@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -34,6 +35,7 @@ func noEvents(t *testing.T, s Subject) {
 
 type stranger struct{}
 
+// EventType implements domain.Event.
 func (stranger) EventType() string { return "stranger.came.v1" }
 
 func unknownType(t *testing.T, s Subject) {
@@ -50,7 +52,7 @@ func race(t *testing.T, s Subject) {
 	)
 	for i := range 16 {
 		racers.Go(func() {
-			_, err := s.Store.Append(t.Context(), note("note-a", 0, fmt.Sprint(i)))
+			_, err := s.Store.Append(t.Context(), note("note-a", 0, strconv.Itoa(i)))
 			switch {
 			case err == nil:
 				won.Add(1)

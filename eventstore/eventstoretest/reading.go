@@ -27,7 +27,10 @@ func readStream(t *testing.T, s Subject) {
 	if got := streamOf(t, s.Store, "note-none", 0); len(got) != 0 {
 		t.Fatalf("an empty stream holds %v", got)
 	}
-	for range s.Store.Stream(t.Context(), "note-a", 0) {
+	for _, err := range s.Store.Stream(t.Context(), "note-a", 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
 		break // whoever stops reading leaves nothing behind
 	}
 }

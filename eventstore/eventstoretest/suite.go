@@ -15,7 +15,7 @@ import (
 type Subject struct {
 	Store eventstore.Store
 	// SetFence makes a lane known with a fence, as claiming it would.
-	SetFence func(t testing.TB, item, kind string, token int64)
+	SetFence func(tb testing.TB, item, kind string, token int64)
 }
 
 // Noted is the suite's event.
@@ -37,17 +37,17 @@ type Counted struct {
 func (Counted) EventType() string { return "note.counted.v1" }
 
 // Codec knows the suite's events.
-func Codec(t testing.TB) *eventstore.Codec {
-	t.Helper()
+func Codec(tb testing.TB) *eventstore.Codec {
+	tb.Helper()
 	codec, err := eventstore.NewCodec(eventstore.Types[domain.Event](Noted{}, Counted{}))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return codec
 }
 
-// Run tests a store. make returns an empty one for each test.
-func Run(t *testing.T, make func(t *testing.T) Subject) {
+// Run tests a store. open returns an empty one for each test.
+func Run(t *testing.T, open func(t *testing.T) Subject) {
 	t.Helper()
 	for name, test := range map[string]func(*testing.T, Subject){
 		"an append at a stale version is a conflict":              staleVersion,
@@ -76,7 +76,7 @@ func Run(t *testing.T, make func(t *testing.T) Subject) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			test(t, make(t))
+			test(t, open(t))
 		})
 	}
 }

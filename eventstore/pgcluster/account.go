@@ -3,6 +3,7 @@ package pgcluster
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"os/user"
@@ -38,7 +39,15 @@ func databaseAccount() (*account, error) {
 			return &account{name: name, uid: uid, gid: gid}, nil
 		}
 	}
-	return nil, fmt.Errorf("find an account for the database: PostgreSQL does not run as root, and there is neither a user postgres nor nobody")
+	return nil, errors.New("find an account for the database: PostgreSQL does not run as root, and there is neither a user postgres nor nobody")
+}
+
+// credential is what a child runs as; nil is our own account.
+func (a *account) credential() *syscall.Credential {
+	if a == nil {
+		return nil
+	}
+	return &syscall.Credential{Uid: uint32(a.uid), Gid: uint32(a.gid)} //nolint:gosec // ids fit
 }
 
 // reach reports whether the account can traverse every folder above path.

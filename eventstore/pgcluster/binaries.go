@@ -16,12 +16,14 @@ import (
 var ErrNotInstalled = errors.New("PostgreSQL 15 or newer is not installed; install it with: apt-get install -y postgresql (Debian, Ubuntu), brew install postgresql@17 (macOS)")
 
 // installations lists where PostgreSQL's packages put their programs.
-var installations = []string{
-	"/usr/lib/postgresql/*/bin",
-	"/usr/pgsql-*/bin",
-	"/opt/homebrew/opt/postgresql*/bin",
-	"/usr/local/opt/postgresql*/bin",
-	"/home/linuxbrew/.linuxbrew/opt/postgresql*/bin",
+func installations() []string {
+	return []string{
+		"/usr/lib/postgresql/*/bin",
+		"/usr/pgsql-*/bin",
+		"/opt/homebrew/opt/postgresql*/bin",
+		"/usr/local/opt/postgresql*/bin",
+		"/home/linuxbrew/.linuxbrew/opt/postgresql*/bin",
+	}
 }
 
 // findBinaries returns the folder that holds initdb and postgres. A data
@@ -30,12 +32,12 @@ var installations = []string{
 func findBinaries(dataDir string) (string, error) {
 	var found []string
 	if path, err := exec.LookPath("postgres"); err == nil {
-		if real, err := filepath.EvalSymlinks(path); err == nil {
-			path = real // its folder tells the version and holds the other programs
+		if target, err := filepath.EvalSymlinks(path); err == nil {
+			path = target // its folder tells the version and holds the other programs
 		}
 		found = append(found, filepath.Dir(path))
 	}
-	for _, pattern := range installations {
+	for _, pattern := range installations() {
 		dirs, err := filepath.Glob(pattern)
 		if err != nil {
 			return "", fmt.Errorf("list %s: %w", pattern, err)

@@ -51,7 +51,7 @@ func start(t *testing.T, dataDir string) *pgcluster.Cluster {
 // folder is one that the database's user can reach, unlike t.TempDir's as root.
 func folder(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "farshore-cluster-")
+	dir, err := os.MkdirTemp("", "farshore-cluster-") //nolint:usetesting // see above
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,8 +14,8 @@ import (
 )
 
 // unsynced are the settings of a cluster whose data nobody will miss.
-var unsynced = map[string]string{
-	"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "autovacuum": "off",
+func unsynced() map[string]string {
+	return map[string]string{"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "autovacuum": "off"}
 }
 
 // prepare finds the programs, locks the data directory and makes the cluster in
@@ -99,7 +99,7 @@ func (c *Cluster) initialise() error {
 	}
 	cmd := exec.Command(filepath.Join(c.bin, "initdb"), args...) //nolint:gosec,noctx // our own programs; a half-made cluster would only be made again
 	cmd.Dir = "/"
-	cmd.SysProcAttr = attributes(c.account, true) // it ends by itself; a thread's end must not stop it
+	cmd.SysProcAttr = detached(c.account) // it ends by itself; a thread's end must not stop it
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("make a database cluster in %s: %w\n%s", c.dataDir, err, out)
 	}
@@ -116,7 +116,7 @@ func (c *Cluster) configure() error {
 		"max_connections": "100", "shared_buffers": "128MB", "log_min_messages": "warning", "timezone": "UTC", "log_timezone": "UTC",
 	}
 	if c.options.NoSync {
-		maps.Copy(settings, unsynced)
+		maps.Copy(settings, unsynced())
 	}
 	maps.Copy(settings, c.options.Settings)
 	var text strings.Builder

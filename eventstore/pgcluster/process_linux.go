@@ -8,20 +8,15 @@ import (
 	"syscall"
 )
 
-// attributes sets the account and process group of a child. Unless detached, the
-// kernel stops it (SIGINT, PostgreSQL's fast shutdown) when we die.
-func attributes(a *account, detached bool) *syscall.SysProcAttr {
-	attr := &syscall.SysProcAttr{}
-	if a != nil {
-		attr.Credential = &syscall.Credential{Uid: uint32(a.uid), Gid: uint32(a.gid)} //nolint:gosec // ids fit
-	}
-	if detached {
-		attr.Setsid = true
-		return attr
-	}
-	attr.Setpgid = true
-	attr.Pdeathsig = syscall.SIGINT
-	return attr
+// attached is for a child that the kernel stops (SIGINT, PostgreSQL's fast
+// shutdown) when we die.
+func attached(a *account) *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Credential: a.credential(), Setpgid: true, Pdeathsig: syscall.SIGINT}
+}
+
+// detached is for a child that outlives us.
+func detached(a *account) *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Credential: a.credential(), Setsid: true}
 }
 
 // isPostmaster tells a living postmaster from a process that merely got its id.

@@ -9,15 +9,16 @@ import (
 	"syscall"
 )
 
-// attributes sets the account and process group of a child. This system has no
-// way to tie its life to ours: what a killed process leaves behind is found by
-// its pid file at the next start.
-func attributes(a *account, detached bool) *syscall.SysProcAttr {
-	attr := &syscall.SysProcAttr{Setpgid: !detached, Setsid: detached}
-	if a != nil {
-		attr.Credential = &syscall.Credential{Uid: uint32(a.uid), Gid: uint32(a.gid)} //nolint:gosec // ids fit
-	}
-	return attr
+// attached is for a child that ends with us. This system has no way to tie its
+// life to ours: what a killed process leaves behind is found by its pid file at
+// the next start.
+func attached(a *account) *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Credential: a.credential(), Setpgid: true}
+}
+
+// detached is for a child that outlives us.
+func detached(a *account) *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Credential: a.credential(), Setsid: true}
 }
 
 // isPostmaster tells a living postmaster from a process that merely got its id.

@@ -36,7 +36,10 @@ func (c *Cluster) launch() (*run, error) {
 	cmd.Dir = c.dataDir
 	cmd.Env = []string{"PATH=" + c.bin, "LC_ALL=C", "TZ=UTC"}
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = attributes(c.account, c.options.Detached)
+	cmd.SysProcAttr = attached(c.account)
+	if c.options.Detached {
+		cmd.SysProcAttr = detached(c.account)
+	}
 
 	r := &run{done: make(chan struct{})}
 	started := make(chan error)
@@ -106,7 +109,7 @@ func (c *Cluster) stopLeftOver(ctx context.Context) error {
 	if err != nil || pid == 0 {
 		return err
 	}
-	c.logger.Warn("stopping a database left over from an earlier run", "pid", pid, "data_dir", c.dataDir)
+	c.logger.WarnContext(ctx, "stopping a database left over from an earlier run", "pid", pid, "data_dir", c.dataDir)
 	return StopPostmaster(ctx, c.dataDir)
 }
 

@@ -17,36 +17,36 @@ type Server struct {
 }
 
 // Durable starts a Server with one migrated database.
-func Durable(t testing.TB) *Server {
-	t.Helper()
+func Durable(tb testing.TB) *Server {
+	tb.Helper()
 	// Not t.TempDir: the database's user has to be able to pass through.
-	dir, err := os.MkdirTemp("", "farshore-durable-")
+	dir, err := os.MkdirTemp("", "farshore-durable-") //nolint:usetesting // see above
 	if err != nil {
-		t.Fatalf("make the cluster's folder: %v", err)
+		tb.Fatalf("make the cluster's folder: %v", err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o711); err != nil { //nolint:gosec // see above
-		t.Fatalf("open the cluster's folder: %v", err)
+	tb.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o711); err != nil {
+		tb.Fatalf("open the cluster's folder: %v", err)
 	}
 	ctx, cancel := deadline()
 	defer cancel()
 	cluster, err := pgcluster.Start(ctx, pgcluster.Options{DataDir: filepath.Join(dir, "data")})
 	if err != nil {
-		t.Fatalf("start a durable cluster: %v", err)
+		tb.Fatalf("start a durable cluster: %v", err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		ctx, cancel := deadline()
 		defer cancel()
 		if err := cluster.Stop(ctx); err != nil {
-			t.Errorf("stop the durable cluster: %v", err)
+			tb.Errorf("stop the durable cluster: %v", err)
 		}
 	})
 	if err := schema.Provision(ctx, cluster.URL("postgres")); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	db := DB{URL: cluster.URLFor(schema.RuntimeRole, schema.Database), OwnerURL: cluster.URLFor(schema.OwnerRole, schema.Database)}
 	if _, err := schema.Migrate(ctx, db.OwnerURL); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return &Server{Cluster: cluster, DB: db}
 }

@@ -39,122 +39,122 @@ type DB struct {
 
 // New returns a pool on a fresh, migrated database, connected as the role that
 // the service runs as.
-func New(t testing.TB) *pgxpool.Pool {
-	t.Helper()
-	return Open(t, Database(t).URL)
+func New(tb testing.TB) *pgxpool.Pool {
+	tb.Helper()
+	return Open(tb, Database(tb).URL)
 }
 
 // NewOwner is New with the role that owns the schema.
-func NewOwner(t testing.TB) *pgxpool.Pool {
-	t.Helper()
-	return Open(t, Database(t).OwnerURL)
+func NewOwner(tb testing.TB) *pgxpool.Pool {
+	tb.Helper()
+	return Open(tb, Database(tb).OwnerURL)
 }
 
 // Database returns the URLs of a fresh, migrated database, which goes when the
 // test ends.
-func Database(t testing.TB) DB {
-	t.Helper()
-	s := join(t)
-	template := s.template(t)
-	return s.create(t, " TEMPLATE "+template)
+func Database(tb testing.TB) DB {
+	tb.Helper()
+	s := join(tb)
+	template := s.template(tb)
+	return s.create(tb, " TEMPLATE "+template)
 }
 
 // Empty returns the URLs of a fresh database without a schema.
-func Empty(t testing.TB) DB {
-	t.Helper()
-	return join(t).create(t, "")
+func Empty(tb testing.TB) DB {
+	tb.Helper()
+	return join(tb).create(tb, "")
 }
 
 // Open returns a pool on url that is closed when the test ends.
-func Open(t testing.TB, url string) *pgxpool.Pool {
-	t.Helper()
+func Open(tb testing.TB, url string) *pgxpool.Pool {
+	tb.Helper()
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
-		t.Fatalf("read the database's URL: %v", err)
+		tb.Fatalf("read the database's URL: %v", err)
 	}
 	config.MaxConns = 10
 	ctx, cancel := deadline()
 	defer cancel()
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
-		t.Fatalf("connect to the database: %v", err)
+		tb.Fatalf("connect to the database: %v", err)
 	}
-	t.Cleanup(pool.Close)
+	tb.Cleanup(pool.Close)
 	return pool
 }
 
-func (s *shared) create(t testing.TB, from string) DB {
-	t.Helper()
+func (s *shared) create(tb testing.TB, from string) DB {
+	tb.Helper()
 	name := "t_" + strings.ToLower(rand.Text())
-	s.exec(t, "CREATE DATABASE "+name+from+" OWNER "+schema.OwnerRole)
-	t.Cleanup(func() { s.exec(t, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)") })
+	s.exec(tb, "CREATE DATABASE "+name+from+" OWNER "+schema.OwnerRole)
+	tb.Cleanup(func() { s.exec(tb, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)") })
 	return DB{URL: s.cluster.url(schema.RuntimeRole, name), OwnerURL: s.cluster.url(schema.OwnerRole, name)}
 }
 
 // template returns the name of the migrated database that clones are made of,
 // making it if these migrations are new to the cluster.
-func (s *shared) template(t testing.TB) string {
-	t.Helper()
-	name := "template_" + migrationsHash(t)
-	conn := s.connect(t)
+func (s *shared) template(tb testing.TB) string {
+	tb.Helper()
+	name := "template_" + migrationsHash(tb)
+	conn := s.connect(tb)
 	ctx, cancel := deadline()
 	defer cancel()
 	defer func() { _ = conn.Close(ctx) }()
 	// The session's lock goes with the connection: other processes wait for the
 	// template instead of making it a second time.
 	if _, err := conn.Exec(ctx, `SELECT pg_advisory_lock(1)`); err != nil {
-		t.Fatalf("lock the template database: %v", err)
+		tb.Fatalf("lock the template database: %v", err)
 	}
 	var there bool
 	if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)`, name).Scan(&there); err != nil {
-		t.Fatalf("look for the template database: %v", err)
+		tb.Fatalf("look for the template database: %v", err)
 	}
 	if there {
 		return name
 	}
 	building := name + "_building"
 	run := func(sql string) {
-		t.Helper()
+		tb.Helper()
 		if _, err := conn.Exec(ctx, sql); err != nil {
-			t.Fatalf("make the template database: %v", err)
+			tb.Fatalf("make the template database: %v", err)
 		}
 	}
 	if err := schema.ProvisionRoles(ctx, conn); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	run("DROP DATABASE IF EXISTS " + building + " WITH (FORCE)")
 	run("CREATE DATABASE " + building + " OWNER " + schema.OwnerRole)
 	if _, err := schema.Migrate(ctx, s.cluster.url(schema.OwnerRole, building)); err != nil {
-		t.Fatalf("migrate the template database: %v", err)
+		tb.Fatalf("migrate the template database: %v", err)
 	}
 	run("ALTER DATABASE " + building + " RENAME TO " + name)
 	return name
 }
 
-func (s *shared) exec(t testing.TB, sql string) {
-	t.Helper()
+func (s *shared) exec(tb testing.TB, sql string) {
+	tb.Helper()
 	ctx, cancel := deadline()
 	defer cancel()
-	conn := s.connect(t)
+	conn := s.connect(tb)
 	defer func() { _ = conn.Close(ctx) }()
 	if _, err := conn.Exec(ctx, sql); err != nil {
-		t.Fatalf("%s: %v", sql, err)
+		tb.Fatalf("%s: %v", sql, err)
 	}
 }
 
-func (s *shared) connect(t testing.TB) *pgx.Conn {
-	t.Helper()
+func (s *shared) connect(tb testing.TB) *pgx.Conn {
+	tb.Helper()
 	ctx, cancel := deadline()
 	defer cancel()
 	conn, err := pgx.Connect(ctx, s.cluster.url("postgres", "postgres"))
 	if err != nil {
-		t.Fatalf("reach the test database: %v", err)
+		tb.Fatalf("reach the test database: %v", err)
 	}
 	return conn
 }
 
-func migrationsHash(t testing.TB) string {
-	t.Helper()
+func migrationsHash(tb testing.TB) string {
+	tb.Helper()
 	sum := sha256.New()
 	err := fs.WalkDir(migrations.Files, ".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
@@ -168,7 +168,7 @@ func migrationsHash(t testing.TB) string {
 		return err
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return hex.EncodeToString(sum.Sum(nil))[:16]
 }

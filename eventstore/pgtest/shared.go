@@ -1,6 +1,7 @@
 package pgtest
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -50,13 +51,13 @@ func (a address) url(role, db string) string {
 }
 
 // join finds or starts the shared cluster and holds it until the test ends.
-func join(t testing.TB) *shared {
-	t.Helper()
-	dir := sharedDir(t)
-	start := flock(t, filepath.Join(dir, "start"), syscall.LOCK_EX)
+func join(tb testing.TB) *shared {
+	tb.Helper()
+	dir := sharedDir(tb)
+	start := flock(tb, filepath.Join(dir, "start"), syscall.LOCK_EX)
 	defer func() { _ = start.Close() }()
-	users := flock(t, filepath.Join(dir, "users"), syscall.LOCK_SH)
-	t.Cleanup(func() { _ = users.Close() })
+	users := flock(tb, filepath.Join(dir, "users"), syscall.LOCK_SH)
+	tb.Cleanup(func() { _ = users.Close() })
 
 	s := &shared{dir: dir}
 	if socket, err := os.ReadFile(filepath.Join(dir, "data", "socket")); err == nil {
@@ -67,37 +68,37 @@ func join(t testing.TB) *shared {
 			return s
 		}
 	}
-	s.start(t)
+	s.start(tb)
 	return s
 }
 
 // start makes the cluster anew: what a crashed one left is not worth mending.
-func (s *shared) start(t testing.TB) {
-	t.Helper()
+func (s *shared) start(tb testing.TB) {
+	tb.Helper()
 	ctx, cancel := deadline()
 	defer cancel()
 	data := filepath.Join(s.dir, "data")
 	if err := pgcluster.StopPostmaster(ctx, data); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := os.RemoveAll(data); err != nil {
-		t.Fatalf("clear the old test cluster: %v", err)
+		tb.Fatalf("clear the old test cluster: %v", err)
 	}
 	c, err := pgcluster.Start(ctx, pgcluster.Options{
 		DataDir: data, NoSync: true, Detached: true,
 		Settings: map[string]string{"max_connections": "500", "shared_buffers": "64MB", "max_wal_size": "256MB"},
 	})
 	if err != nil {
-		t.Fatalf("start the test cluster: %v", err)
+		tb.Fatalf("start the test cluster: %v", err)
 	}
 	s.cluster = address{socket: c.SocketDir()}
 	if err := s.watch(); err != nil {
 		c.Kill()
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(data, "socket"), []byte(c.SocketDir()), 0o600); err != nil {
 		c.Kill()
-		t.Fatalf("write down where the test cluster is: %v", err)
+		tb.Fatalf("write down where the test cluster is: %v", err)
 	}
 }
 
@@ -107,7 +108,7 @@ func (s *shared) watch() error {
 	if _, err := exec.LookPath("flock"); err != nil {
 		return fmt.Errorf("find flock, which guards the test cluster (apt-get install -y util-linux): %w", err)
 	}
-	cmd := exec.Command("/bin/sh", "-c", warden, "farshore-test-warden", s.dir, s.cluster.socket) //nolint:gosec,noctx // outlives us
+	cmd := exec.Command("/bin/sh", "-c", warden, "farshore-test-warden", s.dir, s.cluster.socket) //nolint:noctx // outlives us
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
@@ -120,32 +121,32 @@ func (s *shared) watch() error {
 }
 
 // sharedDir is the folder of the cluster and its locks, in memory where possible.
-func sharedDir(t testing.TB) string {
-	t.Helper()
+func sharedDir(tb testing.TB) string {
+	tb.Helper()
 	root := "/dev/shm"
 	if info, err := os.Stat(root); err != nil || !info.IsDir() {
 		root = "/tmp"
 	}
 	dir := filepath.Join(root, fmt.Sprintf("farshore-test-%d", os.Getuid()))
-	if err := os.MkdirAll(dir, 0o711); err != nil { //nolint:gosec // the database's user passes through
-		t.Fatalf("make the test cluster's folder: %v", err)
+	if err := os.MkdirAll(dir, 0o711); err != nil { // the database's user passes through
+		tb.Fatalf("make the test cluster's folder: %v", err)
 	}
 	return dir
 }
 
-func flock(t testing.TB, path string, how int) *os.File {
-	t.Helper()
+func flock(tb testing.TB, path string, how int) *os.File {
+	tb.Helper()
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		t.Fatalf("open lock: %v", err)
+		tb.Fatalf("open lock: %v", err)
 	}
 	for {
 		err := syscall.Flock(int(f.Fd()), how)
 		if err == nil {
 			return f
 		}
-		if err != syscall.EINTR { //nolint:errorlint // errno
-			t.Fatalf("lock %s: %v", path, err)
+		if !errors.Is(err, syscall.EINTR) {
+			tb.Fatalf("lock %s: %v", path, err)
 		}
 	}
 }

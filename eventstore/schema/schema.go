@@ -84,7 +84,8 @@ func Newest() (uint, error) {
 // answers a readiness check: a version below Newest is not ready.
 func Current(ctx context.Context, db interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
-}) (version uint, dirty bool, err error) {
+},
+) (version uint, dirty bool, err error) {
 	var v int64
 	err = db.QueryRow(ctx, `SELECT version, dirty FROM schema_migrations`).Scan(&v, &dirty)
 	if errors.Is(err, pgx.ErrNoRows) {
