@@ -194,11 +194,11 @@ func decodeEntry(b []byte, at, diskSize int64) (Entry, error) {
 	if b[20] != operationWrite {
 		return Entry{}, errorcatalog.Fail(errorcatalog.LogChainBroken, "an entry of the log has the unknown operation %d", b[20])
 	}
-	off, n := le.Uint64(b), int64(le.Uint32(b[12:]))
-	if n == 0 || off > uint64(diskSize) || n > diskSize-int64(off) {
+	off, n := int64(le.Uint64(b)), int64(le.Uint32(b[12:])) //nolint:gosec // one above the highest is negative, and refused
+	if n == 0 || off < 0 || off > diskSize || n > diskSize-off {
 		return Entry{}, errorcatalog.Fail(errorcatalog.LogChainBroken, "an entry of the log, %d bytes at %d, lies outside of its disk of %d bytes", n, off, diskSize)
 	}
-	e := Entry{Offset: int64(off), Length: n, Time: unstamp(le.Uint32(b[16:])), Zero: b[26] == flagZero, at: at, sum: le.Uint32(b[21:])}
+	e := Entry{Offset: off, Length: n, Time: unstamp(le.Uint32(b[16:])), Zero: b[26] == flagZero, at: at, sum: le.Uint32(b[21:])}
 	if e.Zero && e.sum != zeroSum(n) {
 		return Entry{}, errorcatalog.Fail(errorcatalog.LogChecksumMismatch, "an entry of the log that says it is zeroes has another checksum")
 	}

@@ -56,7 +56,7 @@ func (g *Gate) Extents(off, n int64) ([]disk.Extent, error) {
 	if d, ok := g.device.(interface {
 		Extents(off, n int64) ([]disk.Extent, error)
 	}); ok {
-		return d.Extents(off, n) //nolint:wrapcheck // a gate adds nothing to its disk's errors
+		return d.Extents(off, n)
 	}
 	return []disk.Extent{{Offset: off, Length: n}}, nil
 }
@@ -92,7 +92,7 @@ func (g *Gate) Zero(off, n int64) error {
 	if err != nil && f.log != nil {
 		f.log.reread(off, n)
 	}
-	return err //nolint:wrapcheck // a gate adds nothing to its disk's errors
+	return err
 }
 
 // check keeps what the disk would refuse out of the log.
@@ -126,7 +126,7 @@ func (g *Gate) Flush() error {
 	for _, l := range logs {
 		g.leave(l)
 	}
-	return err //nolint:wrapcheck // a gate adds nothing to its disk's errors
+	return err
 }
 
 // admit waits until nothing in flight overlaps the range and no hold is on. The

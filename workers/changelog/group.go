@@ -197,22 +197,22 @@ func (g *Group) switchLogs(ctx context.Context, o CutOptions, next []*openLog) (
 	before = make([]*openLog, len(next))
 	began := g.options.Now()
 	defer func() { g.held.Store(int64(g.options.Now().Sub(began))) }()
-	swap := func() error {
+	swap := func() {
 		instant = g.options.Now()
 		for i, t := range g.trackers {
 			before[i] = t.swap(next[i])
 		}
-		return nil
 	}
 	if o.InHold == nil {
-		err = hold(ctx, g.gates, swap)
+		err = hold(ctx, g.gates, func() error { swap(); return nil })
 		return before, instant, err
 	}
 	err = Hold(ctx, g.gates, func() error {
 		if err := o.InHold(); err != nil {
 			return fmt.Errorf("act at the cut's instant: %w", err)
 		}
-		return swap()
+		swap()
+		return nil
 	})
 	return before, instant, err
 }

@@ -2,14 +2,12 @@ package changelog_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -18,7 +16,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"farshore/domain/errorcatalog"
 	"farshore/workers/changelog"
 	"farshore/workers/disk"
 )
@@ -62,31 +59,31 @@ func newID() string { return uuid.Must(uuid.NewV7()).String() }
 
 func ample(string) (free, total int64, err error) { return 1 << 40, 1 << 41, nil }
 
-func newMachine(t testing.TB, disks int, size int64) *machine {
-	t.Helper()
+func newMachine(tb testing.TB, disks int, size int64) *machine {
+	tb.Helper()
 	boot, err := changelog.BootID()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	m := &machine{dir: t.TempDir(), o: changelog.Options{
+	m := &machine{dir: tb.TempDir(), o: changelog.Options{
 		LimitPercent: 10_000, BootID: boot, Space: ample, Now: time.Now,
 		NewID: newID,
 	}}
 	for i := range disks {
 		if err := disk.CreateRaw(m.base(i), size); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
-	m.open(t)
-	t.Cleanup(m.close)
+	m.open(tb)
+	tb.Cleanup(m.close)
 	return m
 }
 
 func (m *machine) base(i int) string { return filepath.Join(m.dir, fmt.Sprintf("disk%d.raw", i)) }
 
 // open opens the files as a process does that starts.
-func (m *machine) open(t testing.TB) {
-	t.Helper()
+func (m *machine) open(tb testing.TB) {
+	tb.Helper()
 	m.close()
 	for i := 0; ; i++ {
 		f, err := disk.OpenRaw(m.base(i), false)
@@ -94,7 +91,7 @@ func (m *machine) open(t testing.TB) {
 			break
 		}
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		m.files = append(m.files, f)
 		m.faults = append(m.faults, &faulty{Device: f})
@@ -118,48 +115,48 @@ func (m *machine) tracked(claimed ...string) []changelog.TrackedDisk {
 }
 
 // images reads all disks.
-func (m *machine) images(t testing.TB) [][]byte {
-	t.Helper()
+func (m *machine) images(tb testing.TB) [][]byte {
+	tb.Helper()
 	out := make([][]byte, 0, len(m.files))
 	for i := range m.files {
 		b, err := os.ReadFile(m.base(i))
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		out = append(out, b)
 	}
 	return out
 }
 
-func (m *machine) start(t testing.TB) *changelog.Group {
-	t.Helper()
-	g, err := changelog.StartGroup(t.Context(), m.o, m.tracked(), func() error {
-		m.seeds = m.images(t)
+func (m *machine) start(tb testing.TB) *changelog.Group {
+	tb.Helper()
+	g, err := changelog.StartGroup(tb.Context(), m.o, m.tracked(), func() error {
+		m.seeds = m.images(tb)
 		return nil
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = g.Close() })
+	tb.Cleanup(func() { _ = g.Close() })
 	return g
 }
 
-func (m *machine) reopen(t testing.TB, claimed ...string) *changelog.Group {
-	t.Helper()
-	m.open(t)
-	g, err := changelog.OpenGroup(t.Context(), m.o, m.tracked(claimed...))
+func (m *machine) reopen(tb testing.TB, claimed ...string) *changelog.Group {
+	tb.Helper()
+	m.open(tb)
+	g, err := changelog.OpenGroup(tb.Context(), m.o, m.tracked(claimed...))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = g.Close() })
+	tb.Cleanup(func() { _ = g.Close() })
 	return g
 }
 
-// cut makes a cut and replays its logs onto images. With inHold it also reads
-// the disks at the cut's instant.
-func (m *machine) cut(t testing.TB, g *changelog.Group, images [][]byte, inHold bool) (snapshot [][]byte, logs []string) {
-	t.Helper()
-	o := changelog.CutOptions{Record: func(_ time.Time, disks []changelog.DiskLogs) error {
+// cut makes a cut and replays its logs onto images. inHold, if not nil, happens
+// at the cut's instant.
+func (m *machine) cut(tb testing.TB, g *changelog.Group, images [][]byte, inHold func() error) (logs []string) {
+	tb.Helper()
+	o := changelog.CutOptions{InHold: inHold, Record: func(_ time.Time, disks []changelog.DiskLogs) error {
 		for i, d := range disks {
 			for _, l := range d.Logs {
 				logs = append(logs, l.ID)
@@ -174,27 +171,21 @@ func (m *machine) cut(t testing.TB, g *changelog.Group, images [][]byte, inHold 
 		}
 		return nil
 	}}
-	if inHold {
-		o.InHold = func() error {
-			snapshot = m.images(t)
-			return nil
-		}
+	if err := g.Cut(tb.Context(), o); err != nil {
+		tb.Fatal(err)
 	}
-	if err := g.Cut(t.Context(), o); err != nil {
-		t.Fatal(err)
-	}
-	return snapshot, logs
+	return logs
 }
 
-func same(t testing.TB, what string, got, want [][]byte) {
-	t.Helper()
+func same(tb testing.TB, what string, got, want [][]byte) {
+	tb.Helper()
 	for i := range want {
 		if !bytes.Equal(got[i], want[i]) {
 			at := 0
 			for got[i][at] == want[i][at] {
 				at++
 			}
-			t.Errorf("%s: disk %d differs at %d", what, i, at)
+			tb.Errorf("%s: disk %d differs at %d", what, i, at)
 		}
 	}
 }
@@ -208,7 +199,8 @@ func clone(images [][]byte) [][]byte {
 }
 
 // guest writes at random, overlapping ranges until stop is closed.
-func (m *machine) guest(t testing.TB, stop <-chan struct{}, seed uint64) {
+func (m *machine) guest(tb testing.TB, stop <-chan struct{}, seed uint64) {
+	tb.Helper()
 	r := rand.New(rand.NewPCG(seed, 2))
 	buf := make([]byte, 32<<10)
 	for {
@@ -233,7 +225,7 @@ func (m *machine) guest(t testing.TB, stop <-chan struct{}, seed uint64) {
 			_, err = g.WriteAt(buf[:n], off)
 		}
 		if err != nil {
-			t.Error(err)
+			tb.Error(err)
 			return
 		}
 	}
@@ -250,7 +242,12 @@ func TestSeedAndLogsUpToACutAreTheDisksAtItsInstant(t *testing.T) {
 	g := m.start(t)
 	images := clone(m.seeds)
 	for k := range 12 {
-		snapshot, logs := m.cut(t, g, images, k%3 != 2)
+		var snapshot [][]byte
+		var inHold func() error
+		if k%3 != 2 {
+			inHold = func() error { snapshot = m.images(t); return nil }
+		}
+		logs := m.cut(t, g, images, inHold)
 		if snapshot != nil {
 			same(t, fmt.Sprint("cut ", k), images, snapshot)
 		}
@@ -262,7 +259,7 @@ func TestSeedAndLogsUpToACutAreTheDisksAtItsInstant(t *testing.T) {
 	}
 	close(stop)
 	guests.Wait()
-	m.cut(t, g, images, false)
+	m.cut(t, g, images, nil)
 	same(t, "at the end", images, m.images(t))
 }
 
@@ -291,7 +288,7 @@ func TestACutKeepsTheOrderOfWritesAcrossDisks(t *testing.T) {
 		}
 	}()
 	for range 15 {
-		m.cut(t, g, images, false)
+		m.cut(t, g, images, nil)
 		highest, seen := uint32(0), map[uint32]bool{}
 		for _, image := range images {
 			for i := 0; i+4 <= len(image); i += 4 {
@@ -329,7 +326,7 @@ func TestAWriteInFlightBelongsToTheLogThatWasCurrent(t *testing.T) {
 	cut := make(chan struct{})
 	go func() {
 		defer close(cut)
-		m.cut(t, g, images, false)
+		m.cut(t, g, images, nil)
 	}()
 	go func() {
 		defer close(held)
@@ -357,7 +354,7 @@ func TestAWriteInFlightBelongsToTheLogThatWasCurrent(t *testing.T) {
 	if images[0][0] != 1 {
 		t.Error("the write admitted before the cut is not in it")
 	}
-	m.cut(t, g, images, false)
+	m.cut(t, g, images, nil)
 	same(t, "the next cut", images, m.images(t))
 }
 
@@ -375,7 +372,7 @@ func TestADiskWriteThatFailsAfterItWasLoggedIsReadAgain(t *testing.T) {
 	}
 	m.faults[0].failWrites.Store(false)
 	images := clone(m.seeds)
-	m.cut(t, g, images, false)
+	m.cut(t, g, images, nil)
 	same(t, "after a torn write", images, m.images(t))
 }
 
@@ -390,185 +387,6 @@ func TestWhatADiskRefusesIsNotLogged(t *testing.T) {
 		t.Error("zeroes before the beginning succeeded")
 	}
 	images := clone(m.seeds)
-	m.cut(t, g, images, false)
+	m.cut(t, g, images, nil)
 	same(t, "after refusals", images, m.images(t))
-}
-
-func hrls(t testing.TB, dir string) []string {
-	t.Helper()
-	var out []string
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), ".hrl") || strings.HasSuffix(e.Name(), ".dirty") {
-			out = append(out, e.Name())
-		}
-	}
-	return out
-}
-
-// expectFailure checks that tracking of disk 0 has stopped for the given reason,
-// now and after a restart, while the guest goes on.
-func (m *machine) expectFailure(t *testing.T, g *changelog.Group, want errorcatalog.Code) {
-	t.Helper()
-	if f := g.Status()[0].Failure; f == nil || f.Code != want {
-		t.Fatalf("status %+v, want %s", f, want)
-	}
-	if _, err := m.gates[0].WriteAt([]byte("the guest goes on"), 77); err != nil {
-		t.Errorf("write after tracking stopped: %v", err)
-	}
-	if err := m.gates[0].Flush(); err != nil {
-		t.Errorf("flush after tracking stopped: %v", err)
-	}
-	if left := hrls(t, m.dir); len(left) != 0 {
-		t.Errorf("logs are left: %v", left)
-	}
-	if err := g.Cut(t.Context(), changelog.CutOptions{}); code(err) != want {
-		t.Errorf("cut: %v, want %s", err, want)
-	}
-	again := m.reopen(t)
-	if f := again.Status()[0].Failure; f == nil || f.Code != want {
-		t.Fatalf("after a restart: %+v, want %s", f, want)
-	}
-	if err := again.Restart(t.Context(), []string{"disk0"}, func() error { m.seeds = m.images(t); return nil }); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := m.gates[0].WriteAt([]byte("tracked again"), 4096); err != nil {
-		t.Fatal(err)
-	}
-	images := clone(m.seeds)
-	m.cut(t, again, images, false)
-	same(t, "after tracking was begun again", images, m.images(t))
-}
-
-func TestLogsOverTheirLimitEndTrackingAndNotTheGuest(t *testing.T) {
-	t.Parallel()
-	m := newMachine(t, 1, 1<<20)
-	m.o.LimitPercent = 50
-	g := m.start(t)
-	chunk := bytes.Repeat([]byte{5}, 64<<10)
-	for i := range 16 {
-		if i == 3 { // sealed logs count, too
-			m.cut(t, g, clone(m.seeds), false)
-		}
-		if _, err := m.gates[0].WriteAt(chunk, int64(i)<<16); err != nil {
-			t.Fatal(err)
-		}
-	}
-	m.expectFailure(t, g, errorcatalog.LogThresholdExceeded)
-}
-
-func TestHolesDoNotCountTowardsTheLimit(t *testing.T) {
-	t.Parallel()
-	m := newMachine(t, 1, 1<<20)
-	m.o.LimitPercent = 50
-	g := m.start(t)
-	for range 10 {
-		if err := m.gates[0].Zero(0, 1<<20); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if s := g.Status()[0]; s.Failure != nil || s.PendingBytes > 1<<16 {
-		t.Errorf("%+v", s)
-	}
-}
-
-func TestTheReserveOfFreeSpaceEndsTracking(t *testing.T) {
-	t.Parallel()
-	m := newMachine(t, 1, 16<<20)
-	var free atomic.Int64
-	free.Store(1 << 40)
-	m.o.Space = func(string) (int64, int64, error) { return free.Load(), 1 << 40, nil }
-	g := m.start(t)
-	free.Store(1<<40/20 - 1)
-	chunk := bytes.Repeat([]byte{5}, 1<<20)
-	for i := range 9 {
-		if _, err := m.gates[0].WriteAt(chunk, int64(i)<<20); err != nil {
-			t.Fatal(err)
-		}
-	}
-	free.Store(1 << 40)
-	m.expectFailure(t, g, errorcatalog.FreeSpaceReserveReached)
-}
-
-func TestACutThatCouldNotBeRecordedIsFoldedIntoTheNext(t *testing.T) {
-	t.Parallel()
-	m := newMachine(t, 2, 1<<20)
-	g := m.start(t)
-	fill := func(b byte) {
-		for _, gate := range m.gates {
-			if _, err := gate.WriteAt(bytes.Repeat([]byte{b}, 5000), int64(b)*1000); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	fill(1)
-	lost := errors.New("the record was not written")
-	if err := g.Cut(t.Context(), changelog.CutOptions{Record: func(time.Time, []changelog.DiskLogs) error { return lost }}); !errors.Is(err, lost) {
-		t.Fatalf("cut: %v", err)
-	}
-	fill(2)
-	if err := g.Cut(t.Context(), changelog.CutOptions{InHold: func() error { return lost }}); !errors.Is(err, lost) {
-		t.Fatalf("cut: %v", err)
-	}
-	fill(3)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	_ = g.Cut(ctx, changelog.CutOptions{Record: func(time.Time, []changelog.DiskLogs) error { return lost }})
-	fill(4)
-	if err := g.Close(); err != nil {
-		t.Fatal(err)
-	}
-	g = m.reopen(t)
-	fill(5)
-	images := clone(m.seeds)
-	_, logs := m.cut(t, g, images, false)
-	same(t, "the folded cut", images, m.images(t))
-	if len(logs) < 6 {
-		t.Errorf("logs %v", logs)
-	}
-	if err := g.Close(); err != nil {
-		t.Fatal(err)
-	}
-	// A recorded cut's logs are in no other.
-	g = m.reopen(t, logs...)
-	fill(6)
-	_, next := m.cut(t, g, images, false)
-	same(t, "the cut after it", images, m.images(t))
-	for _, id := range next {
-		for _, old := range logs {
-			if id == old {
-				t.Errorf("log %s is in two cuts", id)
-			}
-		}
-	}
-}
-
-func TestTrackingBeginsAndEndsUnderARunningGuest(t *testing.T) {
-	t.Parallel()
-	m := newMachine(t, 2, 1<<20)
-	stop := make(chan struct{})
-	var guests sync.WaitGroup
-	for i := range 4 {
-		guests.Go(func() { m.guest(t, stop, uint64(i)) })
-	}
-	for range 4 {
-		g := m.start(t)
-		images := clone(m.seeds)
-		snapshot, _ := m.cut(t, g, images, true)
-		same(t, "tracked", images, snapshot)
-		if err := g.Stop(); err != nil {
-			t.Fatal(err)
-		}
-		if left := hrls(t, m.dir); len(left) != 0 {
-			t.Fatalf("logs are left: %v", left)
-		}
-	}
-	close(stop)
-	guests.Wait()
-	if _, err := changelog.OpenGroup(t.Context(), m.o, m.tracked()); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("open of a stopped group: %v", err)
-	}
 }

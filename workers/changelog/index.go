@@ -96,9 +96,9 @@ func (r *Reader) verifyLarge(e Entry) error {
 // newest is a heap of writes, the latest on top.
 type newest []uint32
 
-func (h newest) Len() int           { return len(h) }
-func (h newest) Less(i, j int) bool { return h[i] > h[j] }
-func (h newest) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *newest) Len() int           { return len(*h) }
+func (h *newest) Less(i, j int) bool { return (*h)[i] > (*h)[j] }
+func (h *newest) Swap(i, j int)      { (*h)[i], (*h)[j] = (*h)[j], (*h)[i] }
 
 // Push adds a write.
 func (h *newest) Push(v any) {
@@ -119,7 +119,7 @@ func (h *newest) Pop() any {
 func lastWins(writes []write) []segment {
 	order := make([]uint32, len(writes))
 	for i := range order {
-		order[i] = uint32(i) //nolint:gosec // Open bounds it
+		order[i] = uint32(i)
 	}
 	slices.SortFunc(order, func(a, b uint32) int { return cmp.Compare(writes[a].offset, writes[b].offset) })
 	segments := make([]segment, 0, len(writes))

@@ -76,7 +76,7 @@ func (r *Reader) walk() error {
 		if distance < uint64(h.metadataSize) || distance > uint64(at) {
 			return errorcatalog.Fail(errorcatalog.LogChainBroken, "the metadata block at %d of log %s points %d back", at, h.ID, distance)
 		}
-		at -= int64(distance)
+		at -= int64(distance) //nolint:gosec // at most at, as seen above
 	}
 	if entries != h.Entries {
 		return errorcatalog.Fail(errorcatalog.LogChainBroken, "log %s has %d entries, its header says %d", h.ID, entries, h.Entries)

@@ -45,7 +45,7 @@ func (t *tracker) recover(ctx context.Context) error {
 	}
 	if t.state.Failure != nil {
 		t.failed.Store(true)
-		return nil
+		return nil //nolint:nilerr // the disk's state tells; the other disks go on
 	}
 	open, err := t.resume(ctx)
 	if err != nil {

@@ -59,7 +59,7 @@ func loadState(base string) (state, error) {
 // save replaces a disk's tracking state, durably.
 func (s state) save(base string) error {
 	s.Version = stateVersion
-	b, err := json.MarshalIndent(s, "", "  ")
+	b, err := json.MarshalIndent(s, "", "  ") //nolint:errchkjson // a later field may be one that can fail
 	if err != nil {
 		return fmt.Errorf("encode tracking state: %w", err)
 	}

@@ -88,7 +88,7 @@ func (m *Manifest) end(pending []unsaved, stored []Digest, err error) {
 func (m *Manifest) index(hashes []Digest) []byte {
 	b := make([]byte, 0, indexHeader+len(hashes)*DigestSize)
 	b = append(b, indexMagic...)
-	b = binary.LittleEndian.AppendUint64(b, uint64(m.size)) //nolint:gosec // sizes are positive
+	b = binary.LittleEndian.AppendUint64(b, uint64(m.size))
 	b = binary.LittleEndian.AppendUint32(b, BlockSize)
 	b = binary.LittleEndian.AppendUint32(b, ChunkBlocks)
 	for _, h := range hashes {

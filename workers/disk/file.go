@@ -71,7 +71,7 @@ func openFile(path string, readonly bool) (*os.File, int64, error) { //nolint:re
 	if readonly {
 		mode = os.O_RDONLY
 	}
-	f, err := os.OpenFile(path, mode, 0) //nolint:gosec // the caller chooses the path
+	f, err := os.OpenFile(path, mode, 0)
 	if err != nil {
 		return nil, 0, fmt.Errorf("open disk: %w", err)
 	}
@@ -87,7 +87,7 @@ func openFile(path string, readonly bool) (*os.File, int64, error) { //nolint:re
 
 // create leaves no file behind when it fails, so that it can be repeated.
 func create(path string, size int64, tail []byte) error {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the caller chooses the path
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return fmt.Errorf("create disk: %w", err)
 	}

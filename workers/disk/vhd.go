@@ -117,8 +117,8 @@ func (f Footer) Encode() []byte {
 	copy(b[28:32], f.CreatorApp)
 	be.PutUint32(b[32:], f.CreatorVersion)
 	copy(b[36:40], f.CreatorHostOS)
-	be.PutUint64(b[40:], uint64(f.OriginalSize)) //nolint:gosec // sizes are positive
-	be.PutUint64(b[48:], uint64(f.CurrentSize))  //nolint:gosec // sizes are positive
+	be.PutUint64(b[40:], uint64(f.OriginalSize))
+	be.PutUint64(b[48:], uint64(f.CurrentSize))
 	be.PutUint16(b[56:], f.Geometry.Cylinders)
 	b[58], b[59] = f.Geometry.Heads, f.Geometry.SectorsPerTrack
 	be.PutUint32(b[60:], uint32(f.Type))

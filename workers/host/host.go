@@ -15,7 +15,7 @@ import (
 )
 
 // Host is everything a host can do. Workflows ask for the roles they use.
-type Host interface {
+type Host interface { //nolint:interfacebloat // the sum of the roles; who needs one asks for one
 	Inventory
 	Replicator
 	Tracker

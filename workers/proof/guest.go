@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -46,11 +47,11 @@ func (g *Guest) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	out, err := os.OpenFile(g.Journal, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	out, err := os.OpenFile(g.Journal, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("open the guest's journal: %w", err)
 	}
-	defer out.Close()
+	defer func() { _ = out.Close() }()
 	w := &writer{guest: g, journal: out, recent: journal.Records, open: journal.unacknowledged()}
 	for {
 		err := w.session(ctx)
@@ -85,7 +86,7 @@ func (w *writer) session(ctx context.Context) (err error) {
 		if disks[d], err = w.guest.Dial(ctx, d); err != nil {
 			return fmt.Errorf("attach disk %d: %w", d, err)
 		}
-		defer disks[d].Close()
+		defer func() { _ = disks[d].Close() }()
 	}
 	for ctx.Err() == nil {
 		if len(w.open) == 0 {
@@ -144,12 +145,7 @@ func (w *writer) next() Record {
 }
 
 func (w *writer) nearby(r Record) bool {
-	for _, earlier := range w.recent[max(0, len(w.recent)-apart):] {
-		if r.overlaps(earlier) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(w.recent[max(0, len(w.recent)-apart):], r.overlaps)
 }
 
 // write writes the records at the same time and notes each acknowledgement.
@@ -172,8 +168,10 @@ func put(disk Target, r Record) error {
 	}
 	p := make([]byte, r.Length)
 	r.Fill(p)
-	_, err := disk.WriteAt(p, r.Offset)
-	return err
+	if _, err := disk.WriteAt(p, r.Offset); err != nil {
+		return fmt.Errorf("write %d bytes at %d: %w", r.Length, r.Offset, err)
+	}
+	return nil
 }
 
 func (w *writer) acknowledged(r Record) error {

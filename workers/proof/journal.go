@@ -25,7 +25,7 @@ func ReadJournal(path string) (*Journal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the guest's journal: %w", err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	j := &Journal{}
 	lines := bufio.NewReader(f)
 	for n := 1; ; n++ {

@@ -112,7 +112,7 @@ func TestWhatIsNoInstantFails(t *testing.T) {
 		reason string
 	}{
 		"a flipped bit": {
-			spoil:  func(d []proof.Image, _ *proof.Judge) { d[0].(image)[17] ^= 1 },
+			spoil:  func(d []proof.Image, _ *proof.Judge) { mem(d[0])[17] ^= 1 },
 			reason: "differs from the replayed source at byte 17",
 		},
 		"an early record that is missing": {
@@ -145,7 +145,7 @@ func TestWhatIsNoInstantFails(t *testing.T) {
 			reason: "the guest never began",
 		},
 		"a disk of another size": {
-			spoil:  func(d []proof.Image, _ *proof.Judge) { d[1] = d[1].(image)[:diskSize/2] },
+			spoil:  func(d []proof.Image, _ *proof.Judge) { d[1] = mem(d[1])[:diskSize/2] },
 			reason: "disk 1 holds 524288 bytes, its source 1048576",
 		},
 	} {
@@ -161,6 +161,12 @@ func TestWhatIsNoInstantFails(t *testing.T) {
 	}
 }
 
+// mem is the content of an image of these tests.
+func mem(i proof.Image) image {
+	m, _ := i.(image)
+	return m
+}
+
 // last returns the nth last record that is not a range of zeroes.
 func last(j *proof.Judge, n int) proof.Record {
 	for i := len(j.Journal.Records) - 1; ; i-- {
@@ -174,7 +180,7 @@ func last(j *proof.Judge, n int) proof.Record {
 
 // unwrite gives a record's range back what the seed holds there.
 func unwrite(disks []proof.Image, j *proof.Judge, r proof.Record) {
-	copy(disks[r.Disk].(image)[r.Offset:r.Offset+r.Length], j.Seeds[r.Disk].(image)[r.Offset:])
+	copy(mem(disks[r.Disk])[r.Offset:r.Offset+r.Length], mem(j.Seeds[r.Disk])[r.Offset:])
 }
 
 func TestAJournalThatEndsInTheMiddleOfALineIsRead(t *testing.T) {

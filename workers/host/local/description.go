@@ -25,7 +25,7 @@ func slug() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61
 
 // readDescription reads the vm.json of a folder and fills in the disks' sizes.
 func readDescription(dir string) (site.VirtualMachine, error) {
-	f, err := os.Open(filepath.Join(dir, descriptionFile)) //nolint:gosec // a folder of the host's own directory
+	f, err := os.Open(filepath.Join(dir, descriptionFile))
 	if err != nil {
 		return site.VirtualMachine{}, errorcatalog.Fail(errorcatalog.VMDescriptionInvalid, "open %s", descriptionFile).Because(err)
 	}

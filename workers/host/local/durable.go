@@ -20,7 +20,7 @@ func saveJSON(path string, v any) error {
 		return fmt.Errorf("encode %s: %w", filepath.Base(path), err)
 	}
 	tmp := path + ".tmp"
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600) //nolint:gosec // the caller's own path
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return full(fmt.Errorf("create %s: %w", filepath.Base(tmp), err))
 	}
@@ -37,7 +37,7 @@ func saveJSON(path string, v any) error {
 
 // loadJSON reads what saveJSON wrote; a missing file leaves v alone.
 func loadJSON(path string, v any) error {
-	p, err := os.ReadFile(path) //nolint:gosec // the caller's own path
+	p, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -59,7 +59,7 @@ func removeFile(path string) error {
 }
 
 func syncDir(dir string) error {
-	d, err := os.Open(dir) //nolint:gosec // the caller's own path
+	d, err := os.Open(dir)
 	if err != nil {
 		return fmt.Errorf("open folder: %w", err)
 	}

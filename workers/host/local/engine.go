@@ -103,7 +103,7 @@ func lockDirectory(dir string) (*os.File, error) {
 	if err := os.MkdirAll(filepath.Join(dir, ownFolder), 0o700); err != nil {
 		return nil, fmt.Errorf("make host folder: %w", err)
 	}
-	f, err := os.OpenFile(filepath.Join(dir, ownFolder, "lock"), os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the host's own directory
+	f, err := os.OpenFile(filepath.Join(dir, ownFolder, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open lock: %w", err)
 	}

@@ -163,7 +163,7 @@ func (m *machine) await(ctx context.Context, g *guest) error {
 	if d := m.vm.Load().Guest; d != nil && d.GraceSeconds > 0 {
 		grace = time.Duration(d.GraceSeconds) * time.Second
 	}
-	t := time.NewTimer(grace) //nolint:forbidigo // a wait for another process
+	t := time.NewTimer(grace)
 	defer t.Stop()
 	select {
 	case <-g.gone:

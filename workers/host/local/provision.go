@@ -170,7 +170,7 @@ func (e *Engine) CompleteVM(_ context.Context, vm string) error {
 }
 
 func flushFile(path string) error {
-	f, err := os.OpenFile(path, os.O_RDWR, 0) //nolint:gosec // a disk of a checked description
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return fmt.Errorf("open disk: %w", err)
 	}

@@ -92,9 +92,9 @@ func startProcess(o SpawnOptions, dir string) (*child, error) {
 
 // awaitState waits until the process answers, or has ended because another does.
 func awaitState(ctx context.Context, c *Client, o SpawnOptions, p *child) error {
-	deadline := time.NewTimer(o.Patience) //nolint:forbidigo // a wait for another process
+	deadline := time.NewTimer(o.Patience)
 	defer deadline.Stop()
-	tick := time.NewTicker(askInterval) //nolint:forbidigo // a wait for another process
+	tick := time.NewTicker(askInterval)
 	defer tick.Stop()
 	failure := errorcatalog.Fail(errorcatalog.HostUnreachable, "the host process of %s does not answer after %s, see %s", o.Directory, o.Patience, LogFile(o.Directory))
 	gone := false

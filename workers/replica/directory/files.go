@@ -26,7 +26,7 @@ func writeFile(path string, content []byte) error {
 func replaceFile(path string, fill func(*os.File) error) error {
 	dir, name := filepath.Split(path)
 	tmp := filepath.Join(dir, temporary+uuid.NewString())
-	f, err := os.OpenFile(tmp, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // in the store
+	f, err := os.OpenFile(tmp, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return fmt.Errorf("create %s: %w", name, err)
 	}
@@ -69,7 +69,7 @@ func syncDirOf(path string) error { return syncDir(filepath.Dir(path)) }
 
 // syncDir makes a folder's entries durable.
 func syncDir(dir string) error {
-	d, err := os.Open(dir) //nolint:gosec // in the store
+	d, err := os.Open(dir)
 	if err != nil {
 		return fmt.Errorf("open folder: %w", err)
 	}

@@ -33,11 +33,11 @@ type gate struct {
 }
 
 func openGate(path string) (*gate, error) {
-	fence, err := os.OpenFile(path+".fence", os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // checked name
+	fence, err := os.OpenFile(path+".fence", os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open fence: %w", err)
 	}
-	lock, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // checked name
+	lock, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open lock: %w", errors.Join(err, fence.Close()))
 	}

@@ -95,7 +95,7 @@ func (s *Store) OpenObject(_ context.Context, item, name string) (replica.Object
 	if err != nil {
 		return nil, err
 	}
-	f, err := os.Open(target) //nolint:gosec // checked name
+	f, err := os.Open(target)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errorcatalog.Fail(errorcatalog.ObjectNotFound, "object %s of item %s", name, item)
 	}

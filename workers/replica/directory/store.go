@@ -176,7 +176,7 @@ func (s *Store) Check(ctx context.Context) error {
 	if err := writeFile(probe, []byte("farshore")); err != nil {
 		return failed(err, "write to directory %s", s.root)
 	}
-	f, err := os.Open(probe) //nolint:gosec // our own file
+	f, err := os.Open(probe)
 	if err != nil {
 		return failed(err, "read from directory %s", s.root)
 	}

@@ -75,7 +75,7 @@ func (x index) mayBegin(item, cut string) error {
 }
 
 // covers verifies that an apply which begins again stays within its ranges.
-func (p plan) covers(item string, changes []replica.Change) error {
+func (p *plan) covers(item string, changes []replica.Change) error {
 	declared := p.declared()
 	for _, c := range changes {
 		for _, e := range c.Extents {
@@ -87,7 +87,7 @@ func (p plan) covers(item string, changes []replica.Change) error {
 	return nil
 }
 
-func (p plan) declared() map[string][]disk.Extent {
+func (p *plan) declared() map[string][]disk.Extent {
 	declared := map[string][]disk.Extent{}
 	for _, d := range p.Disks {
 		declared[d.Disk] = d.Extents
@@ -203,7 +203,7 @@ func (s *Store) restore(ctx context.Context, item string, fence int64, d planned
 	defer func() { err = errors.Join(err, r.Close()) }()
 	buffer := make([]byte, maxPut)
 	for _, e := range d.Extents {
-		if err := copyBack(v, r, e, buffer); err != nil {
+		if err := copyBack(v, r, e, buffer); err != nil { //nolint:contextcheck // a volume is an io.WriterAt and keeps its own
 			return err
 		}
 	}

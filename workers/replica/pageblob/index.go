@@ -91,34 +91,18 @@ func (s *Store) establish(ctx context.Context, item string, fence int64) error {
 // first. edit may run more than once. An item that has no index gets none.
 func (s *Store) change(ctx context.Context, item string, fence int64, edit func(*index) error) (index, error) {
 	for {
-		x, etag, err := s.load(ctx, item)
+		x, etag, err := s.loadFor(ctx, item, fence)
 		if err != nil {
 			return index{}, err
 		}
-		if x.Fence > fence {
-			return index{}, fenced(item, fence, x.Fence)
-		}
-		if x.Fence < fence && etag != "" {
-			if err := s.take(ctx, item, fence, x, etag); err != nil && !errors.Is(err, errConflict) {
-				return index{}, err
-			}
-			continue
-		}
-		before, err := json.Marshal(x)
+		changed, err := alter(&x, item, edit)
 		if err != nil {
-			return index{}, fmt.Errorf("encode index of %s: %w", item, err)
-		}
-		if err := edit(&x); err != nil {
 			return index{}, err
 		}
 		if etag == "" && (len(x.Points) > 0 || x.Apply != nil) {
 			return index{}, errorcatalog.Fail(errorcatalog.ReplicaCorrupt, "the index of %s is gone", item)
 		}
-		after, err := json.Marshal(x)
-		if err != nil {
-			return index{}, fmt.Errorf("encode index of %s: %w", item, err)
-		}
-		if bytes.Equal(before, after) || etag == "" {
+		if !changed || etag == "" {
 			return x, nil
 		}
 		x.Version = uuid.NewString()
@@ -130,6 +114,41 @@ func (s *Store) change(ctx context.Context, item string, fence int64, edit func(
 		}
 		return x, err
 	}
+}
+
+// loadFor loads an item's index once it belongs to the fence.
+func (s *Store) loadFor(ctx context.Context, item string, fence int64) (index, azcore.ETag, error) {
+	for {
+		x, etag, err := s.load(ctx, item)
+		if err != nil {
+			return index{}, "", err
+		}
+		if x.Fence > fence {
+			return index{}, "", fenced(item, fence, x.Fence)
+		}
+		if x.Fence == fence || etag == "" {
+			return x, etag, nil
+		}
+		if err := s.take(ctx, item, fence, x, etag); err != nil && !errors.Is(err, errConflict) {
+			return index{}, "", err
+		}
+	}
+}
+
+// alter edits the index and reports whether that has changed it.
+func alter(x *index, item string, edit func(*index) error) (changed bool, err error) {
+	before, err := json.Marshal(*x)
+	if err != nil {
+		return false, fmt.Errorf("encode index of %s: %w", item, err)
+	}
+	if err := edit(x); err != nil {
+		return false, err
+	}
+	after, err := json.Marshal(*x)
+	if err != nil {
+		return false, fmt.Errorf("encode index of %s: %w", item, err)
+	}
+	return !bytes.Equal(before, after), nil
 }
 
 // take gives an item to a higher fence, whatever its owner goes on to do: first

@@ -37,7 +37,7 @@ func (s *Store) PutObject(ctx context.Context, item, name string, r io.ReadSeeke
 	var unusable error
 	err = s.patience.unhurried().repeat(ctx, func(ctx context.Context) error {
 		if _, unusable = r.Seek(start, io.SeekStart); unusable != nil {
-			return nil
+			return nil //nolint:nilerr // told apart below: it is not repeated
 		}
 		var digest []byte
 		if digest, unusable, err = u.send(ctx, r); err != nil || unusable != nil {
@@ -50,7 +50,7 @@ func (s *Store) PutObject(ctx context.Context, item, name string, r io.ReadSeeke
 	}
 	if errors.Is(err, errUnverified) {
 		// Better none than a wrong one.
-		err = errors.Join(err, s.remove(ctx, objectName(item, name), false))
+		err = errors.Join(err, s.remove(ctx, objectName(item, name)))
 	}
 	return explain(ctx, err, what)
 }
@@ -92,7 +92,7 @@ func (u upload) send(ctx context.Context, r io.Reader) (digest []byte, unusable,
 		})
 	}
 	if err := group.Wait(); err != nil || unusable != nil {
-		return nil, unusable, raw(err)
+		return nil, unusable, raw(err) //nolint:wrapcheck // PutObject says what was read
 	}
 	err = u.store.ask(ctx, func(ctx context.Context) error {
 		_, err := u.client.CommitBlockList(ctx, ids, nil)
@@ -108,7 +108,7 @@ func (u upload) send(ctx context.Context, r io.Reader) (digest []byte, unusable,
 func (u upload) sendSmall(ctx context.Context, r io.Reader) (digest []byte, unusable, err error) {
 	data := make([]byte, u.size)
 	if _, err := io.ReadFull(r, data); err != nil {
-		return nil, err, nil
+		return nil, err, nil //nolint:wrapcheck // PutObject says what was read
 	}
 	sum := blake3.Sum256(data)
 	return sum[:], nil, u.store.ask(ctx, func(ctx context.Context) error { return u.store.store(ctx, u.name, data, nil) })
@@ -206,5 +206,5 @@ func (s *Store) ListObjects(ctx context.Context, item, prefix string) ([]string,
 
 // DeleteObject removes an object. Without it, it succeeds.
 func (s *Store) DeleteObject(ctx context.Context, item, name string) error {
-	return s.remove(ctx, objectName(item, name), false)
+	return s.remove(ctx, objectName(item, name))
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/pageblob"
 
 	"farshore/domain/errorcatalog"
 	"farshore/workers/disk"
@@ -80,20 +81,10 @@ func (s *Store) snapshot(ctx context.Context, item, cut string, fence int64, d r
 		if size != d.SizeBytes {
 			return "", errorcatalog.Fail(errorcatalog.ReplicaDiskSizeMismatch, "%s: it has %d bytes, not %d", what, size, d.SizeBytes).Because(replica.ErrDiskSize)
 		}
-		err = s.ask(ctx, func(ctx context.Context) error {
-			r, err := client.CreateSnapshot(ctx, &blob.CreateSnapshotOptions{AccessConditions: ifMatch(p.etag), Metadata: map[string]*string{
-				metaCut: &cut, metaDisk: &d.Disk, metaFence: new(strconv.FormatInt(fence, 10)), metaRoot: &d.Root,
-				metaSize: new(strconv.FormatInt(size, 10)),
-			}})
-			if err != nil {
-				return raw(err)
-			}
-			if r.Snapshot == nil || *r.Snapshot == "" {
-				return errUnverified
-			}
-			id = *r.Snapshot
-			return nil
-		})
+		id, err = s.freeze(ctx, client, &blob.CreateSnapshotOptions{AccessConditions: ifMatch(p.etag), Metadata: map[string]*string{
+			metaCut: &cut, metaDisk: &d.Disk, metaFence: new(strconv.FormatInt(fence, 10)), metaRoot: &d.Root,
+			metaSize: new(strconv.FormatInt(size, 10)),
+		}})
 		if isConflict(err) {
 			continue
 		}
@@ -106,6 +97,22 @@ func (s *Store) snapshot(ctx context.Context, item, cut string, fence int64, d r
 		return "", fmt.Errorf("%s: %w", what, err)
 	}
 	return id, nil
+}
+
+// freeze asks the service for a snapshot and returns its id.
+func (s *Store) freeze(ctx context.Context, client *pageblob.Client, o *blob.CreateSnapshotOptions) (id string, err error) {
+	err = s.ask(ctx, func(ctx context.Context) error {
+		r, err := client.CreateSnapshot(ctx, o)
+		if err != nil {
+			return raw(err)
+		}
+		if r.Snapshot == nil || *r.Snapshot == "" {
+			return errUnverified
+		}
+		id = *r.Snapshot
+		return nil
+	})
+	return id, err
 }
 
 // openSnapshot returns a reader of a snapshot that it has seen to exist.
@@ -207,7 +214,7 @@ func (s *Store) RemovePoint(ctx context.Context, item, id string, fence int64) e
 // deleted with the next point.
 func (s *Store) tidy(ctx context.Context, item string, x index, cut string, over *pending) {
 	if over != nil {
-		_ = s.remove(ctx, over.Object, false)
+		_ = s.remove(ctx, over.Object)
 	}
 	_ = s.sweep(ctx, item, x, cut)
 }

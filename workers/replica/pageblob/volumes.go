@@ -209,21 +209,30 @@ func (s *Store) RemoveItem(ctx context.Context, item string, fence int64) error 
 		if b.name == indexName(item) {
 			continue
 		}
-		if err := s.remove(ctx, b.name, b.paged); err != nil {
+		remove := s.remove
+		if b.paged {
+			remove = s.removeDisk
+		}
+		if err := remove(ctx, b.name); err != nil {
 			return err
 		}
 	}
-	return s.remove(ctx, indexName(item), false)
+	return s.remove(ctx, indexName(item))
 }
 
-func (s *Store) remove(ctx context.Context, name string, snapshots bool) error {
-	var o blob.DeleteOptions
-	if snapshots {
-		o.DeleteSnapshots = to.Ptr(blob.DeleteSnapshotsOptionTypeInclude)
-	}
+func (s *Store) remove(ctx context.Context, name string) error {
+	return s.erase(ctx, name, nil)
+}
+
+// removeDisk removes a disk and its snapshots.
+func (s *Store) removeDisk(ctx context.Context, name string) error {
+	return s.erase(ctx, name, &blob.DeleteOptions{DeleteSnapshots: to.Ptr(blob.DeleteSnapshotsOptionTypeInclude)})
+}
+
+func (s *Store) erase(ctx context.Context, name string, o *blob.DeleteOptions) error {
 	return s.do(ctx, "delete "+name, func(ctx context.Context) error {
 		client := s.container.NewBlobClient(name)
-		_, err := client.Delete(ctx, &o)
+		_, err := client.Delete(ctx, o)
 		if isMissing(err) {
 			return nil
 		}

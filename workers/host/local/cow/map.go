@@ -68,7 +68,7 @@ func (s *Snapshot) format() error {
 	copy(h, magic)
 	h[validAt] = 1
 	binary.LittleEndian.PutUint32(h[blockSizeAt:], BlockSize)
-	binary.LittleEndian.PutUint64(h[diskSizeAt:], uint64(s.size)) //nolint:gosec // sizes are not negative
+	binary.LittleEndian.PutUint64(h[diskSizeAt:], uint64(s.size))
 	if err := s.delta.Truncate(s.size); err != nil {
 		return fmt.Errorf("size snapshot delta: %w", err)
 	}
@@ -99,7 +99,7 @@ func checkHeader(p []byte, size int64) error {
 	switch {
 	case string(p[:len(magic)]) != magic, binary.LittleEndian.Uint32(p[blockSizeAt:]) != BlockSize:
 		return errors.New("snapshot map has another form")
-	case binary.LittleEndian.Uint64(p[diskSizeAt:]) != uint64(size): //nolint:gosec // sizes are not negative
+	case binary.LittleEndian.Uint64(p[diskSizeAt:]) != uint64(size):
 		return fmt.Errorf("snapshot map is of a disk of %d bytes, not %d", binary.LittleEndian.Uint64(p[diskSizeAt:]), size)
 	case p[validAt] != 1:
 		return ErrLost

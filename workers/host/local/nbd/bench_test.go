@@ -37,8 +37,35 @@ func copyTime(b *testing.B, source, uri string) time.Duration {
 	return time.Since(began)
 }
 
-// gated is an export of a fresh disk, tracked or not.
-func gated(b *testing.B, tracked bool, size int64, use func(socket string)) {
+// attend prepares a gate for a benchmark; what it returns is called at the end.
+type attend func(b *testing.B, gate *changelog.Gate, path string, size int64) (finish func())
+
+func untracked(*testing.B, *changelog.Gate, string, int64) func() { return func() {} }
+
+func tracked(b *testing.B, gate *changelog.Gate, path string, size int64) func() {
+	b.Helper()
+	boot, err := changelog.BootID()
+	if err != nil {
+		b.Fatal(err)
+	}
+	g, err := changelog.StartGroup(b.Context(), changelog.Options{
+		LimitPercent: 10_000, BootID: boot, Space: changelog.Space, Now: time.Now, NewID: uuid.NewString,
+	}, []changelog.TrackedDisk{{ID: "os", Gate: gate, Base: path}}, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return func() {
+		if s := g.Status()[0]; s.Failure != nil || s.PendingBytes < size/2 {
+			b.Errorf("the writes were not tracked: %+v", s)
+		}
+		if err := g.Stop(); err != nil {
+			b.Error(err)
+		}
+	}
+}
+
+// gated is an export of a fresh disk.
+func gated(b *testing.B, prepare attend, size int64, use func(socket string)) {
 	b.Helper()
 	dir := b.TempDir()
 	path := filepath.Join(dir, "disk.raw")
@@ -50,26 +77,7 @@ func gated(b *testing.B, tracked bool, size int64, use func(socket string)) {
 		b.Fatal(err)
 	}
 	gate := changelog.NewGate(f)
-	if tracked {
-		boot, err := changelog.BootID()
-		if err != nil {
-			b.Fatal(err)
-		}
-		g, err := changelog.StartGroup(b.Context(), changelog.Options{
-			LimitPercent: 10_000, BootID: boot, Space: changelog.Space, Now: time.Now, NewID: uuid.NewString,
-		}, []changelog.TrackedDisk{{ID: "os", Gate: gate, Base: path}}, nil)
-		if err != nil {
-			b.Fatal(err)
-		}
-		defer func() {
-			if s := g.Status()[0]; s.Failure != nil || s.PendingBytes < size/2 {
-				b.Errorf("the writes were not tracked: %+v", s)
-			}
-			if err := g.Stop(); err != nil {
-				b.Error(err)
-			}
-		}()
-	}
+	defer prepare(b, gate, path, size)()
 	server, socket, done := nbd.NewServer(nbd.Export{Device: gate}), filepath.Join(dir, "s"), make(chan error, 1)
 	l := listen(b, socket)
 	go func() { done <- server.Serve(l) }()
@@ -111,30 +119,30 @@ func BenchmarkTrackedWritesAgainstQemuNBD(b *testing.B) {
 	if err := os.WriteFile(source, noise(benchBytes), 0o600); err != nil {
 		b.Fatal(err)
 	}
-	var tracked, untracked []float64
+	var with, without []float64
 	for range benchRounds {
 		theirs := qemuTime(b, source)
-		gated(b, true, benchBytes, func(socket string) {
+		gated(b, tracked, benchBytes, func(socket string) {
 			ours := copyTime(b, source, "nbd+unix:///?socket="+socket)
-			tracked = append(tracked, float64(theirs)/float64(ours))
+			with = append(with, float64(theirs)/float64(ours))
 		})
-		gated(b, false, benchBytes, func(socket string) {
+		gated(b, untracked, benchBytes, func(socket string) {
 			ours := copyTime(b, source, "nbd+unix:///?socket="+socket)
-			untracked = append(untracked, float64(theirs)/float64(ours))
+			without = append(without, float64(theirs)/float64(ours))
 		})
 	}
-	b.Log(spread("tracked ÷ qemu-nbd (target 0.4)", tracked))
-	b.Log(spread("untracked ÷ qemu-nbd", untracked))
-	b.ReportMetric(tracked[len(tracked)/2], "tracked/qemu-nbd")
+	b.Log(spread("tracked ÷ qemu-nbd (target 0.4)", with))
+	b.Log(spread("untracked ÷ qemu-nbd", without))
+	b.ReportMetric(with[len(with)/2], "tracked/qemu-nbd")
 }
 
 // BenchmarkTrackedWriteLatency compares the p99 of 4 KiB writes, one at a time,
 // with tracking and without.
 func BenchmarkTrackedWriteLatency(b *testing.B) {
 	const size, writes = 64 << 20, 20_000
-	p99 := func(tracked bool) time.Duration {
+	p99 := func(prepare attend) time.Duration {
 		var all []time.Duration
-		gated(b, tracked, size, func(socket string) {
+		gated(b, prepare, size, func(socket string) {
 			c, err := nbd.Dial(b.Context(), socket, "")
 			if err != nil {
 				b.Fatal(err)
@@ -157,7 +165,7 @@ func BenchmarkTrackedWriteLatency(b *testing.B) {
 	}
 	var ratios []float64
 	for range benchRounds {
-		without, with := p99(false), p99(true)
+		without, with := p99(untracked), p99(tracked)
 		ratios = append(ratios, float64(with)/float64(without))
 	}
 	b.Log(spread("p99 of a 4 KiB write, tracked ÷ untracked (target below 2)", ratios))

@@ -19,7 +19,7 @@ var buffers [26 - leastClass]sync.Pool
 
 // takeBuffer returns a buffer of n bytes, at most maxPayload, with any content.
 func takeBuffer(n int) *buffer {
-	class := max(bits.Len(uint(max(n, 1)-1)), leastClass) - leastClass //nolint:gosec // not negative
+	class := max(bits.Len(uint(max(n, 1)-1)), leastClass) - leastClass
 	if b, ok := buffers[class].Get().(*buffer); ok {
 		b.b = b.all[:n]
 		return b

@@ -38,7 +38,8 @@ func (c *session) run() {
 	if err := c.handshake(); err != nil {
 		return
 	}
-	for c.next() == nil {
+	for err := error(nil); err == nil; {
+		err = c.next()
 	}
 	c.requests.Wait()
 }
@@ -193,12 +194,12 @@ func (c *session) change(r *request) error {
 		if c.export.ReadOnly {
 			return nil
 		}
-		return d.Flush() //nolint:wrapcheck // becomes a number
+		return d.Flush()
 	}
 	if err == nil && r.flags&cmdFlagFUA != 0 {
 		err = d.Flush()
 	}
-	return err //nolint:wrapcheck // becomes a number
+	return err
 }
 
 // writeZeroes writes zeroes that keep their space.
@@ -260,7 +261,7 @@ func (c *session) descriptors(off, n int64) ([]descriptor, error) {
 	}
 	extents, err := device.Extents(off, n)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // becomes a number
+		return nil, err
 	}
 	var out []descriptor
 	add := func(to int64, state uint32) {
