@@ -97,6 +97,7 @@ type service struct {
 	hosts   *hosts
 	stores  *stores
 	due     chan struct{} // wakes the workers of this process
+	alone   bool          // no other process works in the name of this data directory
 }
 
 func serve(ctx context.Context, c config, logger *slog.Logger) (err error) {
@@ -121,6 +122,7 @@ func serve(ctx context.Context, c config, logger *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
+	s.alone = true
 	return s.run(ctx, l)
 }
 
@@ -217,14 +219,14 @@ func (s *service) furnish(ctx context.Context) error {
 	how := eventstore.Execution{Metadata: eventstore.Metadata{Actor: "system", Vault: firstVault}}
 	vaults := repository(s.log, vault.Category, vault.Decider)
 	if state, _, err := vaults.Load(ctx, firstVault); err != nil {
-		return err //nolint:wrapcheck // says what it did
+		return err
 	} else if state == (vault.State{}) {
 		if _, err := vaults.Execute(ctx, firstVault, vault.Create{Name: firstVault, At: now()}, how); err != nil {
-			return err //nolint:wrapcheck // says what it did
+			return err
 		}
 		define := policy.Define{Name: firstPolicy, Settings: policy.Defaults(), At: now()}
 		if _, err := repository(s.log, policy.Category, policy.Decider).Execute(ctx, firstVault+"."+firstPolicy, define, how); err != nil {
-			return err //nolint:wrapcheck // says what it did
+			return err
 		}
 	}
 	return s.firstKey(ctx)
@@ -239,7 +241,7 @@ func (s *service) firstKey(ctx context.Context) error {
 	if errors.Is(err, os.ErrNotExist) {
 		key, _, err := api.MintKey(newID(), rand.Reader)
 		if err != nil {
-			return err //nolint:wrapcheck // says what it did
+			return err
 		}
 		text = []byte(key + "\n")
 		if err := os.WriteFile(path, text, 0o600); err != nil {
@@ -255,9 +257,9 @@ func (s *service) firstKey(ctx context.Context) error {
 	}
 	keys := repository(s.log, apikey.Category, apikey.Decider)
 	if state, _, err := keys.Load(ctx, id); err != nil || state.Issued {
-		return err //nolint:wrapcheck // says what it did
+		return err
 	}
 	issue := apikey.Issue{Vault: apikey.AllVaults, Name: "first admin key", Role: apikey.VaultAdmin, SecretHash: hash, At: now()}
 	_, err = keys.Execute(ctx, id, issue, eventstore.Execution{Metadata: eventstore.Metadata{Actor: "system"}})
-	return err //nolint:wrapcheck // says what it did
+	return err
 }

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"strconv"
@@ -48,14 +50,21 @@ func (s *service) work(ctx context.Context, g *errgroup.Group) error {
 	if s.workers == 0 {
 		return nil
 	}
-	name := workerName()
+	name := s.workerName()
+	lanes := &lane.Postgres{Pool: s.db.pool}
+	if s.alone {
+		// What this server's last process was doing need not wait for its leases.
+		if err := lanes.Abandon(ctx, name); err != nil {
+			return fmt.Errorf("take up what was left: %w", err)
+		}
+	}
 	e := engine.Engine{Parts: workflow.Parts{
 		Items: repository(s.log, protecteditem.Category, protecteditem.Decider), Jobs: repository(s.log, job.Category, job.Decider),
 		Hosts: s.hosts, Stores: s.stores, Zones: s.hosts.Zone,
 		Progress: &lane.Progress{Pool: s.db.pool, Now: now}, Worker: name, Now: now, NewID: newID, Logger: s.logger,
 	}}
 	runner := &lane.Runner{
-		Lanes: &lane.Postgres{Pool: s.db.pool}, Handle: e.Handle, Owner: name, Concurrency: s.workers, Wake: s.due, Now: now, Logger: s.logger,
+		Lanes: lanes, Handle: e.Handle, Owner: name, Concurrency: s.workers, Wake: s.due, Now: now, Logger: s.logger,
 	}
 	g.Go(func() error { return runner.Run(ctx) })
 	return nil
@@ -116,11 +125,16 @@ func idsOf[S any](rows []projections.Row[S]) []string {
 	return ids
 }
 
-// workerName is unique to the process: lanes and the record are held under it.
-func workerName() string {
+// workerName is what lanes are held under. A server keeps its name from process
+// to process: its port and its data directory let only one of them live at once.
+func (s *service) workerName() string {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
+	}
+	if s.alone {
+		sum := sha256.Sum256([]byte(s.data))
+		return host + "-" + hex.EncodeToString(sum[:4])
 	}
 	return host + "-" + strconv.Itoa(os.Getpid())
 }
