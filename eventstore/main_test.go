@@ -6,4 +6,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// The database that all test packages share outlives the one that started it, and
+// with it the goroutine that would reap it.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("farshore/eventstore/pgcluster.(*Cluster).launch.func1"))
+}
