@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"farshore/api"
 	"farshore/cmd/farshore/client"
@@ -107,6 +108,11 @@ func serve(ctx context.Context, c config, logger *slog.Logger) (err error) {
 	if err := os.MkdirAll(c.data, 0o755); err != nil { //nolint:gosec // the database's own user passes through it
 		return fmt.Errorf("make the data directory: %w", err)
 	}
+	unlock, err := lockData(c.data)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	// The port first: a second server should say so before it starts a database.
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.listen)
 	if err != nil {
@@ -124,6 +130,18 @@ func serve(ctx context.Context, c config, logger *slog.Logger) (err error) {
 	}
 	s.alone = true
 	return s.run(ctx, l)
+}
+
+// lockData makes this process the only server of a data directory.
+func lockData(data string) (unlock func(), err error) {
+	f, err := os.OpenFile(filepath.Join(data, "serve.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the data directory's lock: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("another server runs on %s; stop it or name another folder with --data: %w", data, err), f.Close())
+	}
+	return func() { _ = f.Close() }, nil // the lock goes with it
 }
 
 func newService(c config, db *database, logger *slog.Logger) (*service, error) {
