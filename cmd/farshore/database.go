@@ -39,15 +39,15 @@ func openDatabase(ctx context.Context, c config, logger *slog.Logger) (*database
 		}
 		d.cluster = cluster
 		if err := schema.Provision(ctx, cluster.URL("postgres")); err != nil {
-			return nil, errors.Join(err, d.close())
+			return nil, errors.Join(err, d.close(ctx))
 		}
 		runtime, owner = cluster.URLFor(schema.RuntimeRole, schema.Database), cluster.URLFor(schema.OwnerRole, schema.Database)
 		if err := os.WriteFile(filepath.Join(c.data, databaseFile), []byte(runtime+"\n"), 0o600); err != nil {
-			return nil, errors.Join(fmt.Errorf("write down the database's address: %w", err), d.close())
+			return nil, errors.Join(fmt.Errorf("write down the database's address: %w", err), d.close(ctx))
 		}
 	}
 	if err := d.connect(ctx, runtime, owner); err != nil {
-		return nil, errors.Join(err, d.close())
+		return nil, errors.Join(err, d.close(ctx))
 	}
 	return d, nil
 }
@@ -59,7 +59,7 @@ func (d *database) connect(ctx context.Context, runtime, owner string) error {
 			return fmt.Errorf("migrate the database: %w", err)
 		}
 		if done.Ahead() {
-			d.logger.Warn("the database belongs to a newer version of this program", "schema", done.To, "known", done.Newest)
+			d.logger.WarnContext(ctx, "the database belongs to a newer version of this program", "schema", done.To, "known", done.Newest)
 		}
 	}
 	settings, err := pgxpool.ParseConfig(runtime)
@@ -99,24 +99,24 @@ func (d *database) supervise(ctx context.Context) error {
 		if !rest(ctx, superviseInterval) {
 			return nil
 		}
-		d.logger.Warn("the embedded PostgreSQL ended; starting it again")
+		d.logger.WarnContext(ctx, "the embedded PostgreSQL ended; starting it again")
 		if err := d.cluster.Restart(ctx); err != nil && ctx.Err() == nil {
-			d.logger.Error("the embedded PostgreSQL does not start", "error", err)
+			d.logger.ErrorContext(ctx, "the embedded PostgreSQL does not start", "error", err)
 		}
 	}
 	return nil
 }
 
-func (d *database) close() error {
+func (d *database) close(ctx context.Context) error {
 	if d.pool != nil {
 		d.pool.Close()
 	}
 	if d.cluster == nil {
 		return nil
 	}
-	ctx, stop := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer stop()
-	return d.cluster.Stop(ctx) //nolint:wrapcheck // says what it did
+	return d.cluster.Stop(ctx)
 }
 
 // rest waits for d and reports false when ctx was done first.

@@ -45,7 +45,7 @@ func demoCommand() *cobra.Command {
 			if err := os.Chmod(root, 0o755); err != nil { //nolint:gosec // the same
 				return fmt.Errorf("open the demo's folder: %w", err)
 			}
-			return demo.Run(cmd.Context(), demo.Options{ //nolint:wrapcheck // says what it did
+			return demo.Run(cmd.Context(), demo.Options{
 				Program: program, Root: root, Keep: keep, Out: cmd.OutOrStdout(),
 				OpenStore: openDemoStore, StartVM: startVM, StopHost: stopHost,
 			})
@@ -76,7 +76,7 @@ func startVM(ctx context.Context, directory, vm string) error {
 		return err
 	}
 	defer c.Close()
-	return c.Start(ctx, vm) //nolint:wrapcheck // says what it did
+	return c.Start(ctx, vm)
 }
 
 // stopHost shuts the directory's VMs down and ends its host process.
@@ -90,7 +90,7 @@ func stopHost(directory string) error {
 	defer c.Close()
 	state, err := c.State(ctx)
 	if err != nil {
-		return nil //nolint:nilerr // no process, nothing to end
+		return nil
 	}
 	vms, err := c.VirtualMachines(ctx)
 	for _, vm := range vms {

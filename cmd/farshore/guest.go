@@ -51,7 +51,7 @@ func guestCommand() *cobra.Command {
 			if err := demo.Gate(cmd.Context(), gate); err != nil {
 				return nil //nolint:nilerr // shut down before it was let in
 			}
-			return g.Run(cmd.Context()) //nolint:wrapcheck // says what it did
+			return g.Run(cmd.Context())
 		},
 	}
 	f := cmd.Flags()

@@ -67,7 +67,7 @@ func (h *hosts) open(ctx context.Context, directory string) (*local.Client, erro
 	}
 	c, err := spawnHost(ctx, directory)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says what it did
+		return nil, err
 	}
 	if h.clients == nil {
 		h.clients = map[string]*local.Client{}
@@ -102,7 +102,7 @@ func hostCommands(logger func(io.Writer) *slog.Logger) []*cobra.Command {
 					return err
 				}
 			}
-			return local.Serve(cmd.Context(), local.Options{ //nolint:wrapcheck // says what it did
+			return local.Serve(cmd.Context(), local.Options{
 				Directory: directory, Socket: socket, Version: version, Now: time.Now, NewID: newID, Log: logger(cmd.ErrOrStderr()),
 			})
 		},
@@ -112,17 +112,17 @@ func hostCommands(logger func(io.Writer) *slog.Logger) []*cobra.Command {
 		return &cobra.Command{Use: use, Short: short, Args: cobra.ExactArgs(1), PersistentPreRunE: client.Understood, RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := spawnHost(cmd.Context(), directory)
 			if err != nil {
-				return err //nolint:wrapcheck // says what it did
+				return err
 			}
 			defer c.Close()
 			return act(cmd.Context(), c, args[0])
 		}}
 	}
 	start := power("start VM", "Start a VM of a local host", func(ctx context.Context, c *local.Client, vm string) error {
-		return c.Start(ctx, vm) //nolint:wrapcheck // says what it did
+		return c.Start(ctx, vm)
 	})
 	stop := power("stop VM", "Shut a VM of a local host down", func(ctx context.Context, c *local.Client, vm string) error {
-		return c.Stop(ctx, vm) //nolint:wrapcheck // says what it did
+		return c.Stop(ctx, vm)
 	})
 	commands := []*cobra.Command{run, start, stop}
 	for _, c := range commands {

@@ -24,7 +24,8 @@ var layers = []struct{ pkg, may string }{
 	{"projections", "domain/... eventstore"},
 	{"workers/disk", "domain/site domain/errorcatalog"},
 	{"workers/changelog", "domain/errorcatalog workers/disk"},
-	{"workers/checksum", "domain/errorcatalog workers/disk"},
+	{"workers/replica", "workers/disk"},                                      // the seam
+	{"workers/checksum", "domain/errorcatalog workers/disk workers/replica"}, // manifests are objects of a store
 	{"workers/transfer", "domain/errorcatalog workers/disk workers/checksum"},
 	{"workers/proof", ""},
 	{"workers/host/local/nbd", "domain/errorcatalog workers/disk"},
@@ -47,6 +48,22 @@ func TestImportsPointInward(t *testing.T) {
 		from = strings.TrimPrefix(from, module)
 		if to, ours := strings.CutPrefix(to, module); ours && !allowed(from, to) {
 			t.Errorf("%s must not import %s", from, to)
+		}
+	}
+}
+
+// The tests' own packages bring test servers, fault injection and package testing.
+func TestTheProgramHoldsNoTestCode(t *testing.T) {
+	t.Parallel()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", module+"cmd/farshore").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(out)) {
+		pkg := strings.TrimSpace(line)
+		ours, isOurs := strings.CutPrefix(pkg, module)
+		if pkg == "testing" || isOurs && (strings.HasSuffix(ours, "test") || strings.HasSuffix(ours, "/faultproxy")) {
+			t.Errorf("the program imports %s", pkg)
 		}
 	}
 }

@@ -70,7 +70,7 @@ func (g *gauges) collectVault(ctx context.Context, vault string, out chan<- prom
 		count  = map[kind]int{}
 		points int
 		worst  time.Duration
-		any    bool
+		found  bool
 	)
 	_, err := everyRow(func(after string) ([]string, error) {
 		rows, err := g.service.queries.ProtectedItems(ctx, vault, "", projections.Page{After: after, Limit: pageOfRows})
@@ -79,7 +79,7 @@ func (g *gauges) collectVault(ctx context.Context, vault string, out chan<- prom
 			count[kind{r.State.Protection, health}]++
 			points += len(r.State.Points)
 			if rpo, known := protecteditem.RPO(r.State, now()); known {
-				worst, any = max(worst, rpo), true
+				worst, found = max(worst, rpo), true
 			}
 		}
 		return idsOf(rows), err
@@ -91,7 +91,7 @@ func (g *gauges) collectVault(ctx context.Context, vault string, out chan<- prom
 		out <- prometheus.MustNewConstMetric(g.items, prometheus.GaugeValue, float64(n), vault, string(k.state), string(k.health))
 	}
 	out <- prometheus.MustNewConstMetric(g.points, prometheus.GaugeValue, float64(points), vault)
-	if any {
+	if found {
 		out <- prometheus.MustNewConstMetric(g.rpo, prometheus.GaugeValue, worst.Seconds(), vault)
 	}
 }

@@ -24,10 +24,10 @@ func socketDir() (string, error) {
 	}
 	var last error
 	for _, dir := range candidates {
-		if last = os.MkdirAll(dir, 0o700); last != nil {
+		if last = os.MkdirAll(dir, 0o700); last != nil { //nolint:gosec // the user's own environment names it
 			continue
 		}
-		info, err := os.Lstat(dir)
+		info, err := os.Lstat(dir) //nolint:gosec // the user's own environment names it
 		if err == nil && info.IsDir() && info.Mode().Perm() == 0o700 {
 			return dir, nil
 		}

@@ -76,13 +76,13 @@ func work(ctx context.Context, c config, logger *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	defer db.close() //nolint:errcheck // it is not this process's to stop
+	defer db.close(ctx) //nolint:errcheck // it is not this process's to stop
 	s, err := newService(c, db, logger)
 	if err != nil {
 		return err
 	}
 	return s.logged(ctx, func(ctx context.Context, g *errgroup.Group) error {
-		s.logger.Info("farshore works", "workers", s.workers, "version", version)
+		s.logger.InfoContext(ctx, "farshore works", "workers", s.workers, "version", version)
 		return s.work(ctx, g)
 	})
 }
@@ -123,7 +123,7 @@ func serve(ctx context.Context, c config, logger *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, db.close()) }()
+	defer func() { err = errors.Join(err, db.close(ctx)) }()
 	s, err := newService(c, db, logger)
 	if err != nil {
 		return err
@@ -187,7 +187,7 @@ func (s *service) run(ctx context.Context, l net.Listener) error {
 		if err := s.manage(ctx, g); err != nil {
 			return err
 		}
-		s.logger.Info("farshore serves", "url", "http://"+l.Addr().String(), "data", s.data, "version", version)
+		s.logger.InfoContext(ctx, "farshore serves", "url", "http://"+l.Addr().String(), "data", s.data, "version", version)
 		return s.work(ctx, g)
 	})
 }
@@ -222,7 +222,7 @@ func serveHTTP(ctx context.Context, l net.Listener, handler http.Handler) error 
 	if err := server.Shutdown(stop); err != nil {
 		_ = server.Close()
 	}
-	<-ended
+	<-ended //nolint:errcheck // http.ErrServerClosed
 	return nil
 }
 
@@ -265,7 +265,7 @@ func (s *service) firstKey(ctx context.Context) error {
 		if err := os.WriteFile(path, text, 0o600); err != nil {
 			return fmt.Errorf("write the admin key: %w", err)
 		}
-		s.logger.Info("the first admin key was made", "file", path)
+		s.logger.InfoContext(ctx, "the first admin key was made", "file", path)
 	} else if err != nil {
 		return fmt.Errorf("read the admin key: %w", err)
 	}

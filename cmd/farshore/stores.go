@@ -61,9 +61,9 @@ func openStore(s storageaccount.Settings) (replica.Store, error) {
 	}
 	credential, err := pageblob.ParseCredential(secret, s.Endpoint)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says what it did
+		return nil, err
 	}
-	return pageblob.New(pageblob.Options{ServiceURL: s.Endpoint, Container: s.Container, Credential: credential, Now: time.Now}) //nolint:wrapcheck // says what it did
+	return pageblob.New(pageblob.Options{ServiceURL: s.Endpoint, Container: s.Container, Credential: credential, Now: time.Now})
 }
 
 // readSecret follows a reference to a secret: "env:NAME" or "file:/path".

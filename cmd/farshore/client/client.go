@@ -127,7 +127,7 @@ func Call[T any](resp *http.Response, err error) (Answer[T], error) {
 	if err != nil {
 		return a, &unreachableError{err}
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return a, &unreachableError{err}

@@ -3,6 +3,7 @@ package client
 import (
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -105,7 +106,7 @@ func (s *session) itemWatch() *cobra.Command {
 				return err
 			}
 			line := fmt.Sprintf("%s  %s  rpo %s  points %d", stateOf(a.Body), a.Body.ReplicationHealth, seconds(a.Body.RpoSeconds), deref(a.Body.RecoveryPoints))
-			if seen := stateOf(a.Body) + string(a.Body.ReplicationHealth) + fmt.Sprint(deref(a.Body.RecoveryPoints)); seen != last {
+			if seen := stateOf(a.Body) + string(a.Body.ReplicationHealth) + strconv.Itoa(int(deref(a.Body.RecoveryPoints))); seen != last {
 				last = seen
 				_, _ = fmt.Fprintln(s.out, line)
 			}

@@ -143,7 +143,7 @@ func (s *session) errorsCommand() *cobra.Command {
 				rows = append(rows, row{e.Code, e.Class, e.Message})
 				continue
 			}
-			if string(e.Code) == args[0] {
+			if e.Code == args[0] {
 				return s.show(e, nil, []row{{"code", e.Code}, {"class", e.Class}, {"message", e.Message}, {"causes", strings.Join(e.Causes, "; ")}, {"remedy", e.Remedy}})
 			}
 		}

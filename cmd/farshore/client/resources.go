@@ -16,7 +16,7 @@ func group(use, short string, commands ...*cobra.Command) *cobra.Command {
 		if len(args) > 0 {
 			return &usageError{fmt.Sprintf("%q is no %s command; see `%s --help`", args[0], use, cmd.CommandPath())}
 		}
-		return cmd.Help() //nolint:wrapcheck // standard output
+		return cmd.Help()
 	}}
 	g.AddCommand(commands...)
 	return g

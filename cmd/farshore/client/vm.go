@@ -62,7 +62,7 @@ func protection(vm oapi.VirtualMachine) string {
 	case vm.Protectable:
 		return "can be protected"
 	case len(vm.Problems) > 0:
-		return string(vm.Problems[0].Code)
+		return vm.Problems[0].Code
 	}
 	return "cannot be protected"
 }

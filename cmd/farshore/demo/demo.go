@@ -88,7 +88,7 @@ func (p *play) start(ctx context.Context) (err error) {
 		return err
 	}
 	if p.api, err = client.NewAPI(p.server.url, p.server.key); err != nil {
-		return err //nolint:wrapcheck // says what it did
+		return err
 	}
 	p.say("  server ready at %s", p.server.url)
 	return nil
@@ -220,7 +220,7 @@ func (p *play) follow(ctx context.Context, a client.Answer[oapi.Job]) error {
 	defer stop()
 	job, err := client.WaitForJob(ctx, p.api, vault, a.Body.ID, a.Position, client.NewDisplay(p.Out))
 	if err != nil {
-		return err //nolint:wrapcheck // says what it did
+		return err
 	}
 	if job.Status != oapi.Succeeded {
 		return &client.JobError{Job: job}
@@ -263,7 +263,7 @@ func (p *play) failOver(ctx context.Context) error {
 	for _, plan := range plans() {
 		p.title("planned failover of %s", plan.Name)
 		// The guest of the recovery VM waits until its disks have been compared.
-		if err := os.WriteFile(p.scene.Gate(plan.Name), nil, 0o644); err != nil {
+		if err := os.WriteFile(p.scene.Gate(plan.Name), nil, 0o600); err != nil {
 			return fmt.Errorf("close the guest's gate: %w", err)
 		}
 		began := time.Now()

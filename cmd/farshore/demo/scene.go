@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -85,7 +86,7 @@ func DiskID(i int) string {
 func (s Scene) MakeVM(ctx context.Context, plan VM) error {
 	folder := filepath.Join(s.Source(), plan.Name)
 	for _, d := range []string{folder, filepath.Dir(s.Seed(plan.Name, "")), filepath.Dir(s.Journal(plan.Name)), s.Recovery(), s.Replicas()} {
-		if err := os.MkdirAll(d, 0o755); err != nil {
+		if err := os.MkdirAll(d, 0o750); err != nil {
 			return fmt.Errorf("make the demo's folders: %w", err)
 		}
 	}
@@ -96,7 +97,7 @@ func (s Scene) MakeVM(ctx context.Context, plan VM) error {
 	}
 	for i, size := range plan.Disks {
 		id := DiskID(i)
-		if err := makeSeed(ctx, s.Seed(plan.Name, id), size, plan.Filled); err != nil {
+		if err := s.makeSeed(ctx, plan, i); err != nil {
 			return err
 		}
 		if err := copySparse(s.Seed(plan.Name, id), filepath.Join(folder, id+".raw")); err != nil {
@@ -104,11 +105,11 @@ func (s Scene) MakeVM(ctx context.Context, plan VM) error {
 		}
 		vm.Disks = append(vm.Disks, site.Disk{ID: id, File: id + ".raw", Format: site.Raw, SizeBytes: size, OS: i == 0})
 	}
-	text, err := json.MarshalIndent(vm, "", "  ")
+	text, err := json.MarshalIndent(vm, "", "  ") //nolint:errchkjson // a later field may be one that can fail
 	if err != nil {
 		return fmt.Errorf("render vm.json: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(folder, "vm.json"), text, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(folder, "vm.json"), text, 0o600); err != nil {
 		return fmt.Errorf("write vm.json: %w", err)
 	}
 	return nil
@@ -130,16 +131,17 @@ func (s Scene) guestCommand(plan VM) []string {
 
 // makeSeed makes a disk image: a file system with files in it, then nothing, or
 // data.
-func makeSeed(ctx context.Context, path string, size int64, filled bool) error {
+func (s Scene) makeSeed(ctx context.Context, plan VM, i int) (err error) {
+	path, size := s.Seed(plan.Name, DiskID(i)), plan.Disks[i]
 	f, err := os.Create(path)
 	if err != nil {
 		return fmt.Errorf("make a seed image: %w", err)
 	}
-	defer f.Close()
+	defer func() { err = errors.Join(err, f.Close()) }()
 	if err := f.Truncate(size); err != nil {
 		return fmt.Errorf("size a seed image: %w", err)
 	}
-	if filled {
+	if plan.Filled {
 		if err := fill(f, size); err != nil {
 			return err
 		}
@@ -159,14 +161,14 @@ func makeSeed(ctx context.Context, path string, size int64, filled bool) error {
 	if err != nil {
 		return fmt.Errorf("make the file system's files: %w", err)
 	}
-	defer os.RemoveAll(files)
+	defer func() { err = errors.Join(err, os.RemoveAll(files)) }()
 	r := proof.Record{Number: 1, Length: 8 * mib}
 	content := make([]byte, r.Length)
 	r.Fill(content)
-	if err := os.WriteFile(filepath.Join(files, "application.bin"), content, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(files, "application.bin"), content, 0o600); err != nil {
 		return fmt.Errorf("write the file system's files: %w", err)
 	}
-	out, err := exec.CommandContext(ctx, mkfs, "-q", "-F", "-d", files, path, strconv.Itoa(kept/1024)+"k").CombinedOutput()
+	out, err := exec.CommandContext(ctx, mkfs, "-q", "-F", "-d", files, path, strconv.Itoa(kept/1024)+"k").CombinedOutput() //nolint:gosec // the system's own program
 	if err != nil {
 		return fmt.Errorf("make a file system with %s: %w: %s", mkfs, err, out)
 	}
@@ -186,12 +188,12 @@ func fill(f *os.File, size int64) error {
 }
 
 // copySparse copies an image and keeps its holes.
-func copySparse(from, to string) error {
+func copySparse(from, to string) (err error) {
 	in, err := os.Open(from)
 	if err != nil {
 		return fmt.Errorf("open a seed image: %w", err)
 	}
-	defer in.Close()
+	defer func() { _ = in.Close() }()
 	info, err := in.Stat()
 	if err != nil {
 		return fmt.Errorf("look at a seed image: %w", err)
@@ -200,7 +202,7 @@ func copySparse(from, to string) error {
 	if err != nil {
 		return fmt.Errorf("make a disk: %w", err)
 	}
-	defer out.Close()
+	defer func() { err = errors.Join(err, out.Close()) }()
 	if err := out.Truncate(info.Size()); err != nil {
 		return fmt.Errorf("size a disk: %w", err)
 	}

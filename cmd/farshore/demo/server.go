@@ -47,8 +47,8 @@ func startServer(ctx context.Context, o Options, s Scene) (*server, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("make the server's log: %w", err), v.azurite.Stop())
 	}
-	defer log.Close()
-	v.cmd = exec.Command(o.Program, "serve", "--data", v.data, "--listen", address) //nolint:noctx // stopped in order by stop
+	defer func() { _ = log.Close() }()                                              // the server has its own
+	v.cmd = exec.Command(o.Program, "serve", "--data", v.data, "--listen", address) //nolint:gosec,noctx // this program itself, stopped in order by stop
 	v.cmd.Stdout, v.cmd.Stderr = log, log
 	v.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := v.cmd.Start(); err != nil {
@@ -109,6 +109,6 @@ func freeAddress(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("find a free port: %w", err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	return l.Addr().String(), nil
 }
