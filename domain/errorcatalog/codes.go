@@ -57,7 +57,14 @@ const (
 	CutOutOfOrder                    Code = "cut_out_of_order"
 	CutNotShipped                    Code = "cut_not_shipped"
 	NewestPointKept                  Code = "newest_point_kept"
-	SourceStillRunning               Code = "source_still_running"
+	SourceNotStopped                 Code = "source_not_stopped"
+	NotFailedOver                    Code = "not_failed_over"
+	RecoveryVMMissing                Code = "recovery_vm_missing"
+	ConfirmationRequired             Code = "confirmation_required"
+	PointPinned                      Code = "point_pinned"
+	TestFailoverOpen                 Code = "test_failover_open"
+	NoTestFailover                   Code = "no_test_failover"
+	ReplicationPausedRefusal         Code = "replication_paused_refusal"
 )
 
 // What a VM must be like to be protected.
@@ -137,4 +144,7 @@ const (
 	ReplicationBehind            Code = "replication_behind"
 	InitialReplicationUnfinished Code = "initial_replication_unfinished"
 	NotReplicating               Code = "not_replicating"
+	SourceStillRunning           Code = "source_still_running"
+	ReplicationPaused            Code = "replication_paused"
+	TestFailoverDue              Code = "test_failover_due"
 )

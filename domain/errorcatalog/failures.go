@@ -80,6 +80,9 @@ func healthEntries() []Entry {
 	return []Entry{
 		{ReplicationBehind, Recoverable, "The replica is more than an hour behind its source", []string{"the guest writes more than can be shipped", "cycles fail; see the other health errors"}, "Raise the bandwidth, or mend what the other health errors name."},
 		{InitialReplicationUnfinished, Recoverable, "Initial replication is not complete, so there is nothing to fail over to yet", []string{"the disks are still being copied"}, "Wait for the job to finish; it shows its progress."},
+		{SourceStillRunning, NonRecoverable, "The source VM runs although the VM has failed over", []string{"its host came back after an unplanned failover", "the VM was started by hand"}, "Shut the source VM down; nothing it writes is replicated. Cancel the failover if it is to go on instead."},
+		{ReplicationPaused, NonRecoverable, "Replication is paused", []string{"an operator paused it"}, "Resume replication; writes are tracked up to the policy's threshold."},
+		{TestFailoverDue, NonRecoverable, "The last test failover is longer ago than the policy allows", []string{"no drill was held since"}, "Run a test failover and clean it up."},
 		{NotReplicating, NonRecoverable, "The VM runs on the recovery side and is not replicated", []string{movedOver}, "Commit the failover; disable protection to stay on the recovery side."},
 	}
 }

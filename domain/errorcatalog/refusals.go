@@ -64,6 +64,13 @@ func stateEntries() []Entry {
 		{CutOutOfOrder, Refusal, "The cut does not follow the last one that was shipped", []string{"a worker woke late", "a cut was skipped"}, "None is needed if another worker goes on; otherwise repair the replication."},
 		{CutNotShipped, Refusal, "A recovery point needs a cut whose logs are durable at the replica store", []string{"a worker did not record the delta first"}, "None is needed: the cycle is repeated."},
 		{NewestPointKept, Refusal, "The newest recovery point is never removed", []string{"it was named among the points to be removed"}, "Leave it out, or disable protection to give up the replica."},
-		{SourceStillRunning, Refusal, "The source has not been stopped by this failover", []string{"the step that stops it has not been recorded"}, "None is needed: the failover goes on with that step or fails."},
+		{NotFailedOver, Refusal, "The operation needs an item whose recovery side is active", []string{"the failover has not finished or was cancelled", "the item has failed back"}, "Look at the item's state, and use an operation that it allows."},
+		{RecoveryVMMissing, Refusal, "The failover has no recovery VM", []string{"changing its recovery point or cancelling it failed after the VM had been removed"}, "Choose a recovery point again, or cancel the failover."},
+		{ConfirmationRequired, Refusal, "The operation loses data and is to be confirmed", []string{"confirm was not sent, or was false"}, "Repeat the request with confirm=true if the loss that the answer names is meant."},
+		{PointPinned, Refusal, "The recovery point is in use", []string{"a failover or a test failover runs from it"}, "Commit or cancel the failover, or clean the test failover up."},
+		{TestFailoverOpen, Refusal, "A test failover is open", []string{"an earlier test failover was not cleaned up", "it is still being brought up or cleaned up"}, "Clean the test failover up first; disabling protection does so with cleanup=true."},
+		{NoTestFailover, Refusal, "No test failover is open", []string{"none was started", "it failed or was cleaned up before"}, "Start a test failover if one is wanted."},
+		{ReplicationPausedRefusal, Refusal, "Replication is paused", []string{"an operator paused it; the item's state says who and why"}, "Resume replication first; a planned failover does so with resume=true."},
+		{SourceNotStopped, Refusal, "The source has not been stopped by this failover", []string{"the step that stops it has not been recorded"}, "None is needed: the failover goes on with that step or fails."},
 	}
 }

@@ -11,6 +11,7 @@ import (
 const (
 	maxRetentionHours     = 720
 	maxAppConsistentHours = 12
+	maxReminderDays       = 3650
 )
 
 // Settings are what a policy prescribes.
@@ -21,6 +22,7 @@ type Settings struct {
 	StartTime                   string `json:"startTime,omitempty"`         // "HH:MM" in the site's time zone; "" starts initial replication at once
 	ResyncWindow                Window `json:"resyncWindow"`                // when a resynchronization may start by itself
 	ResyncThresholdPercent      int    `json:"resyncThresholdPercent"`      // of a disk's size that its unshipped logs may reach
+	DrillReminderDays           int    `json:"drillReminderDays,omitempty"` // after which a test failover is due again; 0: never
 }
 
 // Window is a time of day, in the site's time zone, that recurs every day. It
@@ -60,6 +62,8 @@ func (s Settings) Validate(prefix string) error {
 		return invalid(prefix+"/resyncWindow/end", "%q is not a time of day like 06:00", s.ResyncWindow.End)
 	case s.ResyncThresholdPercent < 1 || s.ResyncThresholdPercent > 100:
 		return invalid(prefix+"/resyncThresholdPercent", "the resync threshold is 1 to 100 percent, not %d", s.ResyncThresholdPercent)
+	case s.DrillReminderDays < 0 || s.DrillReminderDays > maxReminderDays:
+		return invalid(prefix+"/drillReminderDays", "a test failover is due after 0 to %d days, not %d", maxReminderDays, s.DrillReminderDays)
 	}
 	return nil
 }

@@ -15,6 +15,11 @@ import (
 func TestAllowedOperations(t *testing.T) {
 	t.Parallel()
 	type refusals map[string]errorcatalog.Code
+	// What is refused unless a row says otherwise: there is nothing to end.
+	idle := refusals{
+		"ApplyRecoveryPoint": errorcatalog.NoFailoverPending, "FailoverCancel": errorcatalog.NoFailoverPending,
+		"TestFailoverCleanup": errorcatalog.NoTestFailover, "ResumeReplication": errorcatalog.NothingToDo,
+	}
 	for name, tt := range map[string]struct {
 		given []protecteditem.Event
 		want  refusals // the operations not named are allowed
@@ -22,6 +27,7 @@ func TestAllowedOperations(t *testing.T) {
 		"an item whose protection is being enabled can only be disabled": {given: history(enabling), want: refusals{
 			"EnableProtection": errorcatalog.AlreadyProtected, "ReplicateNow": errorcatalog.NotProtected, "RepairReplication": errorcatalog.NotProtected,
 			"PlannedFailover": errorcatalog.NotProtected, "FailoverCommit": errorcatalog.NoFailoverPending,
+			"UnplannedFailover": errorcatalog.NotProtected, "TestFailover": errorcatalog.NotProtected, "PauseReplication": errorcatalog.NotProtected,
 		}},
 		"a protected item": {given: following, want: refusals{
 			"EnableProtection": errorcatalog.AlreadyProtected, "FailoverCommit": errorcatalog.NoFailoverPending,
@@ -38,24 +44,32 @@ func TestAllowedOperations(t *testing.T) {
 		"an item that is failing over": {given: failing, want: refusals{
 			"EnableProtection": errorcatalog.AlreadyProtected, "ReplicateNow": errorcatalog.NotProtected, "RepairReplication": errorcatalog.NotProtected,
 			"PlannedFailover": errorcatalog.OperationInProgress, "FailoverCommit": errorcatalog.NoFailoverPending,
+			"UnplannedFailover": errorcatalog.OperationInProgress, "TestFailover": errorcatalog.NotProtected, "PauseReplication": errorcatalog.NotProtected,
 		}},
 		"an item whose failover is to be committed": {given: uncommitted, want: refusals{
 			"EnableProtection": errorcatalog.AlreadyProtected, "ReplicateNow": errorcatalog.NotProtected, "RepairReplication": errorcatalog.NotProtected,
-			"PlannedFailover": errorcatalog.NotProtected,
+			"PlannedFailover":   errorcatalog.NotProtected,
+			"UnplannedFailover": errorcatalog.NotProtected, "TestFailover": errorcatalog.NotProtected, "PauseReplication": errorcatalog.NotProtected, "ApplyRecoveryPoint": "", "FailoverCancel": "",
 		}},
 		"an item that is being disabled": {given: ending, want: refusals{
 			"EnableProtection": errorcatalog.AlreadyProtected, "ReplicateNow": errorcatalog.NotProtected, "RepairReplication": errorcatalog.NotProtected,
 			"PlannedFailover": errorcatalog.OperationInProgress, "FailoverCommit": errorcatalog.NoFailoverPending, "DisableProtection": errorcatalog.NothingToDo,
+			"UnplannedFailover": errorcatalog.OperationInProgress, "TestFailover": errorcatalog.NotProtected, "PauseReplication": errorcatalog.NotProtected, "ChangePolicy": errorcatalog.NotProtected,
 		}},
 		"an item that is unprotected can only be enabled": {given: ended, want: refusals{
 			"ReplicateNow": errorcatalog.NotProtected, "RepairReplication": errorcatalog.NotProtected, "PlannedFailover": errorcatalog.NotProtected,
 			"FailoverCommit": errorcatalog.NoFailoverPending, "DisableProtection": errorcatalog.NothingToDo,
+			"UnplannedFailover": errorcatalog.NotProtected, "TestFailover": errorcatalog.NotProtected, "PauseReplication": errorcatalog.NotProtected, "ChangePolicy": errorcatalog.NotProtected, "ResumeReplication": errorcatalog.NotProtected,
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for _, o := range protecteditem.AllowedOperations(after(tt.given), noon) {
-				if code := tt.want[o.Name]; o.Code != code || o.Allowed != (code == "") {
+				code, named := tt.want[o.Name]
+				if !named {
+					code = idle[o.Name]
+				}
+				if o.Code != code || o.Allowed != (code == "") {
 					t.Errorf("%+v, want %q", o, code)
 				}
 			}

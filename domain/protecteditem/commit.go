@@ -34,6 +34,9 @@ func (c CommitFailover) decide(s State) ([]Event, error) {
 	if err := s.requireNoJob(); err != nil {
 		return nil, err
 	}
+	if s.Recovery.VM == "" {
+		return nil, domain.Reject(domain.Conflict, errorcatalog.RecoveryVMMissing, "the recovery VM was removed when its point was to be changed or the failover cancelled")
+	}
 	return []Event{FailoverCommitStarted(c)}, nil
 }
 
@@ -61,12 +64,12 @@ func (c CompleteFailoverCommit) decide(s State) ([]Event, error) {
 	if s.repeats(c.JobID, false) {
 		return nil, nil
 	}
-	if err := s.requireStep(c.JobID, FailoverCommitRequired); err != nil {
+	if err := s.requireUncommittedStep(c.JobID, FailoverCommitJob); err != nil {
 		return nil, err
 	}
 	removed := []string{}
 	for _, p := range s.Points {
-		if p.ID != s.FailoverPoint {
+		if p.ID != s.FailoverPoint && p.ID != s.Test.Point { // a test failover's point goes with its cleanup
 			removed = append(removed, p.ID)
 		}
 	}
@@ -85,7 +88,7 @@ type FailoverCommitted struct {
 func (FailoverCommitted) EventType() string { return "protected_item.failover_committed.v1" }
 
 func (e FailoverCommitted) evolve(s State) State {
-	s.Protection = FailedOver
+	s.Protection, s.Owed, s.Paused = FailedOver, nil, nil
 	s.Points = slices.DeleteFunc(slices.Clone(s.Points), func(p Point) bool { return slices.Contains(e.RemovedPoints, p.ID) })
 	return s.endJob(false)
 }

@@ -40,7 +40,7 @@ func failoversRows() map[string]scenario {
 
 		"the VM comes up from the last point":              {given: lastShipped, when: complete, then: history(failedOver)},
 		"a failover completed again changes nothing":       {given: uncommitted, when: complete},
-		"a failover with a running source is refused":      {given: history(failing, shipped3, thirdPoint), when: complete, refused: errorcatalog.SourceStillRunning},
+		"a failover with a running source is refused":      {given: history(failing, shipped3, thirdPoint), when: complete, refused: errorcatalog.SourceNotStopped},
 		"a failover to an older point is refused":          {given: lastShipped, when: protecteditem.CompletePlannedFailover{JobID: "job-fail", Point: "cut-2", RecoveryVM: "vm-9"}, refused: errorcatalog.RecoveryPointNotFound, field: "/point"},
 		"a failover that leaves a delta behind is refused": {given: history(failing, stopped, shipped3), when: protecteditem.CompletePlannedFailover{JobID: "job-fail", Point: "cut-2", RecoveryVM: "vm-9"}, refused: errorcatalog.CutOutOfOrder, field: "/point"},
 		"a failover without a VM is refused":               {given: lastShipped, when: protecteditem.CompletePlannedFailover{JobID: "job-fail", Point: "cut-3"}, refused: errorcatalog.ValidationFailed, field: "/recoveryVm"},

@@ -17,6 +17,9 @@ func (c ReplicateNow) decide(s State) ([]Event, error) {
 	if err := s.requireItem(); err != nil {
 		return nil, err
 	}
+	if err := s.requireNotPaused(); err != nil {
+		return nil, err
+	}
 	if s.Retry.Failure != nil {
 		if !s.Retry.NextAt.IsZero() && !s.Retry.NextAt.After(c.At) {
 			return nil, nil
@@ -78,10 +81,11 @@ func (c RecordDelta) decide(s State) ([]Event, error) {
 	if s.knowsCut(c.Cut) {
 		return nil, nil
 	}
-	if err := s.requireState(InitialReplicationInProgress, FinalizingProtection, Protected, PlannedFailoverInProgress); err != nil {
+	if err := s.requireState(InitialReplicationInProgress, FinalizingProtection, Protected,
+		PlannedFailoverInProgress, UnplannedFailoverInProgress); err != nil {
 		return nil, err
 	}
-	if s.Resync.State == ResyncRequired {
+	if s.Resync.State == ResyncRequired || s.ChainBroken() {
 		return nil, s.requireInSync()
 	}
 	if !s.follows(c.PreviousCut) {
@@ -159,7 +163,7 @@ func NextCut(s State, now time.Time) time.Time {
 	default:
 		return time.Time{}
 	}
-	if s.Resync.State == ResyncRequired {
+	if s.Resync.State == ResyncRequired || s.Paused != nil {
 		return time.Time{}
 	}
 	due := s.LastShipped.Instant.Add(s.Policy.CopyFrequency())

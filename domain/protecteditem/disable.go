@@ -1,14 +1,21 @@
 package protecteditem
 
-import "time"
+import (
+	"time"
+
+	"farshore/domain"
+	"farshore/domain/errorcatalog"
+)
 
 // DisableProtection begins to end the protection, from whatever state: a
-// workflow that runs is overtaken. Disabling what is being or has been disabled
+// workflow that runs is overtaken. An open test failover is cleaned up first, or
+// with it if that is asked for. Disabling what is being or has been disabled
 // changes nothing.
 type DisableProtection struct {
 	JobID       string
 	KeepReplica time.Duration // how long the replica is kept after
 	Reason      string
+	CleanUp     bool // an open test failover, too
 	At          time.Time
 }
 
@@ -25,10 +32,17 @@ func (c DisableProtection) decide(s State) ([]Event, error) {
 	if c.KeepReplica < 0 || c.KeepReplica > maxKeepReplica {
 		return nil, invalid("/keepReplica", "the replica is kept for 0 to 365 days")
 	}
+	if s.testOpen() && !c.CleanUp {
+		return nil, domain.Reject(domain.Conflict, errorcatalog.TestFailoverOpen, "a test failover is open (%s)", s.TestFailover).At("/cleanup")
+	}
 	e := ProtectionDisabling{JobID: c.JobID, KeepReplicaSeconds: int64(c.KeepReplica / time.Second), Reason: c.Reason, At: c.At}
 	if s.Job != nil {
 		e.OvertakenJobID = s.Job.ID
 	}
+	if s.TestJob != nil {
+		e.OvertakenTestJobID = s.TestJob.ID
+	}
+	e.CleanUpTestFailover = s.testOpen()
 	return []Event{e}, nil
 }
 
@@ -37,11 +51,13 @@ const maxKeepReplica = 365 * 24 * time.Hour
 // ProtectionDisabling is the first phase: no work of the item goes on but its
 // end.
 type ProtectionDisabling struct {
-	JobID              string    `json:"jobId"`
-	OvertakenJobID     string    `json:"overtakenJobId,omitempty"` // the job that ends with it
-	KeepReplicaSeconds int64     `json:"keepReplicaSeconds"`
-	Reason             string    `json:"reason,omitempty"`
-	At                 time.Time `json:"at"`
+	JobID               string    `json:"jobId"`
+	OvertakenJobID      string    `json:"overtakenJobId,omitempty"` // the job that ends with it
+	KeepReplicaSeconds  int64     `json:"keepReplicaSeconds"`
+	Reason              string    `json:"reason,omitempty"`
+	OvertakenTestJobID  string    `json:"overtakenTestJobId,omitempty"`
+	CleanUpTestFailover bool      `json:"cleanUpTestFailover,omitempty"` // what it brought up is removed first
+	At                  time.Time `json:"at"`
 }
 
 // EventType implements domain.Event.
@@ -49,6 +65,11 @@ func (ProtectionDisabling) EventType() string { return "protected_item.protectio
 
 func (e ProtectionDisabling) evolve(s State) State {
 	s.Protection, s.Resync, s.Requested = DisablingProtection, Resync{State: ResyncNone}, CycleRequest{}
+	s.Paused, s.Owed = nil, nil
+	if s.testOpen() {
+		s.TestFailover = TestFailoverCleaningUp
+	}
+	s = s.endTestJob(true)
 	s.KeepReplica = time.Duration(e.KeepReplicaSeconds) * time.Second
 	return s.endJob(true).startJob(e.JobID, DisableProtectionJob)
 }

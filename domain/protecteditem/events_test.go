@@ -30,6 +30,21 @@ func stored() []protecteditem.Event {
 		failingOver, stopped, failedOver,
 		protecteditem.PlannedFailoverFailed{JobID: "job-fail", Failure: *unreachable, SourceRestarted: true, At: noon},
 		committing, committed, disabling, disabled,
+		crashing, fixedPoint, crashed,
+		protecteditem.UnplannedFailoverFailed{JobID: "job-crash", Failure: *unreachable, SourceRestarted: true, At: noon},
+		changing, changed,
+		protecteditem.RecoveryPointChangeFailed{JobID: "job-change", Failure: *unreachable, RecoveryVM: "vm-9", At: noon},
+		canceling,
+		protecteditem.FailoverCanceled{JobID: "job-cancel", SourceRestarted: true, ChainBroken: true, At: noon},
+		protecteditem.FailoverCancelFailed{JobID: "job-cancel", Failure: *unreachable, RecoveryVM: "vm-9", At: noon},
+		protecteditem.SourceFoundRunning{Detail: "hv-1", At: noon},
+		protecteditem.SourceFenced{Held: []protecteditem.ShippedLog{{Disk: "os", Log: "log-9", Bytes: 512}}, At: noon},
+		drilling, testPoint, tested,
+		protecteditem.TestFailoverFailed{JobID: "job-test", Failure: *unreachable, VM: "vm-7", At: noon},
+		cleaning, cleaned,
+		protecteditem.TestFailoverCleanupFailed{JobID: "job-clean", Failure: *unreachable, At: noon},
+		paused, protecteditem.ReplicationResumed{By: "eva", At: noon},
+		protecteditem.PolicyChanged{PolicyID: "silver", Settings: silver(), At: noon},
 	}
 }
 

@@ -37,6 +37,6 @@ type ProtectionFinalized struct {
 func (ProtectionFinalized) EventType() string { return "protected_item.protection_finalized.v1" }
 
 func (e ProtectionFinalized) evolve(s State) State {
-	s.Protection, s.Job = Protected, &JobRef{ID: e.JobID, Kind: FinalizeProtectionJob}
+	s.Protection, s.ProtectedAt, s.Job = Protected, e.At, &JobRef{ID: e.JobID, Kind: FinalizeProtectionJob}
 	return s.endJob(false)
 }

@@ -15,9 +15,18 @@ import (
 
 // FuzzHistory feeds any sequence of commands and checks what must hold after each.
 func FuzzHistory(f *testing.F) {
-	f.Add([]byte{0, 1, 3, 4, 5, 7, 8, 17, 7, 8, 18, 20, 21, 22, 23})
-	f.Add([]byte{0, 1, 3, 4, 5, 12, 14, 7, 15, 17, 19, 22, 23})
-	f.Add([]byte{0, 1, 3, 12, 13, 14, 15, 5, 10, 10, 10, 6, 7, 8, 9})
+	for _, kinds := range [][]byte{
+		{0, 1, 3, 4, 5, 7, 8, 17, 7, 8, 18, 20, 21, 22, 23},
+		{0, 1, 3, 4, 5, 12, 14, 7, 15, 17, 19, 22, 23},
+		{0, 1, 3, 12, 13, 14, 15, 5, 10, 10, 10, 6, 7, 8, 9},
+		{0, 1, 3, 4, 5, 7, 8, unplanned, failoverDone, changePoint, changeDone, cancel, cancelDone, drill, drillDone, cleanUp, cleanUpDone},
+	} {
+		var script []byte
+		for _, k := range kinds {
+			script = append(script, k, 1)
+		}
+		f.Add(script)
+	}
 	f.Fuzz(func(t *testing.T, script []byte) { play(t, script) })
 }
 
@@ -30,8 +39,8 @@ func TestAnyHistoryKeepsTheInvariants(t *testing.T) {
 		events = map[string]bool{}
 		random = rand.New(rand.NewPCG(7, 11))
 	)
-	for range 300 {
-		script := make([]byte, 120)
+	for range 600 {
+		script := make([]byte, 2*160)
 		for i := range script {
 			script[i] = byte(random.UintN(256))
 		}
@@ -43,7 +52,8 @@ func TestAnyHistoryKeepsTheInvariants(t *testing.T) {
 	for _, s := range []protecteditem.ProtectionState{
 		protecteditem.Unprotected, protecteditem.EnablingProtection, protecteditem.InitialReplicationPending,
 		protecteditem.InitialReplicationInProgress, protecteditem.FinalizingProtection, protecteditem.Protected,
-		protecteditem.PlannedFailoverInProgress, protecteditem.FailoverCommitRequired, protecteditem.FailedOver, protecteditem.DisablingProtection,
+		protecteditem.PlannedFailoverInProgress, protecteditem.UnplannedFailoverInProgress, protecteditem.FailoverCommitRequired,
+		protecteditem.FailedOver, protecteditem.DisablingProtection,
 	} {
 		if !seen[s] {
 			t.Errorf("no sequence reached %s", s)
@@ -73,8 +83,9 @@ func play(t *testing.T, script []byte) []passed {
 	for _, e := range protecteditem.Events() {
 		known[e.EventType()] = true
 	}
-	for _, b := range script {
-		cmd := g.command(b)
+	for len(script) >= 2 { // what kind of command, and which one of that kind
+		cmd := g.command(script[0], script[1])
+		script = script[2:]
 		before := g.s
 		told = append(told, fmt.Sprintf("%T by %s", cmd, g.job))
 		events, err := d.Decide(g.s, cmd)
@@ -114,16 +125,11 @@ func checkRefusal(t *testing.T, err error, events []protecteditem.Event) {
 func broken(before, s protecteditem.State, events []protecteditem.Event) string {
 	newest, has := s.NewestPoint()
 	old, had := before.NewestPoint()
-	failedOver := s.Protection == protecteditem.FailoverCommitRequired || s.Protection == protecteditem.FailedOver
 	switch {
-	case had && s.Cycle == before.Cycle && s.Protection != protecteditem.Unprotected && !slices.ContainsFunc(s.Points, func(p protecteditem.Point) bool { return p.ID == old.ID }):
+	case had && s.Cycle == before.Cycle && s.Protection != protecteditem.Unprotected && s.Protection != protecteditem.FailedOver && !holds(s, old.ID):
 		return "the newest point was removed"
-	case failedOver && (!has || newest.ID != s.FailoverPoint || s.Recovery.VM == "" || !s.SourceStopped || s.ActiveLocation != protecteditem.Recovery):
-		return "failed over without the newest point, a VM or a stopped source"
-	case failedOver && s.Resync.State != protecteditem.ResyncNone:
-		return "failed over with a replica that did not follow"
-	case s.Protection == protecteditem.FailedOver && len(s.Points) != 1:
-		return "a committed failover keeps more than its point"
+	case happened[protecteditem.PlannedFailoverCompleted](events) && (newest.ID != s.FailoverPoint || !s.SourceStopped || len(s.Pending) > 0):
+		return "a planned failover lost something"
 	case len(s.Points) > len(before.Points) && s.Resync.State != protecteditem.ResyncNone:
 		return "a point was made while a resync is required or runs"
 	case s.InitialReplicated && !has:
@@ -145,7 +151,69 @@ func broken(before, s protecteditem.State, events []protecteditem.Event) string 
 	case s.Protection == protecteditem.DisablingProtection && len(events) == 0 && before.Protection != s.Protection:
 		return "disabling without an event"
 	}
-	return unordered(s)
+	for _, check := range []func(protecteditem.State) string{unordered, wronglyFailedOver, wronglyProtected, wronglyTested} {
+		if reason := check(s); reason != "" {
+			return reason
+		}
+	}
+	return ""
+}
+
+func holds(s protecteditem.State, point string) bool {
+	_, ok := s.Point(point)
+	return ok
+}
+
+func happened[E protecteditem.Event](events []protecteditem.Event) bool {
+	return slices.ContainsFunc(events, func(e protecteditem.Event) bool { _, ok := e.(E); return ok })
+}
+
+func wronglyFailedOver(s protecteditem.State) string {
+	uncommitted := s.Protection == protecteditem.FailoverCommitRequired
+	switch {
+	case !uncommitted && s.Protection != protecteditem.FailedOver:
+		return ""
+	case s.ActiveLocation != protecteditem.Recovery || !holds(s, s.FailoverPoint):
+		return "failed over without a point"
+	case s.Recovery.VM == "" && (!uncommitted || s.Failure == nil) && s.Job == nil:
+		return "failed over without a VM"
+	case s.Resync.State != protecteditem.ResyncNone:
+		return "failed over with a resync"
+	case !uncommitted && len(s.Points) > 1 && (len(s.Points) > 2 || !holds(s, s.Test.Point)):
+		return "a committed failover keeps more than its point and the test's"
+	case !uncommitted && (s.ChainBroken() || s.Paused != nil):
+		return "a committed failover keeps what belongs to its source"
+	default:
+		return ""
+	}
+}
+
+func wronglyProtected(s protecteditem.State) string {
+	switch {
+	case s.Protection != protecteditem.Protected:
+		return ""
+	case s.ActiveLocation != protecteditem.Primary || s.FailoverPoint != "" || s.NextFailoverPoint != "" || s.SourceStopped:
+		return "protected with what is left of a failover"
+	case s.ChainBroken() || s.Fencing.SourceActive || s.Fencing.Fenced:
+		return "protected with a chain that is broken or a source that is fenced"
+	default:
+		return ""
+	}
+}
+
+func wronglyTested(s protecteditem.State) string {
+	open := s.TestFailover != "" && s.TestFailover != protecteditem.TestFailoverNone
+	runs := s.TestFailover == protecteditem.TestFailoverInProgress || s.TestFailover == protecteditem.TestFailoverCleaningUp
+	switch {
+	case !open && s.Test != protecteditem.TestRun{}:
+		return "a test failover that is not open"
+	case runs != (s.TestJob != nil) && s.Protection != protecteditem.DisablingProtection:
+		return "a test failover that runs without a job, or rests with one"
+	case open && s.Test.Point != "" && !holds(s, s.Test.Point):
+		return "the point of a test failover was removed"
+	default:
+		return ""
+	}
 }
 
 func unordered(s protecteditem.State) string {
@@ -170,12 +238,14 @@ func created(e protecteditem.Event) bool {
 func wantsJob(s protecteditem.State) bool {
 	switch s.Protection {
 	case protecteditem.EnablingProtection, protecteditem.InitialReplicationInProgress, protecteditem.FinalizingProtection,
-		protecteditem.PlannedFailoverInProgress, protecteditem.DisablingProtection:
+		protecteditem.PlannedFailoverInProgress, protecteditem.UnplannedFailoverInProgress, protecteditem.DisablingProtection:
 		return true
 	case protecteditem.Protected:
 		return s.Resync.State == protecteditem.ResyncInProgress
-	case protecteditem.FailoverCommitRequired: // once its commit has begun
-		return s.Job != nil && s.Job.Kind == protecteditem.FailoverCommitJob
+	case protecteditem.FailoverCommitRequired: // once its commit, cancel or another point has begun
+		return s.Job != nil && slices.Contains([]string{
+			protecteditem.FailoverCommitJob, protecteditem.FailoverCancelJob, protecteditem.RecoveryPointChangeJob,
+		}, s.Job.Kind)
 	default:
 		return false
 	}
@@ -210,6 +280,9 @@ func checkAnswers(t *testing.T, s protecteditem.State, now time.Time) {
 	if s.Resync.State == protecteditem.ResyncRequired && health != protecteditem.Critical {
 		t.Fatalf("health %s while a resync is required", health)
 	}
+	if s.Fencing.SourceActive && health != protecteditem.Critical {
+		t.Fatalf("health %s while two VMs run", health)
+	}
 	for _, r := range reasons {
 		if _, ok := errorcatalog.Lookup(r.Code); !ok {
 			t.Fatalf("health error %q is not in the catalogue", r.Code)
@@ -218,153 +291,18 @@ func checkAnswers(t *testing.T, s protecteditem.State, now time.Time) {
 	if newest, ok := s.NewestPoint(); ok && slices.Contains(protecteditem.Expired(s, now), newest.ID) {
 		t.Fatal("retention gives up the newest point")
 	}
-	if next := protecteditem.NextCut(s, now); !next.IsZero() && next.Before(now) {
+	for _, id := range s.Pinned() {
+		if slices.Contains(protecteditem.Expired(s, now), id) {
+			t.Fatalf("retention gives up the pinned point %s", id)
+		}
+	}
+	next := protecteditem.NextCut(s, now)
+	if s.Paused != nil && !next.IsZero() {
+		t.Fatal("a cut is due while replication is paused")
+	}
+	if !next.IsZero() && next.Before(now) {
 		t.Fatalf("the next cut is due at %s, before now", next)
 	}
-}
-
-// generator makes commands that mostly fit the state, so that sequences get far.
-type generator struct {
-	s    protecteditem.State
-	now  time.Time
-	cuts int
-	job  string
-}
-
-func (g *generator) command(b byte) protecteditem.Command {
-	g.now = g.now.Add(time.Duration(1+b%7) * time.Minute)
-	g.job = fmt.Sprintf("job-%d", len(g.s.Points)+g.cuts+int(b>>6)*1000+g.s.Cycle*10)
-	if g.s.Job != nil && b>>5 != 7 { // mostly the job that runs, sometimes a stale one
-		g.job = g.s.Job.ID
-	}
-	kind := int(b) % 24
-	if b%5 == 0 { // now and then what the item waits for
-		kind = g.forward()
-	}
-	if c := g.operator(kind); c != nil {
-		return c
-	}
-	return g.worker(kind, int(b))
-}
-
-// forward is the command that leads the item on.
-func (g *generator) forward() int {
-	const removeSome, stopSource, completeFailover = 9, 23, 22
-	switch g.s.Protection {
-	case protecteditem.EnablingProtection:
-		return 1
-	case protecteditem.InitialReplicationPending:
-		return 3
-	case protecteditem.InitialReplicationInProgress:
-		return 4
-	case protecteditem.FinalizingProtection:
-		return 5
-	case protecteditem.Protected:
-		return []int{removeSome, 17, 8, 15}[g.cuts%4]
-	case protecteditem.PlannedFailoverInProgress:
-		if g.s.SourceStopped {
-			return completeFailover
-		}
-		return stopSource
-	case protecteditem.FailoverCommitRequired:
-		return []int{20, 21}[g.cuts%2]
-	case protecteditem.FailedOver, protecteditem.DisablingProtection:
-		return []int{16, 23}[g.cuts%2]
-	default:
-		return 0
-	}
-}
-
-func (g *generator) operator(kind int) protecteditem.Command {
-	fresh := fmt.Sprintf("op-%d", g.now.Unix())
-	switch kind {
-	case 0:
-		c := enable()
-		c.JobID, c.At = fresh, g.now
-		return c
-	case 6:
-		return protecteditem.ReplicateNow{At: g.now}
-	case 13:
-		return protecteditem.RepairReplication{JobID: fresh, At: g.now}
-	case 16:
-		if g.now.Minute()%4 != 0 { // rarely, or no sequence gets far
-			return protecteditem.ReplicateNow{At: g.now}
-		}
-		return protecteditem.DisableProtection{JobID: fresh, KeepReplica: time.Hour, At: g.now}
-	case 17:
-		return protecteditem.StartPlannedFailover{JobID: fresh, At: g.now}
-	case 20:
-		return protecteditem.CommitFailover{JobID: fresh, At: g.now}
-	default:
-		return nil
-	}
-}
-
-func (g *generator) worker(kind, b int) protecteditem.Command {
-	resync := g.s.Resync.Job
-	if resync == "" {
-		resync = fmt.Sprintf("resync-%d", g.now.Unix())
-	}
-	switch kind {
-	case 1:
-		return protecteditem.RecordRelationship{JobID: g.job, StartAt: g.now, At: g.now}
-	case 2:
-		return protecteditem.FailEnable{JobID: g.job, Failure: unreachable, At: g.now}
-	case 3:
-		return protecteditem.StartInitialReplication{JobID: g.job, Snapshot: fmt.Sprint("snap-", b%3), At: g.now}
-	case 4:
-		return protecteditem.CompleteInitialReplication{JobID: g.job, Point: g.point(b), FinalizeJobID: fmt.Sprintf("final-%d", g.now.Unix()), At: g.now}
-	case 5:
-		return protecteditem.FinalizeProtection{JobID: g.job, At: g.now}
-	case 7, 19:
-		g.cuts++
-		return protecteditem.RecordDelta{Cut: fmt.Sprint("cut-", g.cuts), PreviousCut: g.s.LastShipped.Cut, Instant: g.now, At: g.now}
-	case 8, 18:
-		return protecteditem.CreateRecoveryPoint{Point: g.point(b), At: g.now}
-	case 9:
-		return protecteditem.RemoveRecoveryPoints{IDs: g.some(b), At: g.now}
-	case 10:
-		return protecteditem.RecordFailure{Failure: []*errorcatalog.Failure{unreachable, unauthorized}[b>>7], At: g.now}
-	case 11:
-		return protecteditem.FailPlannedFailover{JobID: g.job, Failure: unreachable, At: g.now}
-	case 12:
-		return protecteditem.RequireResynchronization{Reason: errorcatalog.LogMissing, ScheduledFor: g.now, At: g.now}
-	case 14:
-		return protecteditem.StartResynchronization{JobID: resync, At: g.now}
-	case 15:
-		return protecteditem.CompleteResynchronization{JobID: g.job, Point: g.point(b), FinalizeJobID: fmt.Sprintf("final-%d", g.now.Unix()), At: g.now}
-	case 21:
-		return protecteditem.CompleteFailoverCommit{JobID: g.job, At: g.now}
-	case 22:
-		newest, _ := g.s.NewestPoint()
-		return protecteditem.CompletePlannedFailover{JobID: g.job, Point: newest.ID, RecoveryVM: "vm-9", At: g.now}
-	default:
-		if g.s.Protection == protecteditem.PlannedFailoverInProgress {
-			return protecteditem.RecordSourceStopped{JobID: g.job, At: g.now}
-		}
-		return protecteditem.CompleteDisable{JobID: g.job, At: g.now}
-	}
-}
-
-// point is of the newest cut, or of one that nobody shipped.
-func (g *generator) point(b int) protecteditem.Point {
-	p := point(g.s.LastShipped.Cut, 0)
-	p.Instant = g.s.LastShipped.Instant
-	if p.ID == "" || b>>6 == 3 {
-		g.cuts++
-		p.ID, p.Instant = fmt.Sprint("cut-", g.cuts), g.now
-	}
-	return p
-}
-
-func (g *generator) some(b int) []string {
-	var ids []string
-	for i, p := range g.s.Points {
-		if (b>>3+i)%3 == 0 {
-			ids = append(ids, p.ID)
-		}
-	}
-	return ids
 }
 
 func TestTwoFuturesOfAStateAreApart(t *testing.T) {

@@ -39,6 +39,21 @@ func HealthOf(s State, now time.Time) (Health, []HealthError) {
 			critical = append(critical, e)
 		}
 	}
+	if s.Fencing.SourceActive {
+		critical = append(critical, HealthError{Code: errorcatalog.SourceStillRunning, Detail: s.Fencing.Detail, Since: s.Fencing.Since})
+	}
+	if f := s.TestRetry.Failure; f != nil {
+		warning = append(warning, HealthError{Code: f.Code, Detail: f.Detail, Since: s.TestRetry.Since})
+	}
+	if f := s.TestFailure; f != nil {
+		warning = append(warning, HealthError{Code: f.Code, Detail: f.Detail, Since: s.TestFailedAt})
+	}
+	if p := s.Paused; p != nil {
+		warning = append(warning, HealthError{Code: errorcatalog.ReplicationPaused, Detail: p.Reason, Since: p.Since})
+	}
+	if since, due := DrillDue(s, now); due {
+		warning = append(warning, HealthError{Code: errorcatalog.TestFailoverDue, Since: since})
+	}
 	resync := HealthError{Code: s.Resync.Reason, Detail: s.Resync.Detail, Since: s.Resync.Since}
 	switch s.Resync.State {
 	case ResyncRequired:
@@ -47,13 +62,16 @@ func HealthOf(s State, now time.Time) (Health, []HealthError) {
 		warning = append(warning, resync)
 	case ResyncNone:
 	}
+	if owed := s.Owed; owed != nil {
+		warning = append(warning, HealthError{Code: owed.Reason, Detail: owed.Detail, Since: owed.Since})
+	}
 	if f := s.Failure; f != nil {
 		warning = append(warning, HealthError{Code: f.Code, Detail: f.Detail, Since: s.FailedAt})
 	}
 	switch s.Protection {
 	case InitialReplicationPending, InitialReplicationInProgress:
 		warning = append(warning, HealthError{Code: errorcatalog.InitialReplicationUnfinished, Since: s.StartAt})
-	case FailoverCommitRequired, FailedOver:
+	case UnplannedFailoverInProgress, FailoverCommitRequired, FailedOver:
 		warning = append(warning, HealthError{Code: errorcatalog.NotReplicating, Since: s.LastShipped.Instant})
 	case FinalizingProtection, Protected:
 		if rpo, ok := RPO(s, now); ok && rpo > behindAfter {

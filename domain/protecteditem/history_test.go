@@ -65,6 +65,18 @@ var (
 	committed    = protecteditem.FailoverCommitted{JobID: "job-commit", Point: "cut-3", RemovedPoints: []string{"cut-1", "cut-2"}, At: noon}
 	disabling    = protecteditem.ProtectionDisabling{JobID: "job-disable", KeepReplicaSeconds: 7 * 24 * 3600, At: noon}
 	disabled     = protecteditem.ProtectionDisabled{JobID: "job-disable", Replica: "acme.sql.1", ReplicaUntil: noon.Add(7 * 24 * time.Hour), At: noon}
+	crashing     = protecteditem.UnplannedFailoverStarted{JobID: "job-crash", Choice: protecteditem.LatestProcessed, Point: "cut-2", ShutDownSource: true, OvertakenJobID: "job-resync", At: noon}
+	fixedPoint   = protecteditem.FailoverPointChosen{JobID: "job-crash", Point: "cut-2", At: noon}
+	crashed      = protecteditem.UnplannedFailoverCompleted{JobID: "job-crash", Point: "cut-2", RecoveryVM: "vm-9", At: noon}
+	changing     = protecteditem.RecoveryPointChangeStarted{JobID: "job-change", Point: "cut-1", At: noon}
+	changed      = protecteditem.RecoveryPointChangeCompleted{JobID: "job-change", Point: "cut-1", RecoveryVM: "vm-10", At: noon}
+	canceling    = protecteditem.FailoverCancelStarted{JobID: "job-cancel", At: noon}
+	drilling     = protecteditem.TestFailoverStarted{JobID: "job-test", Choice: "cut-1", Point: "cut-1", Network: "lab", At: noon}
+	testPoint    = protecteditem.TestFailoverPointChosen{JobID: "job-test", Point: "cut-1", At: noon}
+	tested       = protecteditem.TestFailoverCompleted{JobID: "job-test", Point: "cut-1", VM: "vm-7", At: noon}
+	cleaning     = protecteditem.TestFailoverCleanupStarted{JobID: "job-clean", Notes: "SQL came up", At: noon}
+	cleaned      = protecteditem.TestFailoverCleanedUp{JobID: "job-clean", At: noon}
+	paused       = protecteditem.ReplicationPaused{Reason: "storage migration", By: "eva", At: noon}
 	unreachable  = errorcatalog.Fail(errorcatalog.HostUnreachable, "hv-1")
 	unauthorized = errorcatalog.Fail(errorcatalog.ReplicaStoreAuthorization, "403")
 )
@@ -85,6 +97,12 @@ var (
 	ending      = history(following, disabling)
 	ended       = history(ending, disabled)
 )
+
+func silver() policy.Settings {
+	p := policy.Defaults()
+	p.CopyFrequencySeconds, p.DrillReminderDays = 900, 90
+	return p
+}
 
 func enabled() protecteditem.ProtectionEnabling {
 	c := enable()

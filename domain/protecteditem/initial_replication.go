@@ -40,6 +40,9 @@ func (c StartInitialReplication) decide(s State) ([]Event, error) {
 	if err := s.requireState(InitialReplicationPending); err != nil {
 		return nil, err
 	}
+	if err := s.requireNotPaused(); err != nil {
+		return nil, err
+	}
 	return []Event{InitialReplicationStarted(c)}, nil
 }
 

@@ -25,8 +25,16 @@ func AllowedOperations(s State, now time.Time) []Operation {
 		operation(s, "ReplicateNow", ReplicateNow{At: now}),
 		operation(s, "RepairReplication", RepairReplication{JobID: job, At: now}),
 		operation(s, "PlannedFailover", StartPlannedFailover{JobID: job, At: now}),
+		operation(s, "UnplannedFailover", StartUnplannedFailover{JobID: job, Choice: LatestProcessed, At: now}),
+		operation(s, "ApplyRecoveryPoint", ChangeRecoveryPoint{JobID: job, Choice: LatestProcessed, Confirm: true, At: now}),
+		operation(s, "FailoverCancel", CancelFailover{JobID: job, At: now}),
 		operation(s, "FailoverCommit", CommitFailover{JobID: job, At: now}),
-		operation(s, "DisableProtection", DisableProtection{JobID: job, At: now}),
+		operation(s, "TestFailover", StartTestFailover{JobID: job, Choice: LatestProcessed, At: now}),
+		operation(s, "TestFailoverCleanup", CleanUpTestFailover{JobID: job, At: now}),
+		operation(s, "PauseReplication", PauseReplication{At: now}),
+		operation(s, "ResumeReplication", ResumeReplication{At: now}),
+		operation(s, "ChangePolicy", ChangePolicy{At: now}),
+		operation(s, "DisableProtection", DisableProtection{JobID: job, CleanUp: true, At: now}),
 	}
 }
 

@@ -11,8 +11,9 @@ import (
 // the source is shut down, its last writes are shipped, the VM is brought up from
 // the point made of them.
 type StartPlannedFailover struct {
-	JobID string
-	At    time.Time
+	JobID  string
+	Resume bool // replication, if it is paused
+	At     time.Time
 }
 
 func (c StartPlannedFailover) decide(s State) ([]Event, error) {
@@ -22,8 +23,8 @@ func (c StartPlannedFailover) decide(s State) ([]Event, error) {
 	if s.Protection == PlannedFailoverInProgress && s.runs(c.JobID) {
 		return nil, nil
 	}
-	if s.Protection == PlannedFailoverInProgress || s.Protection == DisablingProtection {
-		return nil, s.requireNoJob()
+	if err := s.requireFailoverFree(); err != nil {
+		return nil, err
 	}
 	if err := s.requireState(Protected); err != nil {
 		return nil, err
@@ -37,7 +38,14 @@ func (c StartPlannedFailover) decide(s State) ([]Event, error) {
 	if len(s.Points) == 0 {
 		return nil, domain.Reject(domain.Conflict, errorcatalog.NoRecoveryPoint, "the item has no recovery point")
 	}
-	return []Event{PlannedFailoverStarted(c)}, nil
+	started := PlannedFailoverStarted{JobID: c.JobID, At: c.At}
+	if s.Paused != nil && c.Resume {
+		return []Event{ReplicationResumed{At: c.At}, started}, nil
+	}
+	if err := s.requireNotPaused(); err != nil {
+		return nil, err
+	}
+	return []Event{started}, nil
 }
 
 // PlannedFailoverStarted gives the item to the failover's job.
@@ -64,7 +72,7 @@ func (c RecordSourceStopped) decide(s State) ([]Event, error) {
 	if s.repeats(c.JobID, false) {
 		return nil, nil
 	}
-	if err := s.requireStep(c.JobID, PlannedFailoverInProgress); err != nil {
+	if err := s.requireStep(c.JobID, PlannedFailoverInProgress, UnplannedFailoverInProgress); err != nil {
 		return nil, err
 	}
 	if s.SourceStopped {
@@ -110,15 +118,11 @@ func (c CompletePlannedFailover) decide(s State) ([]Event, error) {
 	if err := requireID("/recoveryVm", c.RecoveryVM); err != nil {
 		return nil, err
 	}
-	newest, ok := s.NewestPoint()
-	switch {
-	case !s.SourceStopped:
-		return nil, domain.Reject(domain.Conflict, errorcatalog.SourceStillRunning, "the source has not been stopped")
-	case !ok || newest.ID != c.Point:
-		return nil, domain.Reject(domain.Conflict, errorcatalog.RecoveryPointNotFound, "%q is not the newest recovery point", c.Point).At("/point")
-	case len(s.Pending) > 0:
-		return nil, domain.Reject(domain.Conflict, errorcatalog.CutOutOfOrder,
-			"cut %s was shipped and is not in recovery point %s", s.LastShipped.Cut, c.Point).At("/point")
+	if !s.SourceStopped {
+		return nil, domain.Reject(domain.Conflict, errorcatalog.SourceNotStopped, "the source has not been stopped")
+	}
+	if err := s.requireLatest(c.Point); err != nil {
+		return nil, err
 	}
 	return []Event{PlannedFailoverCompleted(c)}, nil
 }

@@ -13,10 +13,17 @@
 //	retry.go                failures and the schedule of attempts
 //	resynchronization.go    when the replica can no longer follow
 //	planned_failover.go     Protected → PlannedFailoverInProgress → FailoverCommitRequired
+//	unplanned_failover.go   Protected → UnplannedFailoverInProgress → FailoverCommitRequired
+//	change_point.go         FailoverCommitRequired, from another recovery point
+//	cancel_failover.go      FailoverCommitRequired → Protected
 //	commit.go               → FailedOver
+//	fencing.go              the source while the recovery side is active
+//	test_failover.go        a copy of the VM, beside everything else; test_failover_cleanup.go
+//	pause.go                replication stands still
+//	change_policy.go        other settings
 //	disable.go              any → DisablingProtection → Unprotected
 //
-// health.go, operations.go and prerequisites.go answer questions about a state.
+// choice.go says which point a failover uses and which ones are pinned. health.go, operations.go and prerequisites.go answer questions about a state.
 //
 // Every workflow but delta replication runs under a job. A command that comes
 // from another job than the item's present one is refused as stale_job: its
@@ -74,5 +81,27 @@ func Events() []Event {
 		FailoverCommitted{},
 		ProtectionDisabling{},
 		ProtectionDisabled{},
+		UnplannedFailoverStarted{},
+		FailoverPointChosen{},
+		UnplannedFailoverCompleted{},
+		UnplannedFailoverFailed{},
+		RecoveryPointChangeStarted{},
+		RecoveryPointChangeCompleted{},
+		RecoveryPointChangeFailed{},
+		FailoverCancelStarted{},
+		FailoverCanceled{},
+		FailoverCancelFailed{},
+		SourceFoundRunning{},
+		SourceFenced{},
+		TestFailoverStarted{},
+		TestFailoverPointChosen{},
+		TestFailoverCompleted{},
+		TestFailoverFailed{},
+		TestFailoverCleanupStarted{},
+		TestFailoverCleanedUp{},
+		TestFailoverCleanupFailed{},
+		ReplicationPaused{},
+		ReplicationResumed{},
+		PolicyChanged{},
 	}
 }

@@ -19,7 +19,7 @@ func (c CreateRecoveryPoint) decide(s State) ([]Event, error) {
 	if _, known := s.Point(c.Point.ID); known {
 		return nil, nil
 	}
-	if err := s.requireState(FinalizingProtection, Protected, PlannedFailoverInProgress); err != nil {
+	if err := s.requireState(FinalizingProtection, Protected, PlannedFailoverInProgress, UnplannedFailoverInProgress); err != nil {
 		return nil, err
 	}
 	if err := s.requireInSync(); err != nil {
@@ -84,6 +84,11 @@ func (c RemoveRecoveryPoints) decide(s State) ([]Event, error) {
 	if !thins(s) {
 		return nil, domain.Reject(domain.Conflict, errorcatalog.OperationInProgress,
 			"recovery points are kept as they are in this state (%s, resynchronization %s)", s.Protection, s.Resync.State)
+	}
+	for _, pinned := range s.Pinned() {
+		if slices.Contains(known, pinned) {
+			return nil, domain.Reject(domain.Conflict, errorcatalog.PointPinned, "recovery point %s is in use", pinned)
+		}
 	}
 	return []Event{RecoveryPointsRemoved{IDs: known, Reason: c.Reason, At: c.At}}, nil
 }

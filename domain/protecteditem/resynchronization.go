@@ -20,16 +20,18 @@ func (c RequireResynchronization) decide(s State) ([]Event, error) {
 	if errorcatalog.ClassOf(c.Reason) != errorcatalog.Resynchronize {
 		return nil, invalid("/reason", "%q is not a reason for a resynchronization", c.Reason)
 	}
-	if err := s.requireState(InitialReplicationInProgress, FinalizingProtection, Protected, PlannedFailoverInProgress); err != nil {
+	if err := s.requireState(InitialReplicationInProgress, FinalizingProtection, Protected,
+		PlannedFailoverInProgress, UnplannedFailoverInProgress, FailoverCommitRequired); err != nil {
 		return nil, err
 	}
-	if s.Resync.State != ResyncNone {
+	if s.Resync.State != ResyncNone || s.ChainBroken() {
 		return nil, nil
 	}
 	return []Event{ResynchronizationRequired(c)}, nil
 }
 
 // ResynchronizationRequired stops delta replication until the resynchronization.
+// During an unplanned failover, and until its commit, the resynchronization is owed.
 type ResynchronizationRequired struct {
 	Reason       errorcatalog.Code `json:"reason"`
 	Detail       string            `json:"detail,omitempty"`
@@ -43,8 +45,28 @@ func (ResynchronizationRequired) EventType() string {
 }
 
 func (e ResynchronizationRequired) evolve(s State) State {
-	s.Resync = Resync{State: ResyncRequired, Reason: e.Reason, Detail: e.Detail, Since: e.At, ScheduledFor: e.ScheduledFor}
-	s.Retry, s.Requested = Retry{}, CycleRequest{}
+	resync := Resync{State: ResyncRequired, Reason: e.Reason, Detail: e.Detail, Since: e.At, ScheduledFor: e.ScheduledFor}
+	if s.Protection == UnplannedFailoverInProgress || s.Protection == FailoverCommitRequired {
+		s.Owed = &resync
+		return s
+	}
+	s.Resync, s.Retry, s.Requested = resync, Retry{}, CycleRequest{}
+	return s
+}
+
+// postponeResync ends a resynchronization for a failover: what is required or
+// runs is owed when the source is replicated again.
+func (s State) postponeResync(at time.Time) State {
+	if s.Resync.State == ResyncNone {
+		return s
+	}
+	owed := s.Resync
+	if owed.State == ResyncInProgress {
+		owed.ScheduledFor = at
+		s = s.restartChain()
+	}
+	owed.State, owed.Job = ResyncRequired, ""
+	s.Owed, s.Resync = &owed, Resync{State: ResyncNone}
 	return s
 }
 
@@ -66,6 +88,9 @@ func (c RepairReplication) decide(s State) ([]Event, error) {
 		if err := s.requireState(Protected); err != nil {
 			return nil, err
 		}
+	}
+	if err := s.requireNotPaused(); err != nil {
+		return nil, err
 	}
 	if s.Resync.Job != "" {
 		return nil, domain.Reject(domain.Conflict, errorcatalog.OperationInProgress,
@@ -110,6 +135,9 @@ func (c StartResynchronization) decide(s State) ([]Event, error) {
 		return nil, nil
 	}
 	if err := s.requireState(InitialReplicationInProgress, Protected); err != nil {
+		return nil, err
+	}
+	if err := s.requireNotPaused(); err != nil {
 		return nil, err
 	}
 	if s.Resync.State == ResyncNone {

@@ -1,6 +1,7 @@
 package protecteditem
 
 import (
+	"slices"
 	"time"
 
 	"farshore/domain/policy"
@@ -55,13 +56,14 @@ func Thin(points []Point, p policy.Settings, _ time.Time) []string {
 	return remove
 }
 
-// Expired returns the points of an item that retention no longer keeps: none
-// while it stands still.
+// Expired returns the points of an item that retention no longer keeps and that
+// nothing reads: none while retention stands still.
 func Expired(s State, now time.Time) []string {
 	if !thins(s) {
 		return nil
 	}
-	return Thin(s.Points, s.Policy, now)
+	pinned := s.Pinned()
+	return slices.DeleteFunc(Thin(s.Points, s.Policy, now), func(id string) bool { return slices.Contains(pinned, id) })
 }
 
 // thins says whether retention goes on: it stands still from the start of a

@@ -36,20 +36,26 @@ func (c RecordFailure) decide(s State) ([]Event, error) {
 	if errorcatalog.ClassOf(failure.Code) == errorcatalog.Resynchronize {
 		return nil, invalid("/failure/code", "%s requires a resynchronization, not another attempt", failure.Code)
 	}
-	if err := s.requireState(EnablingProtection, InitialReplicationPending, InitialReplicationInProgress, FinalizingProtection, Protected,
-		PlannedFailoverInProgress, FailoverCommitRequired, FailedOver, DisablingProtection); err != nil {
+	if err := s.requireEnabled(); err != nil {
 		return nil, err
+	}
+	if s.runsTest(c.JobID) {
+		return []Event{failedAttempt(s.TestRetry, c.JobID, failure, c.At)}, nil
 	}
 	if c.JobID != "" {
 		if err := s.requireJob(c.JobID); err != nil {
 			return nil, err
 		}
 	}
-	e := ReplicationFailed{JobID: c.JobID, Attempt: s.Retry.Attempt + 1, Failure: failure, At: c.At}
+	return []Event{failedAttempt(s.Retry, c.JobID, failure, c.At)}, nil
+}
+
+func failedAttempt(r Retry, job string, failure errorcatalog.Failure, at time.Time) ReplicationFailed {
+	e := ReplicationFailed{JobID: job, Attempt: r.Attempt + 1, Failure: failure, At: at}
 	if errorcatalog.ClassOf(failure.Code) == errorcatalog.Recoverable {
-		e.NextRetryAt = c.At.Add(RetryDelay(e.Attempt))
+		e.NextRetryAt = at.Add(RetryDelay(e.Attempt))
 	}
-	return []Event{e}, nil
+	return e
 }
 
 // ReplicationFailed counts a failed attempt.
@@ -65,10 +71,19 @@ type ReplicationFailed struct {
 func (ReplicationFailed) EventType() string { return "protected_item.replication_failed.v1" }
 
 func (e ReplicationFailed) evolve(s State) State {
-	since := s.Retry.Since
-	if s.Retry.Failure == nil {
+	if s.runsTest(e.JobID) {
+		s.TestRetry = s.TestRetry.after(e)
+		return s
+	}
+	s.Retry = s.Retry.after(e)
+	return s
+}
+
+// after is the state of an attempt once it has failed again.
+func (r Retry) after(e ReplicationFailed) Retry {
+	since := r.Since
+	if r.Failure == nil {
 		since = e.At
 	}
-	s.Retry = Retry{Attempt: e.Attempt, NextAt: e.NextRetryAt, Failure: &e.Failure, Since: since}
-	return s
+	return Retry{Attempt: e.Attempt, NextAt: e.NextRetryAt, Failure: &e.Failure, Since: since}
 }

@@ -24,6 +24,7 @@ const (
 	FinalizingProtection         ProtectionState = "FinalizingProtection"
 	Protected                    ProtectionState = "Protected"
 	PlannedFailoverInProgress    ProtectionState = "PlannedFailoverInProgress"
+	UnplannedFailoverInProgress  ProtectionState = "UnplannedFailoverInProgress"
 	FailoverCommitRequired       ProtectionState = "FailoverCommitRequired"
 	FailedOver                   ProtectionState = "FailedOver"
 	DisablingProtection          ProtectionState = "DisablingProtection"
@@ -78,6 +79,12 @@ const (
 	PlannedFailoverJob    = "PlannedFailover"
 	FailoverCommitJob     = "FailoverCommit"
 	DisableProtectionJob  = "DisableProtection"
+
+	UnplannedFailoverJob   = "UnplannedFailover"
+	RecoveryPointChangeJob = "ApplyRecoveryPoint"
+	FailoverCancelJob      = "FailoverCancel"
+	TestFailoverJob        = "TestFailover"
+	TestFailoverCleanupJob = "TestFailoverCleanup"
 )
 
 // State is everything a rule needs to know about a protected item.
@@ -116,8 +123,24 @@ type State struct {
 	LastCut     string    // the cut that the replica disks were last brought to
 	Points      []Point   // oldest first
 
-	SourceStopped bool   // Farshore shut the source down
-	FailoverPoint string // the point the recovery VM was made from
+	SourceStopped     bool        // Farshore shut the source down
+	FailoverChoice    PointChoice // of an unplanned failover
+	ShutDownSource    bool        // an unplanned failover tries to
+	FailoverPoint     string      // the point the recovery VM was or is to be made from
+	NextFailoverPoint string      // the one it is being changed to
+	Fencing           Fencing
+	Owed              *Resync // the resynchronization that the source needs when it is replicated again: its chain of cuts is broken
+
+	Test             TestRun // while a test failover is open
+	TestJob          *JobRef // its workflow that runs now, beside the item's
+	EndedTest        EndedJob
+	TestRetry        Retry                 // of the test failover's job
+	TestFailure      *errorcatalog.Failure // why the last one, or its cleanup, came to nothing
+	TestFailedAt     time.Time
+	LastTestFailover time.Time // when a test failover last came up
+
+	Paused      *Pause
+	ProtectedAt time.Time // when the item became protected
 
 	KeepReplica  time.Duration // how long the replica is kept after disabling
 	DisabledAt   time.Time
@@ -267,6 +290,17 @@ func (s State) requireItem() error {
 	return nil
 }
 
+// requireEnabled refuses a command to an item without protection.
+func (s State) requireEnabled() error {
+	if err := s.requireItem(); err != nil {
+		return err
+	}
+	if s.Protection == Unprotected {
+		return domain.Reject(domain.Conflict, errorcatalog.NotProtected, "protection is disabled")
+	}
+	return nil
+}
+
 // requireState refuses a command outside the given states.
 func (s State) requireState(allowed ...ProtectionState) error {
 	if err := s.requireItem(); err != nil {
@@ -288,9 +322,17 @@ func (s State) requireInSync() error {
 		return domain.Reject(domain.Conflict, errorcatalog.ResynchronizationRequiredRefusal,
 			"resynchronization is in progress (job %s)", s.Resync.Job)
 	default:
-		return nil
 	}
+	if s.ChainBroken() {
+		return domain.Reject(domain.Conflict, errorcatalog.ResynchronizationRequiredRefusal,
+			"the chain of cuts is broken since %s: %s", s.Owed.Since.UTC().Format(time.RFC3339), s.Owed.Reason)
+	}
+	return nil
 }
+
+// ChainBroken says whether the source's cuts cannot be followed any more when a
+// failover is taken back.
+func (s State) ChainBroken() bool { return s.Owed != nil }
 
 func (s State) jobName() string {
 	if s.Job == nil {

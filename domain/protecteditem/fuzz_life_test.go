@@ -1,0 +1,138 @@
+package protecteditem_test
+
+import (
+	"fmt"
+
+	"farshore/domain/policy"
+	"farshore/domain/protecteditem"
+)
+
+// The kinds of command beyond the main job.
+const (
+	unplanned = iota + 24
+	fixPoint
+	failoverDone
+	failoverFailed
+	changePoint
+	changeDone
+	changeFailed
+	cancel
+	cancelDone
+	cancelFailed
+	sourceRuns
+	sourceFenced
+	drill
+	drillPoint
+	drillDone
+	drillFailed
+	cleanUp
+	cleanUpDone
+	cleanUpFailed
+	pause
+	resume
+	otherPolicy
+	resumeAndMove
+	kinds
+)
+
+// later makes the commands beyond the main job.
+func (g *generator) later(kind, b int) protecteditem.Command {
+	fresh := fmt.Sprintf("op-%d", g.now.Unix())
+	if c := g.failover(kind, b, fresh); c != nil {
+		return c
+	}
+	if c := g.drill(kind, b, fresh); c != nil {
+		return c
+	}
+	switch kind {
+	case pause:
+		if b%3 > 0 { // rarely, or no sequence gets far
+			return protecteditem.ResumeReplication{At: g.now}
+		}
+		return protecteditem.PauseReplication{Reason: "because", At: g.now}
+	case resume:
+		return protecteditem.ResumeReplication{At: g.now}
+	case resumeAndMove:
+		return protecteditem.StartPlannedFailover{JobID: fresh, Resume: true, At: g.now}
+	case otherPolicy:
+		p := policy.Defaults()
+		p.DrillReminderDays = b % 2
+		return protecteditem.ChangePolicy{PolicyID: "gold", Settings: p, At: g.now}
+	default:
+		return nil
+	}
+}
+
+func (g *generator) failover(kind, b int, fresh string) protecteditem.Command {
+	vm := []string{"vm-9", ""}[b%2]
+	switch kind {
+	case unplanned:
+		return protecteditem.StartUnplannedFailover{JobID: fresh, Choice: g.choice(b), ShutDownSource: b%2 == 0, At: g.now}
+	case fixPoint:
+		return protecteditem.RecordFailoverPoint{JobID: g.job, Point: g.newest(), At: g.now}
+	case failoverDone:
+		p := g.s.FailoverPoint
+		if p == "" {
+			p = g.newest()
+		}
+		return protecteditem.CompleteUnplannedFailover{JobID: g.job, Point: p, RecoveryVM: "vm-9", At: g.now}
+	case failoverFailed:
+		return protecteditem.FailUnplannedFailover{JobID: g.job, Failure: unreachable, At: g.now}
+	case changePoint:
+		return protecteditem.ChangeRecoveryPoint{JobID: fresh, Choice: g.choice(b), Confirm: b%5 > 0, At: g.now}
+	case changeDone:
+		return protecteditem.CompleteRecoveryPointChange{JobID: g.job, RecoveryVM: "vm-10", At: g.now}
+	case changeFailed:
+		return protecteditem.FailRecoveryPointChange{JobID: g.job, Failure: unreachable, RecoveryVM: vm, At: g.now}
+	case cancel:
+		return protecteditem.CancelFailover{JobID: fresh, At: g.now}
+	case cancelDone:
+		return protecteditem.CompleteFailoverCancel{JobID: g.job, At: g.now}
+	case cancelFailed:
+		return protecteditem.FailFailoverCancel{JobID: g.job, Failure: unreachable, RecoveryVM: vm, At: g.now}
+	case sourceRuns:
+		return protecteditem.RecordSourceRunning{Detail: "hv-1", At: g.now}
+	case sourceFenced:
+		return protecteditem.RecordSourceFenced{Held: []protecteditem.ShippedLog{{Disk: "os", Log: fmt.Sprint(b % 2)}}, At: g.now}
+	default:
+		return nil
+	}
+}
+
+func (g *generator) drill(kind, b int, fresh string) protecteditem.Command {
+	p := g.s.Test.Point
+	if p == "" {
+		p = g.newest()
+	}
+	switch kind {
+	case drill:
+		return protecteditem.StartTestFailover{JobID: fresh, Choice: g.choice(b), Network: "lab", At: g.now}
+	case drillPoint:
+		return protecteditem.RecordTestFailoverPoint{JobID: g.job, Point: p, At: g.now}
+	case drillDone:
+		return protecteditem.CompleteTestFailover{JobID: g.job, Point: p, VM: "vm-7", At: g.now}
+	case drillFailed:
+		return protecteditem.FailTestFailover{JobID: g.job, Failure: unreachable, VM: []string{"vm-7", ""}[b%2], At: g.now}
+	case cleanUp:
+		return protecteditem.CleanUpTestFailover{JobID: fresh, At: g.now}
+	case cleanUpDone:
+		return protecteditem.CompleteTestFailoverCleanup{JobID: g.job, At: g.now}
+	case cleanUpFailed:
+		return protecteditem.FailTestFailoverCleanup{JobID: g.job, Failure: unreachable, At: g.now}
+	default:
+		return nil
+	}
+}
+
+// choice is one of the words, or one of the points.
+func (g *generator) choice(b int) protecteditem.PointChoice {
+	if n := len(g.s.Points); n > 0 && b%4 == 3 {
+		return protecteditem.PointChoice(g.s.Points[b%n].ID)
+	}
+	return []protecteditem.PointChoice{protecteditem.Latest, protecteditem.LatestProcessed, protecteditem.LatestAppConsistent}[b%3]
+}
+
+func (g *generator) newest() string {
+	p, _ := g.s.NewestPoint()
+	return p.ID
+}
