@@ -215,7 +215,8 @@ func (p *Postgres) query(ctx context.Context, query string, args ...any) ([]row,
 			r    row
 			hash []byte
 		)
-		err := cr.Scan(&r.stream, &r.version, &r.position, &r.id, &r.eventType, &r.data, &r.metadata, &r.at, &hash)
+		// As bytes: what the database hands out as JSON need not be parsed to be copied.
+		err := cr.Scan(&r.stream, &r.version, &r.position, &r.id, &r.eventType, (*[]byte)(&r.data), (*[]byte)(&r.metadata), &r.at, &hash)
 		copy(r.leafHash[:], hash)
 		r.at = r.at.UTC()
 		return r, err //nolint:wrapcheck // classified below
