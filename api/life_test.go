@@ -81,7 +81,7 @@ func TestEnablingAnswersAJobThatCanBeFollowedAtOnce(t *testing.T) {
 	w.furnish("acme")
 	a := w.must("PUT", "/v1/vaults/acme/protectedItems/web", enableWeb)
 	j := jobIn(t, a)
-	if j.Kind != oapi.JobKindEnableProtection || j.Status != oapi.NotStarted || j.Item != "web" {
+	if j.Kind != oapi.JobKindEnableProtection || j.Status != oapi.JobStatusNotStarted || j.Item != "web" {
 		t.Errorf("job: %+v", j)
 	}
 	path := strings.TrimPrefix(a.header.Get("Operation-Location"), w.url)
@@ -96,7 +96,7 @@ func TestEnablingAnswersAJobThatCanBeFollowedAtOnce(t *testing.T) {
 	}
 	head := int64(w.head())
 	r, err := w.client.GetJobWithResponse(t.Context(), "acme", j.ID, &oapi.GetJobParams{MinPosition: &head})
-	if err != nil || r.JSON200 == nil || r.JSON200.Status != oapi.Running || len(r.JSON200.Tasks) != 1 || r.JSON200.CreatedAt == nil {
+	if err != nil || r.JSON200 == nil || r.JSON200.Status != oapi.JobStatusRunning || len(r.JSON200.Tasks) != 1 || r.JSON200.CreatedAt == nil {
 		t.Fatalf("running job: %v %s", err, r.Body)
 	}
 	if a := w.send("POST", "/v1/vaults/acme/jobs/"+j.ID+"/cancel", w.key, ""); a.status != http.StatusAccepted || !jobIn(t, a).CancelRequested {
@@ -216,7 +216,7 @@ func TestAnItemTellsItsStateAndWhatMayBeDone(t *testing.T) {
 	}
 	i.replicated(enabling.ID)
 	shown = i.show()
-	if shown.ProtectionState != "Protected" || shown.ReplicationHealth != oapi.Normal || shown.LatestRecoveryPoint == nil ||
+	if shown.ProtectionState != "Protected" || shown.ReplicationHealth != oapi.ReplicationHealthNormal || shown.LatestRecoveryPoint == nil ||
 		shown.RpoSeconds == nil || len(shown.Disks) != 2 || shown.NextCutAt == nil {
 		t.Errorf("protected: %+v", shown)
 	}

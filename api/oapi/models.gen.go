@@ -9,16 +9,16 @@ import (
 
 // Defines values for ActiveLocation.
 const (
-	Primary  ActiveLocation = "Primary"
-	Recovery ActiveLocation = "Recovery"
+	ActiveLocationPrimary  ActiveLocation = "Primary"
+	ActiveLocationRecovery ActiveLocation = "Recovery"
 )
 
 // Valid indicates whether the value is a known member of the ActiveLocation enum.
 func (e ActiveLocation) Valid() bool {
 	switch e {
-	case Primary:
+	case ActiveLocationPrimary:
 		return true
-	case Recovery:
+	case ActiveLocationRecovery:
 		return true
 	default:
 		return false
@@ -27,22 +27,22 @@ func (e ActiveLocation) Valid() bool {
 
 // Defines values for ErrorClass.
 const (
-	NonRecoverable ErrorClass = "NonRecoverable"
-	Recoverable    ErrorClass = "Recoverable"
-	Refusal        ErrorClass = "Refusal"
-	Resynchronize  ErrorClass = "Resynchronize"
+	ErrorClassNonRecoverable ErrorClass = "NonRecoverable"
+	ErrorClassRecoverable    ErrorClass = "Recoverable"
+	ErrorClassRefusal        ErrorClass = "Refusal"
+	ErrorClassResynchronize  ErrorClass = "Resynchronize"
 )
 
 // Valid indicates whether the value is a known member of the ErrorClass enum.
 func (e ErrorClass) Valid() bool {
 	switch e {
-	case NonRecoverable:
+	case ErrorClassNonRecoverable:
 		return true
-	case Recoverable:
+	case ErrorClassRecoverable:
 		return true
-	case Refusal:
+	case ErrorClassRefusal:
 		return true
-	case Resynchronize:
+	case ErrorClassResynchronize:
 		return true
 	default:
 		return false
@@ -84,28 +84,28 @@ func (e JobKind) Valid() bool {
 
 // Defines values for JobStatus.
 const (
-	Canceled        JobStatus = "Canceled"
-	Failed          JobStatus = "Failed"
-	NotStarted      JobStatus = "NotStarted"
-	Running         JobStatus = "Running"
-	Succeeded       JobStatus = "Succeeded"
-	WaitingForInput JobStatus = "WaitingForInput"
+	JobStatusCanceled        JobStatus = "Canceled"
+	JobStatusFailed          JobStatus = "Failed"
+	JobStatusNotStarted      JobStatus = "NotStarted"
+	JobStatusRunning         JobStatus = "Running"
+	JobStatusSucceeded       JobStatus = "Succeeded"
+	JobStatusWaitingForInput JobStatus = "WaitingForInput"
 )
 
 // Valid indicates whether the value is a known member of the JobStatus enum.
 func (e JobStatus) Valid() bool {
 	switch e {
-	case Canceled:
+	case JobStatusCanceled:
 		return true
-	case Failed:
+	case JobStatusFailed:
 		return true
-	case NotStarted:
+	case JobStatusNotStarted:
 		return true
-	case Running:
+	case JobStatusRunning:
 		return true
-	case Succeeded:
+	case JobStatusSucceeded:
 		return true
-	case WaitingForInput:
+	case JobStatusWaitingForInput:
 		return true
 	default:
 		return false
@@ -114,19 +114,19 @@ func (e JobStatus) Valid() bool {
 
 // Defines values for PolicyInputCopyFrequencySeconds.
 const (
-	N30  PolicyInputCopyFrequencySeconds = 30
-	N300 PolicyInputCopyFrequencySeconds = 300
-	N900 PolicyInputCopyFrequencySeconds = 900
+	PolicyInputCopyFrequencySecondsN30  PolicyInputCopyFrequencySeconds = 30
+	PolicyInputCopyFrequencySecondsN300 PolicyInputCopyFrequencySeconds = 300
+	PolicyInputCopyFrequencySecondsN900 PolicyInputCopyFrequencySeconds = 900
 )
 
 // Valid indicates whether the value is a known member of the PolicyInputCopyFrequencySeconds enum.
 func (e PolicyInputCopyFrequencySeconds) Valid() bool {
 	switch e {
-	case N30:
+	case PolicyInputCopyFrequencySecondsN30:
 		return true
-	case N300:
+	case PolicyInputCopyFrequencySecondsN300:
 		return true
-	case N900:
+	case PolicyInputCopyFrequencySecondsN900:
 		return true
 	default:
 		return false
@@ -135,61 +135,61 @@ func (e PolicyInputCopyFrequencySeconds) Valid() bool {
 
 // Defines values for ProtectionState.
 const (
-	DisablingProtection          ProtectionState = "DisablingProtection"
-	EnablingProtection           ProtectionState = "EnablingProtection"
-	FailbackAwaitingCompletion   ProtectionState = "FailbackAwaitingCompletion"
-	FailbackCommitRequired       ProtectionState = "FailbackCommitRequired"
-	FailbackCompleting           ProtectionState = "FailbackCompleting"
-	FailbackSynchronizing        ProtectionState = "FailbackSynchronizing"
-	FailedBack                   ProtectionState = "FailedBack"
-	FailedOver                   ProtectionState = "FailedOver"
-	FailoverCommitRequired       ProtectionState = "FailoverCommitRequired"
-	FinalizingProtection         ProtectionState = "FinalizingProtection"
-	InitialReplicationInProgress ProtectionState = "InitialReplicationInProgress"
-	InitialReplicationPending    ProtectionState = "InitialReplicationPending"
-	PlannedFailoverInProgress    ProtectionState = "PlannedFailoverInProgress"
-	Protected                    ProtectionState = "Protected"
-	ReverseReplicating           ProtectionState = "ReverseReplicating"
-	UnplannedFailoverInProgress  ProtectionState = "UnplannedFailoverInProgress"
-	Unprotected                  ProtectionState = "Unprotected"
+	ProtectionStateDisablingProtection          ProtectionState = "DisablingProtection"
+	ProtectionStateEnablingProtection           ProtectionState = "EnablingProtection"
+	ProtectionStateFailbackAwaitingCompletion   ProtectionState = "FailbackAwaitingCompletion"
+	ProtectionStateFailbackCommitRequired       ProtectionState = "FailbackCommitRequired"
+	ProtectionStateFailbackCompleting           ProtectionState = "FailbackCompleting"
+	ProtectionStateFailbackSynchronizing        ProtectionState = "FailbackSynchronizing"
+	ProtectionStateFailedBack                   ProtectionState = "FailedBack"
+	ProtectionStateFailedOver                   ProtectionState = "FailedOver"
+	ProtectionStateFailoverCommitRequired       ProtectionState = "FailoverCommitRequired"
+	ProtectionStateFinalizingProtection         ProtectionState = "FinalizingProtection"
+	ProtectionStateInitialReplicationInProgress ProtectionState = "InitialReplicationInProgress"
+	ProtectionStateInitialReplicationPending    ProtectionState = "InitialReplicationPending"
+	ProtectionStatePlannedFailoverInProgress    ProtectionState = "PlannedFailoverInProgress"
+	ProtectionStateProtected                    ProtectionState = "Protected"
+	ProtectionStateReverseReplicating           ProtectionState = "ReverseReplicating"
+	ProtectionStateUnplannedFailoverInProgress  ProtectionState = "UnplannedFailoverInProgress"
+	ProtectionStateUnprotected                  ProtectionState = "Unprotected"
 )
 
 // Valid indicates whether the value is a known member of the ProtectionState enum.
 func (e ProtectionState) Valid() bool {
 	switch e {
-	case DisablingProtection:
+	case ProtectionStateDisablingProtection:
 		return true
-	case EnablingProtection:
+	case ProtectionStateEnablingProtection:
 		return true
-	case FailbackAwaitingCompletion:
+	case ProtectionStateFailbackAwaitingCompletion:
 		return true
-	case FailbackCommitRequired:
+	case ProtectionStateFailbackCommitRequired:
 		return true
-	case FailbackCompleting:
+	case ProtectionStateFailbackCompleting:
 		return true
-	case FailbackSynchronizing:
+	case ProtectionStateFailbackSynchronizing:
 		return true
-	case FailedBack:
+	case ProtectionStateFailedBack:
 		return true
-	case FailedOver:
+	case ProtectionStateFailedOver:
 		return true
-	case FailoverCommitRequired:
+	case ProtectionStateFailoverCommitRequired:
 		return true
-	case FinalizingProtection:
+	case ProtectionStateFinalizingProtection:
 		return true
-	case InitialReplicationInProgress:
+	case ProtectionStateInitialReplicationInProgress:
 		return true
-	case InitialReplicationPending:
+	case ProtectionStateInitialReplicationPending:
 		return true
-	case PlannedFailoverInProgress:
+	case ProtectionStatePlannedFailoverInProgress:
 		return true
-	case Protected:
+	case ProtectionStateProtected:
 		return true
-	case ReverseReplicating:
+	case ProtectionStateReverseReplicating:
 		return true
-	case UnplannedFailoverInProgress:
+	case ProtectionStateUnplannedFailoverInProgress:
 		return true
-	case Unprotected:
+	case ProtectionStateUnprotected:
 		return true
 	default:
 		return false
@@ -198,19 +198,19 @@ func (e ProtectionState) Valid() bool {
 
 // Defines values for ReplicationHealth.
 const (
-	Critical ReplicationHealth = "Critical"
-	Normal   ReplicationHealth = "Normal"
-	Warning  ReplicationHealth = "Warning"
+	ReplicationHealthCritical ReplicationHealth = "Critical"
+	ReplicationHealthNormal   ReplicationHealth = "Normal"
+	ReplicationHealthWarning  ReplicationHealth = "Warning"
 )
 
 // Valid indicates whether the value is a known member of the ReplicationHealth enum.
 func (e ReplicationHealth) Valid() bool {
 	switch e {
-	case Critical:
+	case ReplicationHealthCritical:
 		return true
-	case Normal:
+	case ReplicationHealthNormal:
 		return true
-	case Warning:
+	case ReplicationHealthWarning:
 		return true
 	default:
 		return false
@@ -240,28 +240,28 @@ func (e ResynchronizationState) Valid() bool {
 
 // Defines values for Role.
 const (
-	Agent       Role = "Agent"
-	Auditor     Role = "Auditor"
-	Contributor Role = "Contributor"
-	Operator    Role = "Operator"
-	Reader      Role = "Reader"
-	VaultAdmin  Role = "VaultAdmin"
+	RoleAgent       Role = "Agent"
+	RoleAuditor     Role = "Auditor"
+	RoleContributor Role = "Contributor"
+	RoleOperator    Role = "Operator"
+	RoleReader      Role = "Reader"
+	RoleVaultAdmin  Role = "VaultAdmin"
 )
 
 // Valid indicates whether the value is a known member of the Role enum.
 func (e Role) Valid() bool {
 	switch e {
-	case Agent:
+	case RoleAgent:
 		return true
-	case Auditor:
+	case RoleAuditor:
 		return true
-	case Contributor:
+	case RoleContributor:
 		return true
-	case Operator:
+	case RoleOperator:
 		return true
-	case Reader:
+	case RoleReader:
 		return true
-	case VaultAdmin:
+	case RoleVaultAdmin:
 		return true
 	default:
 		return false
@@ -270,19 +270,19 @@ func (e Role) Valid() bool {
 
 // Defines values for SiteKind.
 const (
-	HyperV SiteKind = "HyperV"
-	Local  SiteKind = "Local"
-	VMM    SiteKind = "VMM"
+	SiteKindHyperV SiteKind = "HyperV"
+	SiteKindLocal  SiteKind = "Local"
+	SiteKindVMM    SiteKind = "VMM"
 )
 
 // Valid indicates whether the value is a known member of the SiteKind enum.
 func (e SiteKind) Valid() bool {
 	switch e {
-	case HyperV:
+	case SiteKindHyperV:
 		return true
-	case Local:
+	case SiteKindLocal:
 		return true
-	case VMM:
+	case SiteKindVMM:
 		return true
 	default:
 		return false
@@ -291,16 +291,16 @@ func (e SiteKind) Valid() bool {
 
 // Defines values for StorageAccountKind.
 const (
-	AzurePageBlob StorageAccountKind = "AzurePageBlob"
-	Directory     StorageAccountKind = "Directory"
+	StorageAccountKindAzurePageBlob StorageAccountKind = "AzurePageBlob"
+	StorageAccountKindDirectory     StorageAccountKind = "Directory"
 )
 
 // Valid indicates whether the value is a known member of the StorageAccountKind enum.
 func (e StorageAccountKind) Valid() bool {
 	switch e {
-	case AzurePageBlob:
+	case StorageAccountKindAzurePageBlob:
 		return true
-	case Directory:
+	case StorageAccountKindDirectory:
 		return true
 	default:
 		return false

@@ -181,11 +181,11 @@ func (s *session) storeCommand() *cobra.Command {
 	var name, directory, endpoint, container, credential string
 	add := &cobra.Command{Use: "add ID", Short: "Register a storage account: a directory, or Azure page blobs", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
 		in := oapi.StorageAccountInput{
-			Name: or(name, args[0]), Kind: oapi.AzurePageBlob,
+			Name: or(name, args[0]), Kind: oapi.StorageAccountKindAzurePageBlob,
 			Directory: ref(directory), Endpoint: ref(endpoint), Container: ref(container), Credential: ref(credential),
 		}
 		if directory != "" {
-			in.Kind = oapi.Directory
+			in.Kind = oapi.StorageAccountKindDirectory
 		}
 		a, err := Call[oapi.StorageAccount](s.api.PutStorageAccount(cmd.Context(), s.vault, args[0], &oapi.PutStorageAccountParams{}, in))
 		if err != nil {

@@ -60,7 +60,7 @@ func (s *session) watchJob(ctx context.Context, id string, position *int64) erro
 	if err := s.showJob(job); err != nil {
 		return err
 	}
-	if job.Status != oapi.Succeeded {
+	if job.Status != oapi.JobStatusSucceeded {
 		return &JobError{Job: job}
 	}
 	return nil
@@ -81,7 +81,7 @@ func WaitForJob(ctx context.Context, api *oapi.Client, vault, id string, positio
 		params = &oapi.GetJobParams{}
 		seen(a.Body)
 		switch a.Body.Status {
-		case oapi.Succeeded, oapi.Failed, oapi.Canceled:
+		case oapi.JobStatusSucceeded, oapi.JobStatusFailed, oapi.JobStatusCanceled:
 			return a.Body, nil
 		default:
 		}

@@ -103,16 +103,16 @@ func (p *play) register(ctx context.Context) error {
 		return fmt.Errorf("define the policy: %w", err)
 	}
 	for site, directory := range map[string]string{"source": p.scene.Source(), "recovery": p.scene.Recovery()} {
-		if _, err := client.Call[oapi.Site](p.api.PutSite(ctx, vault, site, &oapi.PutSiteParams{}, oapi.SiteInput{Name: site, Kind: oapi.Local})); err != nil {
+		if _, err := client.Call[oapi.Site](p.api.PutSite(ctx, vault, site, &oapi.PutSiteParams{}, oapi.SiteInput{Name: site, Kind: oapi.SiteKindLocal})); err != nil {
 			return fmt.Errorf("register site %s: %w", site, err)
 		}
 		if _, err := client.Call[oapi.Host](p.api.PutHost(ctx, vault, site, site+"-host", &oapi.PutHostParams{}, oapi.HostInput{Directory: directory})); err != nil {
 			return fmt.Errorf("add the host of site %s: %w", site, err)
 		}
 	}
-	p.stores["directory"] = oapi.StorageAccountInput{Name: "directory", Kind: oapi.Directory, Directory: new(p.scene.Replicas())}
+	p.stores["directory"] = oapi.StorageAccountInput{Name: "directory", Kind: oapi.StorageAccountKindDirectory, Directory: new(p.scene.Replicas())}
 	p.stores["blobs"] = oapi.StorageAccountInput{
-		Name: "Azurite", Kind: oapi.AzurePageBlob, Endpoint: new(p.server.azurite.ServiceURL()),
+		Name: "Azurite", Kind: oapi.StorageAccountKindAzurePageBlob, Endpoint: new(p.server.azurite.ServiceURL()),
 		Container: new("replicas"), Credential: new("file:" + p.server.credential),
 	}
 	for id, account := range p.stores {
@@ -202,7 +202,7 @@ func (p *play) protected(ctx context.Context, item string) error {
 				p.say("  %s: initial replication %d %% of %d MiB, %d MiB/s", item, percent, t.BytesTotal/mib, t.BytesPerSecond/mib)
 			}
 		}
-		return i.ProtectionState == oapi.Protected, nil
+		return i.ProtectionState == oapi.ProtectionStateProtected, nil
 	})
 }
 
@@ -222,7 +222,7 @@ func (p *play) follow(ctx context.Context, a client.Answer[oapi.Job]) error {
 	if err != nil {
 		return err
 	}
-	if job.Status != oapi.Succeeded {
+	if job.Status != oapi.JobStatusSucceeded {
 		return &client.JobError{Job: job}
 	}
 	return nil

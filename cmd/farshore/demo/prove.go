@@ -186,7 +186,7 @@ func (p *play) proveCommit(ctx context.Context, plan VM) error {
 	if err != nil {
 		return err
 	}
-	if i.ProtectionState != oapi.FailedOver {
+	if i.ProtectionState != oapi.ProtectionStateFailedOver {
 		return fmt.Errorf("%s is %s after the commit", plan.Name, i.ProtectionState)
 	}
 	before, err := proof.ReadJournal(p.scene.Journal(plan.Name))

@@ -102,7 +102,7 @@ func (p *place) useBlobs() {
 	secret := filepath.Join(p.Root, "azurite.key")
 	must(p.t, os.WriteFile(secret, []byte(azurite.Key+"\n"), 0o600))
 	in := oapi.StorageAccountInput{
-		Name: "Azurite", Kind: oapi.AzurePageBlob, Endpoint: new(z.ServiceURL()), Container: new("replicas"), Credential: new("file:" + secret),
+		Name: "Azurite", Kind: oapi.StorageAccountKindAzurePageBlob, Endpoint: new(z.ServiceURL()), Container: new("replicas"), Credential: new("file:" + secret),
 	}
 	p.useStore(in, func() replica.Store {
 		credential, err := pageblob.ParseCredential(azurite.Key, z.ServiceURL())
@@ -184,7 +184,7 @@ func (p *place) surviveInitialReplication(vm demo.VM, v victim) {
 		if done, at := p.transferred(vm, second); at.After(killed) && done < before[second] {
 			t.Fatalf("the copy began again: it is at %d, it had been at %d", done, before[second])
 		}
-		return p.item(vm).ProtectionState == oapi.Protected
+		return p.item(vm).ProtectionState == oapi.ProtectionStateProtected
 	})
 	if _, again := p.transferred(vm, first); !again.Equal(ended) {
 		t.Errorf("the first disk, copied by %s, was copied again until %s", ended, again)
