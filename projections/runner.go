@@ -107,7 +107,7 @@ func (r *Runner) follow(ctx context.Context, t *track) {
 		}
 		switch {
 		case err == nil, ctx.Err() != nil:
-		case transient(err):
+		case transient(ctx, err):
 			r.logger.DebugContext(ctx, "projection waits for the database", "projection", t.Name(), "error", err)
 			pause(ctx, retryPause, nil)
 		default:
@@ -131,7 +131,7 @@ func (r *Runner) rest(ctx context.Context, t *track) error {
 	if waiting.Err() != nil {
 		return nil
 	}
-	return err //nolint:wrapcheck // judged by follow
+	return err
 }
 
 // isolate goes through a batch that failed event by event, so that what precedes
@@ -143,7 +143,7 @@ func (r *Runner) isolate(ctx context.Context, t *track) {
 		case err == nil && more:
 		case err == nil:
 			return // it went well this time
-		case transient(err):
+		case transient(ctx, err):
 			pause(ctx, retryPause, nil)
 		default:
 			r.halt(ctx, t, err)
@@ -379,7 +379,7 @@ func (r *Runner) Lags(ctx context.Context) ([]Lag, error) {
 		)
 		err := row.Scan(&l.Name, &l.Version, &l.Position, &l.Behind, &seconds, &l.Failure)
 		l.Age = time.Duration(max(seconds, 0) * float64(time.Second))
-		return l, err
+		return l, err //nolint:wrapcheck // wrapped below
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the projections' lags: %w", eventstore.Classify(ctx, err))
@@ -440,8 +440,8 @@ func (t *track) rouse() {
 }
 
 // transient tells errors that go away by themselves from those of the projection.
-func transient(err error) bool {
-	if errors.Is(eventstore.Classify(context.Background(), err), eventstore.ErrUnavailable) {
+func transient(ctx context.Context, err error) bool {
+	if errors.Is(eventstore.Classify(context.WithoutCancel(ctx), err), eventstore.ErrUnavailable) {
 		return true
 	}
 	pgErr, ok := errors.AsType[*pgconn.PgError](err)

@@ -35,7 +35,7 @@ func (p *tally) Apply(ctx context.Context, tx pgx.Tx, batch []eventstore.Recorde
 	p.largest.Store(max(p.largest.Load(), int64(len(batch))))
 	counts := map[string]int64{}
 	for _, rec := range batch {
-		if rec.Event.(eventstoretest.Noted).Text == "poison" && !p.cured.Load() {
+		if n, ok := rec.Event.(eventstoretest.Noted); ok && n.Text == "poison" && !p.cured.Load() {
 			return errors.New("poison")
 		}
 		counts[string(rec.Stream)]++
@@ -64,24 +64,24 @@ type bench struct {
 	store *eventstore.Postgres
 }
 
-func setUp(t testing.TB, tables ...string) bench {
-	t.Helper()
-	db := pgtest.Database(t)
-	owner := pgtest.Open(t, db.OwnerURL)
+func setUp(tb testing.TB, tables ...string) bench {
+	tb.Helper()
+	db := pgtest.Database(tb)
+	owner := pgtest.Open(tb, db.OwnerURL)
 	for _, name := range tables {
-		if _, err := owner.Exec(t.Context(), `CREATE TABLE `+name+` (stream text PRIMARY KEY, n bigint NOT NULL)`); err != nil {
-			t.Fatal(err)
+		if _, err := owner.Exec(tb.Context(), `CREATE TABLE `+name+` (stream text PRIMARY KEY, n bigint NOT NULL)`); err != nil {
+			tb.Fatal(err)
 		}
 	}
-	b := bench{pool: pgtest.Open(t, db.URL)}
-	b.store = eventstore.NewPostgres(b.pool, eventstoretest.Codec(t), eventstore.PostgresConfig{})
-	inBackground(t, b.store.Run)
+	b := bench{pool: pgtest.Open(tb, db.URL)}
+	b.store = eventstore.NewPostgres(b.pool, eventstoretest.Codec(tb), eventstore.PostgresConfig{})
+	inBackground(tb, b.store.Run)
 	return b
 }
 
 // inBackground runs something until the test ends.
-func inBackground(t testing.TB, run func(context.Context) error) (stop func()) {
-	t.Helper()
+func inBackground(tb testing.TB, run func(context.Context) error) (stop func()) {
+	tb.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- run(ctx) }()
@@ -90,40 +90,40 @@ func inBackground(t testing.TB, run func(context.Context) error) (stop func()) {
 		cancel()
 		if stopped.CompareAndSwap(false, true) {
 			if err := <-done; err != nil {
-				t.Errorf("run: %v", err)
+				tb.Errorf("run: %v", err)
 			}
 		}
 	}
-	t.Cleanup(stop)
+	tb.Cleanup(stop)
 	return stop
 }
 
-func (b bench) add(t testing.TB, stream string, from, n int, text string) eventstore.Position {
-	t.Helper()
+func (b bench) add(tb testing.TB, stream string, from, n int, text string) eventstore.Position {
+	tb.Helper()
 	a := eventstore.Append{Stream: eventstore.StreamID(stream), Expected: eventstore.Version(from)}
 	for range n {
 		a.Events = append(a.Events, domain.Event(eventstoretest.Noted{Text: text}))
 	}
-	done, err := b.store.Append(t.Context(), a)
+	done, err := b.store.Append(tb.Context(), a)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return done.Position
 }
 
-func (b bench) total(t testing.TB, table string) (n int) {
-	t.Helper()
-	if err := b.pool.QueryRow(t.Context(), `SELECT coalesce(sum(n), 0) FROM `+table).Scan(&n); err != nil {
-		t.Fatal(err)
+func (b bench) total(tb testing.TB, table string) (n int) {
+	tb.Helper()
+	if err := b.pool.QueryRow(tb.Context(), `SELECT coalesce(sum(n), 0) FROM `+table).Scan(&n); err != nil {
+		tb.Fatal(err)
 	}
 	return n
 }
 
-func (b bench) runner(t testing.TB, p ...projections.Projection) *projections.Runner {
-	t.Helper()
+func (b bench) runner(tb testing.TB, p ...projections.Projection) *projections.Runner {
+	tb.Helper()
 	r, err := projections.NewRunner(b.pool, b.store, nil, p...)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return r
 }
