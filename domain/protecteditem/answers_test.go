@@ -51,6 +51,15 @@ func TestAllowedOperations(t *testing.T) {
 			"PlannedFailover":   errorcatalog.NotProtected,
 			"UnplannedFailover": errorcatalog.NotProtected, "TestFailover": errorcatalog.NotProtected, "PauseReplication": errorcatalog.NotProtected, "ApplyRecoveryPoint": "", "FailoverCancel": "",
 		}},
+		"an item that is paused": {given: history(following, paused), want: refusals{
+			"EnableProtection": errorcatalog.AlreadyProtected, "FailoverCommit": errorcatalog.NoFailoverPending,
+			"ReplicateNow": errorcatalog.ReplicationPausedRefusal, "RepairReplication": errorcatalog.ReplicationPausedRefusal,
+			"PlannedFailover": errorcatalog.ReplicationPausedRefusal, "PauseReplication": errorcatalog.NothingToDo, "ResumeReplication": "",
+		}},
+		"an item with an open test failover": {given: testOpen, want: refusals{
+			"EnableProtection": errorcatalog.AlreadyProtected, "FailoverCommit": errorcatalog.NoFailoverPending,
+			"TestFailover": errorcatalog.TestFailoverOpen, "TestFailoverCleanup": "",
+		}},
 		"an item that is being disabled": {given: ending, want: refusals{
 			"EnableProtection": errorcatalog.AlreadyProtected, "ReplicateNow": errorcatalog.NotProtected, "RepairReplication": errorcatalog.NotProtected,
 			"PlannedFailover": errorcatalog.OperationInProgress, "FailoverCommit": errorcatalog.NoFailoverPending, "DisableProtection": errorcatalog.NothingToDo,
@@ -104,7 +113,19 @@ func TestHealth(t *testing.T) {
 			given: history(failing, protecteditem.PlannedFailoverFailed{JobID: "job-fail", Failure: *unreachable, At: noon}, shipped3, thirdPoint), want: protecteditem.Normal,
 		},
 		"a VM that has failed over is not replicated": {given: done, want: protecteditem.Warning, reason: []errorcatalog.Code{errorcatalog.NotReplicating}},
-		"an unprotected item has no health to lose":   {given: ended, want: protecteditem.Normal},
+		"a source that runs beside its failover is critical": {
+			given: history(crashedOver, protecteditem.SourceFoundRunning{Detail: "hv-1", At: noon}), want: protecteditem.Critical,
+			reason: []errorcatalog.Code{errorcatalog.SourceStillRunning, errorcatalog.NotReplicating},
+		},
+		"a failover that owes a resync tells its reason": {
+			given: history(diverged, crashStarted), want: protecteditem.Warning, reason: []errorcatalog.Code{errorcatalog.LogMissing, errorcatalog.NotReplicating},
+		},
+		"a pause is a warning": {given: history(following, paused), want: protecteditem.Warning, reason: []errorcatalog.Code{errorcatalog.ReplicationPaused}},
+		"a test failover that failed is told": {
+			given: history(testRuns, protecteditem.TestFailoverFailed{JobID: "job-test", Failure: *unreachable, At: noon}), want: protecteditem.Warning,
+			reason: []errorcatalog.Code{errorcatalog.HostUnreachable},
+		},
+		"an unprotected item has no health to lose": {given: ended, want: protecteditem.Normal},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -256,7 +277,9 @@ func TestWordsAgreeWithTheOtherAggregates(t *testing.T) {
 		protecteditem.EnableProtectionJob: job.EnableProtection, protecteditem.InitialReplicationJob: job.InitialReplication,
 		protecteditem.FinalizeProtectionJob: job.FinalizeProtection, protecteditem.ResynchronizationJob: job.Resynchronization,
 		protecteditem.PlannedFailoverJob: job.PlannedFailover, protecteditem.FailoverCommitJob: job.FailoverCommit,
-		protecteditem.DisableProtectionJob: job.DisableProtection,
+		protecteditem.DisableProtectionJob: job.DisableProtection, protecteditem.UnplannedFailoverJob: job.UnplannedFailover,
+		protecteditem.RecoveryPointChangeJob: job.ApplyRecoveryPoint, protecteditem.FailoverCancelJob: job.FailoverCancel,
+		protecteditem.TestFailoverJob: job.TestFailover, protecteditem.TestFailoverCleanupJob: job.TestFailoverCleanup,
 	} {
 		if own != string(theirs) {
 			t.Errorf("job kind %q is %q there", own, theirs)
