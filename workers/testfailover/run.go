@@ -1,0 +1,128 @@
+// Package testfailover brings up a copy of a protected VM beside it, in a network
+// of its own, and removes it again. Replication goes on meanwhile: it works in a
+// lane of its own, whose fence a replica store has never heard of, so nothing here
+// writes to the store. It reads one recovery point, which stays pinned until the
+// copy is gone.
+package testfailover
+
+import (
+	"context"
+	"fmt"
+
+	"farshore/domain/errorcatalog"
+	"farshore/domain/protecteditem"
+	"farshore/workers/runbook"
+	"farshore/workers/workflow"
+)
+
+// Run is the workflow that follows StartTestFailover.
+type Run struct{ *workflow.Item }
+
+// createStep is the step from which on there may be a test VM to take back.
+const createStep = "create_test_vm"
+
+// Steps is the workflow as a table.
+func (r Run) Steps() []runbook.Step {
+	return []runbook.Step{
+		{Name: "inspect_recovery_host", Title: "Inspect the recovery host", Run: r.inspect},
+		{Name: "choose_recovery_point", Title: "Choose the recovery point", Run: r.choosePoint},
+		{Name: createStep, Title: "Create the test VM", Run: r.createVM},
+		{Name: "copy_disks", Title: "Bring the disks to the test VM", Run: r.copyDisks},
+		{Name: "start_test_vm", Title: "Start the test VM", Run: r.startVM},
+		{Name: "complete_test_failover", Title: "Complete the test failover", Run: r.complete},
+	}
+}
+
+// inspect reads only: it makes sure that the test VM, which cleaning up deletes,
+// is not somebody else's.
+func (r Run) inspect(ctx context.Context, _ *runbook.Memo) error {
+	recovery, err := r.Recovery(ctx)
+	if err != nil {
+		return err
+	}
+	id := vmID(r.State)
+	vm, err := recovery.VirtualMachine(ctx, id)
+	switch {
+	case err == nil:
+		return errorcatalog.Fail(errorcatalog.VMExists, "the recovery host has a vm %q already", vm.Name)
+	case workflow.Is(err, errorcatalog.VMNotFound):
+		return nil
+	default:
+		return fmt.Errorf("look for vm %s on the recovery host: %w", id, err)
+	}
+}
+
+// createVM repeats safely: a VM under construction is taken up again.
+func (r Run) createVM(ctx context.Context, _ *runbook.Memo) error {
+	if err := r.stillOpen(ctx); err != nil {
+		return err
+	}
+	recovery, err := r.Recovery(ctx)
+	if err != nil {
+		return err
+	}
+	if err := recovery.CreateVM(ctx, testVM(r.State)); err != nil {
+		return fmt.Errorf("create test vm %s: %w", vmID(r.State), err)
+	}
+	return nil
+}
+
+// startVM repeats safely: a running VM is left alone.
+func (r Run) startVM(ctx context.Context, _ *runbook.Memo) error {
+	if err := r.stillOpen(ctx); err != nil {
+		return err
+	}
+	recovery, err := r.Recovery(ctx)
+	if err != nil {
+		return err
+	}
+	id := vmID(r.State)
+	if err := recovery.CompleteVM(ctx, id); err != nil {
+		return fmt.Errorf("complete test vm %s: %w", id, err)
+	}
+	if err := recovery.SetActive(ctx, id, true); err != nil {
+		return fmt.Errorf("let test vm %s run: %w", id, err)
+	}
+	if err := recovery.Start(ctx, id); err != nil {
+		return fmt.Errorf("start test vm %s: %w", id, err)
+	}
+	return nil
+}
+
+func (r Run) complete(ctx context.Context, _ *runbook.Memo) error {
+	if r.State.TestFailover != protecteditem.TestFailoverInProgress {
+		return nil
+	}
+	r.Forget()
+	return record(ctx, r.Item, protecteditem.CompleteTestFailover{
+		JobID: jobOf(r.State), Point: r.State.Test.Point, VM: vmID(r.State), At: r.Now(),
+	})
+}
+
+// stillOpen reads the item again before something is made on the recovery host:
+// disabling overtakes a test failover without asking its lane.
+func (r Run) stillOpen(ctx context.Context) error {
+	job := jobOf(r.State)
+	if err := r.Reload(ctx); err != nil {
+		return err
+	}
+	if r.State.TestFailover != protecteditem.TestFailoverInProgress || jobOf(r.State) != job {
+		return overtaken(r.State)
+	}
+	return nil
+}
+
+// GiveUp ends a test failover that has failed: what it made is removed, and what
+// cannot be removed now waits for a cleanup. Replication is not touched.
+func (r Run) GiveUp(ctx context.Context, f *errorcatalog.Failure) error {
+	left := ""
+	if err := Remove(ctx, r.Item); err != nil {
+		if workflow.OutcomeOf(ctx, err) != workflow.Failed {
+			return err
+		}
+		r.Logger.WarnContext(ctx, "test vm was not removed; it waits for a cleanup", "item", r.Item.Item(), "error", err)
+		left = vmID(r.State)
+	}
+	r.Forget()
+	return record(ctx, r.Item, protecteditem.FailTestFailover{JobID: jobOf(r.State), Failure: f, VM: left, At: r.Now()})
+}
