@@ -18,6 +18,7 @@ func TestAllowedOperations(t *testing.T) {
 	// What is refused unless a row says otherwise: there is nothing to end.
 	idle := refusals{
 		"ApplyRecoveryPoint": errorcatalog.NoFailoverPending, "FailoverCancel": errorcatalog.NoFailoverPending,
+		"CancelResynchronization": errorcatalog.NothingToDo, "RetryNow": errorcatalog.NothingToDo,
 		"TestFailoverCleanup": errorcatalog.NoTestFailover, "ResumeReplication": errorcatalog.NothingToDo,
 	}
 	for name, tt := range map[string]struct {
@@ -28,6 +29,7 @@ func TestAllowedOperations(t *testing.T) {
 			"EnableProtection": errorcatalog.AlreadyProtected, "ReplicateNow": errorcatalog.NotProtected, "RepairReplication": errorcatalog.NotProtected,
 			"PlannedFailover": errorcatalog.NotProtected, "FailoverCommit": errorcatalog.NoFailoverPending,
 			"UnplannedFailover": errorcatalog.NotProtected, "TestFailover": errorcatalog.NotProtected, "PauseReplication": errorcatalog.NotProtected,
+			"CancelResynchronization": errorcatalog.NotProtected,
 		}},
 		"a protected item": {given: following, want: refusals{
 			"EnableProtection": errorcatalog.AlreadyProtected, "FailoverCommit": errorcatalog.NoFailoverPending,
@@ -35,21 +37,25 @@ func TestAllowedOperations(t *testing.T) {
 		"an item that needs a resync": {given: diverged, want: refusals{
 			"EnableProtection": errorcatalog.AlreadyProtected, "ReplicateNow": errorcatalog.ResynchronizationRequiredRefusal,
 			"PlannedFailover": errorcatalog.ResynchronizationRequiredRefusal, "FailoverCommit": errorcatalog.NoFailoverPending,
+			"CancelResynchronization": "",
 		}},
 		"an item whose resync runs": {given: resyncRuns, want: refusals{
 			"EnableProtection": errorcatalog.AlreadyProtected, "ReplicateNow": errorcatalog.ResynchronizationRequiredRefusal,
 			"RepairReplication": errorcatalog.OperationInProgress,
 			"PlannedFailover":   errorcatalog.ResynchronizationRequiredRefusal, "FailoverCommit": errorcatalog.NoFailoverPending,
+			"CancelResynchronization": "",
 		}},
 		"an item that is failing over": {given: failing, want: refusals{
 			"EnableProtection": errorcatalog.AlreadyProtected, "ReplicateNow": errorcatalog.NotProtected, "RepairReplication": errorcatalog.NotProtected,
 			"PlannedFailover": errorcatalog.OperationInProgress, "FailoverCommit": errorcatalog.NoFailoverPending,
 			"UnplannedFailover": errorcatalog.OperationInProgress, "TestFailover": errorcatalog.NotProtected, "PauseReplication": errorcatalog.NotProtected,
+			"CancelResynchronization": errorcatalog.NotProtected,
 		}},
 		"an item whose failover is to be committed": {given: uncommitted, want: refusals{
 			"EnableProtection": errorcatalog.AlreadyProtected, "ReplicateNow": errorcatalog.NotProtected, "RepairReplication": errorcatalog.NotProtected,
 			"PlannedFailover":   errorcatalog.NotProtected,
 			"UnplannedFailover": errorcatalog.NotProtected, "TestFailover": errorcatalog.NotProtected, "PauseReplication": errorcatalog.NotProtected, "ApplyRecoveryPoint": "", "FailoverCancel": "",
+			"CancelResynchronization": errorcatalog.NotProtected,
 		}},
 		"an item that is paused": {given: history(following, paused), want: refusals{
 			"EnableProtection": errorcatalog.AlreadyProtected, "FailoverCommit": errorcatalog.NoFailoverPending,
@@ -64,11 +70,13 @@ func TestAllowedOperations(t *testing.T) {
 			"EnableProtection": errorcatalog.AlreadyProtected, "ReplicateNow": errorcatalog.NotProtected, "RepairReplication": errorcatalog.NotProtected,
 			"PlannedFailover": errorcatalog.OperationInProgress, "FailoverCommit": errorcatalog.NoFailoverPending, "DisableProtection": errorcatalog.NothingToDo,
 			"UnplannedFailover": errorcatalog.OperationInProgress, "TestFailover": errorcatalog.NotProtected, "PauseReplication": errorcatalog.NotProtected, "ChangePolicy": errorcatalog.NotProtected,
+			"CancelResynchronization": errorcatalog.NotProtected,
 		}},
 		"an item that is unprotected can only be enabled": {given: ended, want: refusals{
 			"ReplicateNow": errorcatalog.NotProtected, "RepairReplication": errorcatalog.NotProtected, "PlannedFailover": errorcatalog.NotProtected,
 			"FailoverCommit": errorcatalog.NoFailoverPending, "DisableProtection": errorcatalog.NothingToDo,
 			"UnplannedFailover": errorcatalog.NotProtected, "TestFailover": errorcatalog.NotProtected, "PauseReplication": errorcatalog.NotProtected, "ChangePolicy": errorcatalog.NotProtected, "ResumeReplication": errorcatalog.NotProtected,
+			"CancelResynchronization": errorcatalog.NotProtected, "RetryNow": errorcatalog.NotProtected,
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -44,6 +44,8 @@ func stored() []protecteditem.Event {
 		cleaning, cleaned,
 		protecteditem.TestFailoverCleanupFailed{JobID: "job-clean", Failure: *unreachable, At: noon},
 		paused, protecteditem.ReplicationResumed{By: "eva", At: noon},
+		protecteditem.RetryRequested{At: noon},
+		protecteditem.ResynchronizationCanceled{JobID: "job-resync", At: noon},
 		protecteditem.PolicyChanged{PolicyID: "silver", Settings: silver(), At: noon},
 	}
 }

@@ -53,8 +53,13 @@ func (g *generator) forward() int {
 	case protecteditem.Protected:
 		switch g.s.TestFailover {
 		case protecteditem.TestFailoverInProgress:
+			g.job = g.s.TestJob.ID
+			if g.s.Test.Point == "" {
+				return drillPoint
+			}
 			return drillDone
 		case protecteditem.TestFailoverCleaningUp:
+			g.job = g.s.TestJob.ID
 			return cleanUpDone
 		default:
 		}

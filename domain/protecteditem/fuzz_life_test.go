@@ -3,6 +3,7 @@ package protecteditem_test
 import (
 	"fmt"
 
+	"farshore/domain/errorcatalog"
 	"farshore/domain/policy"
 	"farshore/domain/protecteditem"
 )
@@ -32,6 +33,9 @@ const (
 	resume
 	otherPolicy
 	resumeAndMove
+	retryNow
+	cancelResync
+	resyncAgain
 	kinds
 )
 
@@ -54,6 +58,12 @@ func (g *generator) later(kind, b int) protecteditem.Command {
 		return protecteditem.ResumeReplication{At: g.now}
 	case resumeAndMove:
 		return protecteditem.StartPlannedFailover{JobID: fresh, Resume: true, At: g.now}
+	case retryNow:
+		return protecteditem.RetryNow{At: g.now}
+	case cancelResync:
+		return protecteditem.CancelResynchronization{At: g.now}
+	case resyncAgain:
+		return protecteditem.RequireResynchronization{Reason: errorcatalog.LogThresholdExceeded, ScheduledFor: g.now, JobID: g.job, At: g.now}
 	case otherPolicy:
 		p := policy.Defaults()
 		p.DrillReminderDays = b % 2

@@ -136,7 +136,7 @@ func broken(before, s protecteditem.State, events []protecteditem.Event) string 
 		return "replicated without a point"
 	case s.Protection == protecteditem.Protected && !s.InitialReplicated:
 		return "protected without a replica"
-	case (s.Job != nil) != wantsJob(s):
+	case (s.Job != nil) != wantsJob(s) && !copyWaits(s):
 		return "a job in a state without one, or none in a state with one"
 	case s.Resync.State == protecteditem.ResyncInProgress && (s.Job == nil || s.Job.ID != s.Resync.Job):
 		return "a resync without its job"
@@ -233,6 +233,12 @@ func unordered(s protecteditem.State) string {
 func created(e protecteditem.Event) bool {
 	_, ok := e.(protecteditem.RecoveryPointCreated)
 	return ok
+}
+
+// copyWaits says whether the copy of the disks waits for a resynchronization to
+// take its place, whose job may have been given up.
+func copyWaits(s protecteditem.State) bool {
+	return s.Protection == protecteditem.InitialReplicationInProgress && s.Resync.State == protecteditem.ResyncRequired
 }
 
 func wantsJob(s protecteditem.State) bool {

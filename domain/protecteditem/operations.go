@@ -24,6 +24,8 @@ func AllowedOperations(s State, now time.Time) []Operation {
 		operation(s, "EnableProtection", EnableProtection{JobID: job, At: now}),
 		operation(s, "ReplicateNow", ReplicateNow{At: now}),
 		operation(s, "RepairReplication", RepairReplication{JobID: job, At: now}),
+		operation(s, "CancelResynchronization", CancelResynchronization{At: now}),
+		operation(s, "RetryNow", RetryNow{At: now}),
 		operation(s, "PlannedFailover", StartPlannedFailover{JobID: job, At: now}),
 		operation(s, "UnplannedFailover", StartUnplannedFailover{JobID: job, Choice: LatestProcessed, At: now}),
 		operation(s, "ApplyRecoveryPoint", ChangeRecoveryPoint{JobID: job, Choice: LatestProcessed, Confirm: true, At: now}),

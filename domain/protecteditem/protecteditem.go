@@ -103,5 +103,7 @@ func Events() []Event {
 		ReplicationPaused{},
 		ReplicationResumed{},
 		PolicyChanged{},
+		RetryRequested{},
+		ResynchronizationCanceled{},
 	}
 }

@@ -13,6 +13,7 @@ type RequireResynchronization struct {
 	Reason       errorcatalog.Code // of class Resynchronize
 	Detail       string
 	ScheduledFor time.Time // the start of the policy's window
+	JobID        string    // of a resynchronization that runs and finds that it is to begin anew; empty otherwise
 	At           time.Time
 }
 
@@ -24,19 +25,24 @@ func (c RequireResynchronization) decide(s State) ([]Event, error) {
 		PlannedFailoverInProgress, UnplannedFailoverInProgress, FailoverCommitRequired); err != nil {
 		return nil, err
 	}
-	if s.Resync.State != ResyncNone || s.ChainBroken() {
+	e := ResynchronizationRequired{Reason: c.Reason, Detail: c.Detail, ScheduledFor: c.ScheduledFor, At: c.At}
+	switch {
+	case s.Resync.State == ResyncInProgress && c.JobID != "" && c.JobID == s.Resync.Job:
+		e.OvertakenJobID = c.JobID
+	case s.Resync.State != ResyncNone || s.ChainBroken():
 		return nil, nil
 	}
-	return []Event{ResynchronizationRequired(c)}, nil
+	return []Event{e}, nil
 }
 
 // ResynchronizationRequired stops delta replication until the resynchronization.
 // During an unplanned failover, and until its commit, the resynchronization is owed.
 type ResynchronizationRequired struct {
-	Reason       errorcatalog.Code `json:"reason"`
-	Detail       string            `json:"detail,omitempty"`
-	ScheduledFor time.Time         `json:"scheduledFor"`
-	At           time.Time         `json:"at"`
+	Reason         errorcatalog.Code `json:"reason"`
+	Detail         string            `json:"detail,omitempty"`
+	ScheduledFor   time.Time         `json:"scheduledFor"`
+	OvertakenJobID string            `json:"overtakenJobId,omitempty"` // of the resynchronization that came to nothing
+	At             time.Time         `json:"at"`
 }
 
 // EventType implements domain.Event.
@@ -50,6 +56,7 @@ func (e ResynchronizationRequired) evolve(s State) State {
 		s.Owed = &resync
 		return s
 	}
+	s = s.stopResync()
 	s.Resync, s.Retry, s.Requested = resync, Retry{}, CycleRequest{}
 	return s
 }
@@ -114,7 +121,7 @@ func (e ResynchronizationRequested) evolve(s State) State {
 	if s.Resync.State != ResyncRequired {
 		s.Resync = Resync{State: ResyncRequired, Reason: errorcatalog.ResynchronizationRequested, Since: e.At}
 	}
-	s.Resync.ScheduledFor, s.Resync.Job = e.At, e.JobID
+	s.Resync.ScheduledFor, s.Resync.Job, s.Resync.Unscheduled = e.At, e.JobID, false
 	s.Retry, s.Requested = Retry{}, CycleRequest{}
 	return s
 }
@@ -143,6 +150,9 @@ func (c StartResynchronization) decide(s State) ([]Event, error) {
 	if s.Resync.State == ResyncNone {
 		return nil, domain.Reject(domain.Conflict, errorcatalog.NothingToDo, "no resynchronization is required")
 	}
+	if s.Resync.Unscheduled {
+		return nil, domain.Reject(domain.Conflict, errorcatalog.StaleJob, "the resynchronization was cancelled")
+	}
 	if s.Resync.Job != "" && s.Resync.Job != c.JobID {
 		return nil, domain.Reject(domain.Conflict, errorcatalog.StaleJob, "the resynchronization belongs to job %s", s.Resync.Job)
 	}
@@ -161,7 +171,7 @@ func (ResynchronizationStarted) EventType() string {
 }
 
 func (e ResynchronizationStarted) evolve(s State) State {
-	s.Resync.State, s.Resync.Job = ResyncInProgress, e.JobID
+	s.Resync.State, s.Resync.Job, s.Resync.Unscheduled = ResyncInProgress, e.JobID, false
 	return s.endJob(true).startJob(e.JobID, ResynchronizationJob).restartChain()
 }
 

@@ -3,6 +3,7 @@ package protecteditem
 import (
 	"time"
 
+	"farshore/domain"
 	"farshore/domain/errorcatalog"
 )
 
@@ -56,6 +57,50 @@ func failedAttempt(r Retry, job string, failure errorcatalog.Failure, at time.Ti
 		e.NextRetryAt = at.Add(RetryDelay(e.Attempt))
 	}
 	return e
+}
+
+// RetryNow makes a failed attempt due at once: of the replication, of the job that
+// runs, or of the test failover's. An operator asks for it once the cause of a
+// failure that is not retried by itself is mended.
+type RetryNow struct{ At time.Time }
+
+func (c RetryNow) decide(s State) ([]Event, error) {
+	if err := s.requireEnabled(); err != nil {
+		return nil, err
+	}
+	if s.Retry.Failure == nil && s.TestRetry.Failure == nil {
+		return nil, domain.Reject(domain.Conflict, errorcatalog.NothingToDo, "no attempt has failed")
+	}
+	if !s.Retry.waits(c.At) && !s.TestRetry.waits(c.At) {
+		return nil, nil
+	}
+	return []Event{RetryRequested(c)}, nil
+}
+
+// RetryRequested makes failed attempts due.
+type RetryRequested struct {
+	At time.Time `json:"at"`
+}
+
+// EventType implements domain.Event.
+func (RetryRequested) EventType() string { return "protected_item.retry_requested.v1" }
+
+func (e RetryRequested) evolve(s State) State {
+	s.Retry, s.TestRetry = s.Retry.at(e.At), s.TestRetry.at(e.At)
+	return s
+}
+
+// waits says whether a failed attempt is not repeated yet.
+func (r Retry) waits(now time.Time) bool {
+	return r.Failure != nil && (r.NextAt.IsZero() || r.NextAt.After(now))
+}
+
+// at makes a failed attempt that waits due.
+func (r Retry) at(now time.Time) Retry {
+	if r.waits(now) {
+		r.NextAt = now
+	}
+	return r
 }
 
 // ReplicationFailed counts a failed attempt.

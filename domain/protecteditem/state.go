@@ -155,6 +155,7 @@ type Resync struct {
 	Since        time.Time
 	ScheduledFor time.Time
 	Job          string // the job it runs or is to run under, if that is known
+	Unscheduled  bool   // required, and started by an operator alone
 }
 
 // CycleRequest is an operator's wish for a cycle at once.
