@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"time"
 
-	"farshore/domain/errorcatalog"
 	"farshore/domain/job"
 	"farshore/domain/protecteditem"
 	"farshore/eventstore"
@@ -38,24 +37,27 @@ const (
 // Handle does everything that is due on an item's lane, one workflow after the
 // other, and says when it is due next.
 func (e Engine) Handle(ctx context.Context, s *lane.Session) (lane.Result, error) {
+	if s.Kind() == lane.Drill {
+		return e.handle(ctx, s, e.drill)
+	}
+	return e.handle(ctx, s, e.replicate)
+}
+
+// turn does what is due next and returns a result when nothing is. stuck says
+// that the last turn has not moved the item.
+type turn func(ctx context.Context, i *workflow.Item, stuck bool) (*lane.Result, error)
+
+func (e Engine) handle(ctx context.Context, s *lane.Session, turn turn) (lane.Result, error) {
 	last := eventstore.Version(-1)
 	for {
 		i, err := workflow.Open(ctx, e.Parts, s)
 		if err == nil {
-			err = e.conclude(ctx, i)
-		}
-		if err == nil {
-			due, is := workflow.Due(i.State, e.Now())
-			switch {
-			case !is || due.After(e.Now()):
-				return lane.Result{DueAt: due}, nil
-			case i.Version == last:
-				return lane.Result{DueAt: e.Now().Add(stuckPause)}, nil
-			case i.State.Protection == protecteditem.Unprotected:
-				return e.expire(ctx, i)
+			version := i.Version
+			var done *lane.Result
+			if done, err = turn(ctx, i, version == last); err == nil && done != nil {
+				return *done, nil
 			}
-			last = i.Version
-			err = e.work(ctx, i)
+			last = version
 		}
 		switch workflow.OutcomeOf(ctx, err) {
 		case workflow.Lost:
@@ -73,6 +75,25 @@ func (e Engine) Handle(ctx context.Context, s *lane.Session) (lane.Result, error
 				return lane.Result{}, err
 			}
 		}
+	}
+}
+
+// replicate is a turn of the main lane.
+func (e Engine) replicate(ctx context.Context, i *workflow.Item, stuck bool) (*lane.Result, error) {
+	if err := e.conclude(ctx, i, i.State.Ended, i.State.Job); err != nil {
+		return nil, err
+	}
+	due, is := workflow.Due(i.State, e.Now())
+	switch {
+	case !is || due.After(e.Now()):
+		return &lane.Result{DueAt: due}, nil
+	case stuck:
+		return &lane.Result{DueAt: e.Now().Add(stuckPause)}, nil
+	case i.State.Protection == protecteditem.Unprotected:
+		res, err := e.expire(ctx, i)
+		return &res, err
+	default:
+		return nil, e.work(ctx, i)
 	}
 }
 
@@ -136,7 +157,7 @@ func (e Engine) begin(ctx context.Context, i *workflow.Item) error {
 		if err := i.Record(ctx, protecteditem.StartResynchronization{JobID: id, At: e.Now()}); err != nil {
 			return err
 		}
-		return e.conclude(ctx, i) // the job whose place it has taken
+		return e.conclude(ctx, i, i.State.Ended, i.State.Job) // the job whose place it has taken
 	case s.Job == nil && s.Protection == protecteditem.InitialReplicationPending:
 		return i.Record(ctx, protecteditem.StartInitialReplication{
 			JobID: e.NewID(), Snapshot: e.NewID(), TotalBytes: i.TotalBytes(), At: e.Now(),
@@ -187,37 +208,4 @@ func (e Engine) cycle(ctx context.Context, i *workflow.Item) error {
 		return err
 	}
 	return retention.Thin(ctx, i)
-}
-
-// conclude ends the job of the workflow that ended last, if it was overtaken or a
-// crash came between the item's event and the job's.
-func (e Engine) conclude(ctx context.Context, i *workflow.Item) error {
-	id := i.State.Ended.ID
-	if id == "" || i.State.Job != nil && i.State.Job.ID == id {
-		return nil
-	}
-	state, version, err := e.Jobs.Load(ctx, id)
-	if err != nil || version == 0 || state.Status.Ended() {
-		return err
-	}
-	how := i.Execution()
-	how.Metadata.Job = id
-	rb := runbook.Runbook{Jobs: e.Jobs, ID: id, Kind: state.Kind, Subject: state.Subject, Execution: how, Now: e.Now}
-	switch {
-	case !i.State.Ended.Failed && state.Kind == job.FailoverCommit:
-		if err := retention.Sweep(ctx, i); err != nil {
-			return err
-		}
-		return rb.Succeed(ctx, state)
-	case !i.State.Ended.Failed:
-		return rb.Succeed(ctx, state)
-	case i.State.Protection == protecteditem.DisablingProtection:
-		return rb.Cancel(ctx)
-	case i.State.Resync.State == protecteditem.ResyncInProgress:
-		return rb.Fail(ctx, errorcatalog.Fail(i.State.Resync.Reason, "%s", i.State.Resync.Detail))
-	case i.State.Failure != nil:
-		return rb.Fail(ctx, i.State.Failure)
-	default:
-		return rb.Cancel(ctx)
-	}
 }

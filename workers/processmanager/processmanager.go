@@ -14,9 +14,11 @@ import (
 	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
 
+	"farshore/domain/job"
 	"farshore/domain/protecteditem"
 	"farshore/eventstore"
 	"farshore/workers/lane"
+	"farshore/workers/runbook"
 	"farshore/workers/workflow"
 )
 
@@ -54,14 +56,34 @@ func reactions() map[string]reaction {
 		protecteditem.RelationshipCreated{}.EventType():        wake,
 		protecteditem.ProtectionFinalized{}.EventType():        wake,
 		protecteditem.ReplicationRequested{}.EventType():       wake,
+		protecteditem.RetryRequested{}.EventType():             wake,
 		protecteditem.ReplicationFailed{}.EventType():          wake,
+		protecteditem.ReplicationPaused{}.EventType():          interrupt,
+		protecteditem.ReplicationResumed{}.EventType():         wake,
 		protecteditem.ResynchronizationRequired{}.EventType():  wake,
 		protecteditem.ResynchronizationRequested{}.EventType(): interrupt,
+		protecteditem.ResynchronizationCanceled{}.EventType():  interrupt,
 		protecteditem.PlannedFailoverStarted{}.EventType():     interrupt,
 		protecteditem.PlannedFailoverFailed{}.EventType():      wake,
-		protecteditem.FailoverCommitStarted{}.EventType():      wake,
+		protecteditem.UnplannedFailoverStarted{}.EventType():   interrupt,
+		protecteditem.UnplannedFailoverFailed{}.EventType():    wake,
+		protecteditem.RecoveryPointChangeStarted{}.EventType(): interrupt,
+		protecteditem.FailoverCancelStarted{}.EventType():      interrupt,
+		protecteditem.FailoverCanceled{}.EventType():           wake,
+		protecteditem.FailoverCommitStarted{}.EventType():      interrupt,
 		protecteditem.ProtectionDisabling{}.EventType():        interrupt,
 		protecteditem.ProtectionDisabled{}.EventType():         wake,
+	}
+}
+
+// drillReactions lists the events after which there is something else to do for
+// an item's test failover, which has a lane of its own.
+func drillReactions() map[string]reaction {
+	return map[string]reaction{
+		protecteditem.TestFailoverStarted{}.EventType():        wake,
+		protecteditem.TestFailoverCleanupStarted{}.EventType(): wake,
+		protecteditem.RetryRequested{}.EventType():             wake,
+		protecteditem.ProtectionDisabling{}.EventType():        interrupt,
 	}
 }
 
@@ -75,17 +97,24 @@ func (m *Manager) Run(ctx context.Context, events message.Subscriber) error {
 	router.AddConsumerHandler("lanes", protecteditem.Category, events, func(msg *message.Message) error {
 		return m.Handle(msg.Context(), msg.Metadata[eventstore.MetadataStream], msg.Metadata[eventstore.MetadataType])
 	})
+	//nolint:contextcheck // as above
+	router.AddConsumerHandler("jobs", job.Category, events, func(msg *message.Message) error {
+		return m.Handle(msg.Context(), msg.Metadata[eventstore.MetadataStream], msg.Metadata[eventstore.MetadataType])
+	})
 	if err := router.Run(ctx); err != nil {
 		return fmt.Errorf("run process manager: %w", err)
 	}
 	return nil
 }
 
-// Handle makes the lane of the item due whose stream an event was added to. An
-// error brings the event back.
+// Handle makes the lanes of the item due whose stream, or whose job's, an event
+// was added to. An error brings the event back.
 func (m *Manager) Handle(ctx context.Context, stream, event string) error {
-	react, ok := reactions()[event]
-	if !ok {
+	if id, ok := strings.CutPrefix(stream, job.Category+"-"); ok {
+		return m.handleJob(ctx, id, event)
+	}
+	react, drill := reactions()[event], drillReactions()[event]
+	if react == 0 && drill == 0 {
 		return nil
 	}
 	item, ok := strings.CutPrefix(stream, protecteditem.Category+"-")
@@ -96,17 +125,67 @@ func (m *Manager) Handle(ctx context.Context, stream, event string) error {
 	if err != nil {
 		return fmt.Errorf("load protected item %s: %w", item, err)
 	}
-	at, due := workflow.Due(state, m.Now())
+	if react != 0 {
+		if err := m.replication(ctx, item, state, react); err != nil {
+			return err
+		}
+	}
+	if drill != 0 {
+		return m.drill(ctx, item, state, drill)
+	}
+	return nil
+}
+
+// replication makes the item's main lane due. What is interrupted is looked at
+// again even if nothing is due: the state says what becomes of it.
+func (m *Manager) replication(ctx context.Context, item string, s protecteditem.State, react reaction) error {
+	stop := react == interrupt && outranks(s)
+	at, due := workflow.Due(s, m.Now())
 	if !due {
+		at = m.Now()
+	}
+	if !due && !stop {
 		return nil
 	}
-	err = m.Lanes.Upsert(ctx, lane.Due{
-		Key: lane.Key{Item: item, Kind: lane.Replication}, At: at,
-		Host: HostNeed(state.Vault, state.Site, state.Host), Store: StoreNeed(state.Vault, state.Store.ID),
-		Interrupt: react == interrupt && outranks(state),
-	})
+	return m.ask(ctx, lane.Due{Key: lane.Key{Item: item, Kind: lane.Replication}, At: at, Host: hostOf(s), Store: StoreNeed(s.Vault, s.Store.ID), Interrupt: stop})
+}
+
+func (m *Manager) drill(ctx context.Context, item string, s protecteditem.State, react reaction) error {
+	stop := react == interrupt && s.TestJob == nil
+	at, due := workflow.DrillDue(s, m.Now())
+	if !due {
+		at = m.Now()
+	}
+	// A lane that a test failover never had is not made by its end.
+	if !due && (!stop || s.EndedTest.ID == "") {
+		return nil
+	}
+	return m.ask(ctx, lane.Due{Key: lane.Key{Item: item, Kind: lane.Drill}, At: at, Host: recoveryOf(s), Store: StoreNeed(s.Vault, s.Store.ID), Interrupt: stop})
+}
+
+// handleJob makes the worker at a job look at a request to cancel it.
+func (m *Manager) handleJob(ctx context.Context, id, event string) error {
+	if event != (job.CancelRequested{}).EventType() {
+		return nil
+	}
+	jobs := runbook.Jobs{Store: m.Items.Store, Category: job.Category, Decider: job.Decider}
+	state, _, err := jobs.Load(ctx, id)
 	if err != nil {
-		return fmt.Errorf("make lane of %s due: %w", item, err)
+		return fmt.Errorf("load job %s: %w", id, err)
+	}
+	if state.Status.Ended() || state.Subject == "" {
+		return nil
+	}
+	kind := lane.Replication
+	if state.Kind == job.TestFailover || state.Kind == job.TestFailoverCleanup {
+		kind = lane.Drill
+	}
+	return m.ask(ctx, lane.Due{Key: lane.Key{Item: state.Subject, Kind: kind}, At: m.Now(), Interrupt: true})
+}
+
+func (m *Manager) ask(ctx context.Context, d lane.Due) error {
+	if err := m.Lanes.Upsert(ctx, d); err != nil {
+		return fmt.Errorf("make lane %s due: %w", d.Key, err)
 	}
 	if m.Wake != nil {
 		m.Wake()
@@ -117,11 +196,28 @@ func (m *Manager) Handle(ctx context.Context, stream, event string) error {
 // outranks says whether the state still is what an interrupting event brought.
 func outranks(s protecteditem.State) bool {
 	switch s.Protection {
-	case protecteditem.DisablingProtection, protecteditem.PlannedFailoverInProgress:
+	case protecteditem.DisablingProtection, protecteditem.PlannedFailoverInProgress, protecteditem.UnplannedFailoverInProgress:
 		return true
+	case protecteditem.FailoverCommitRequired: // the source may be being looked after
+		return s.Job != nil
 	default:
-		return s.Resync.State == protecteditem.ResyncRequired
+		return s.Resync.State == protecteditem.ResyncRequired || s.Paused != nil
 	}
+}
+
+// hostOf is the host without which the item's work cannot be done. A VM that has
+// failed over, or is about to, does not need its source's.
+func hostOf(s protecteditem.State) string {
+	switch s.Protection {
+	case protecteditem.UnplannedFailoverInProgress, protecteditem.FailoverCommitRequired, protecteditem.FailedOver:
+		return recoveryOf(s)
+	default:
+		return HostNeed(s.Vault, s.Site, s.Host)
+	}
+}
+
+func recoveryOf(s protecteditem.State) string {
+	return HostNeed(s.Vault, s.Recovery.Site, s.Recovery.Host)
 }
 
 // HostNeed names a host in the column by which workers choose lanes.

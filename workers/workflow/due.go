@@ -24,22 +24,29 @@ func Due(s protecteditem.State, now time.Time) (time.Time, bool) {
 	return s.Retry.NextAt, true
 }
 
+// How often a source that may not run is looked after: until its host keeps it
+// off, and from then on.
+const (
+	guardUntilFenced = 5 * time.Second
+	guardFenced      = time.Minute
+)
+
 func due(s protecteditem.State, now time.Time) (time.Time, bool) {
 	switch s.Protection {
-	case protecteditem.EnablingProtection, protecteditem.FinalizingProtection,
-		protecteditem.PlannedFailoverInProgress, protecteditem.DisablingProtection:
+	case protecteditem.EnablingProtection, protecteditem.FinalizingProtection, protecteditem.DisablingProtection,
+		protecteditem.PlannedFailoverInProgress, protecteditem.UnplannedFailoverInProgress:
 		return now, true
 	case protecteditem.InitialReplicationPending:
-		return s.StartAt, true
+		return s.StartAt, s.Paused == nil
 	case protecteditem.InitialReplicationInProgress:
 		if s.Resync.State == protecteditem.ResyncRequired {
-			return s.Resync.ScheduledFor, true
+			return protecteditem.ResyncDue(s)
 		}
-		return now, true
+		return now, s.Paused == nil
 	case protecteditem.Protected:
 		return dueProtected(s, now)
-	case protecteditem.FailoverCommitRequired:
-		return now, s.Job != nil
+	case protecteditem.FailoverCommitRequired, protecteditem.FailedOver:
+		return dueFailedOver(s, now)
 	case protecteditem.Unprotected:
 		return s.ReplicaUntil, !s.ReplicaUntil.IsZero()
 	default:
@@ -50,11 +57,47 @@ func due(s protecteditem.State, now time.Time) (time.Time, bool) {
 func dueProtected(s protecteditem.State, now time.Time) (time.Time, bool) {
 	switch s.Resync.State {
 	case protecteditem.ResyncRequired:
-		return s.Resync.ScheduledFor, true
+		return protecteditem.ResyncDue(s)
 	case protecteditem.ResyncInProgress:
-		return now, true
+		return now, s.Paused == nil
 	default:
 		next := protecteditem.NextCut(s, now)
 		return next, !next.IsZero()
+	}
+}
+
+func dueFailedOver(s protecteditem.State, now time.Time) (time.Time, bool) {
+	switch {
+	case s.Job != nil:
+		return now, true
+	case !Guarded(s):
+		return time.Time{}, false
+	case s.Fencing.Fenced:
+		return now.Add(guardFenced), true
+	default:
+		return now.Add(guardUntilFenced), true
+	}
+}
+
+// Guarded says whether the source is to be kept off, because another VM runs in
+// its place.
+func Guarded(s protecteditem.State) bool {
+	switch s.Protection {
+	case protecteditem.FailoverCommitRequired, protecteditem.FailedOver:
+		return s.Job == nil && s.Recovery.VM != ""
+	default:
+		return false
+	}
+}
+
+// DrillDue says when the work on an item's test failover is due.
+func DrillDue(s protecteditem.State, now time.Time) (time.Time, bool) {
+	switch {
+	case s.TestJob == nil:
+		return time.Time{}, false
+	case s.TestRetry.Failure == nil:
+		return now, true
+	default:
+		return s.TestRetry.NextAt, !s.TestRetry.NextAt.IsZero()
 	}
 }
