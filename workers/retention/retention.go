@@ -5,26 +5,39 @@ package retention
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"strings"
 
+	"farshore/domain"
+	"farshore/domain/errorcatalog"
 	"farshore/domain/protecteditem"
 	"farshore/workers/checksum"
 	"farshore/workers/replica"
 	"farshore/workers/workflow"
 )
 
-// Thin gives up what retention no longer keeps, then sweeps if it did.
+// Thin gives up what retention no longer keeps, then sweeps if it did. A point
+// that something reads is not among it. Who is to read one pins it in a lane of
+// its own, so that may come in between: then the item's new state is asked.
 func Thin(ctx context.Context, i *workflow.Item) error {
-	expired := protecteditem.Expired(i.State, i.Now())
-	if len(expired) == 0 {
-		return nil
+	for {
+		expired := protecteditem.Expired(i.State, i.Now())
+		if len(expired) == 0 {
+			return nil
+		}
+		err := i.Record(ctx, protecteditem.RemoveRecoveryPoints{IDs: expired, Reason: "retention", At: i.Now()})
+		switch refusal, refused := errors.AsType[*domain.RejectionError](err); {
+		case err == nil:
+			return Sweep(ctx, i)
+		case !refused || refusal.Code != errorcatalog.PointPinned:
+			return err
+		}
+		if err := i.Reload(ctx); err != nil {
+			return err
+		}
 	}
-	if err := i.Record(ctx, protecteditem.RemoveRecoveryPoints{IDs: expired, Reason: "retention", At: i.Now()}); err != nil {
-		return err
-	}
-	return Sweep(ctx, i)
 }
 
 // Sweep removes from the store the points that the item does not list, and what
