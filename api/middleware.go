@@ -128,5 +128,6 @@ func (s *Server) limit(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// requestTimeout bounds every request but a stream.
-const requestTimeout = 30 * time.Second
+// requestTimeout bounds every request but a stream: a database that hangs is
+// answered for with 503 while the client still listens.
+const requestTimeout = 8 * time.Second

@@ -51,6 +51,9 @@ func Apply(ctx context.Context, i *workflow.Item, planned string) error {
 		if point == nil {
 			return Absent(i)
 		}
+		if err := recordShipped(ctx, i, store, after.Number); err != nil {
+			return err
+		}
 		if err := settle(ctx, i, store, pointOf(point.PointSpec, after), after.Number); err != nil {
 			return err
 		}
@@ -63,6 +66,29 @@ func Apply(ctx context.Context, i *workflow.Item, planned string) error {
 			return err
 		}
 	}
+}
+
+// recordShipped records the cuts that are whole in the store and whose event a
+// crash, or a database that was away, has kept out: a point can only be made of
+// a recorded cut.
+func recordShipped(ctx context.Context, i *workflow.Item, store replica.Store, number int64) error {
+	if i.State.LastShipped.Cut == "" {
+		return nil
+	}
+	// The cut of the newest point itself may be one of them.
+	waiting, err := pending(ctx, store, i.ReplicaID(), number-1)
+	if err != nil {
+		return err
+	}
+	for _, s := range waiting {
+		if s.Cut.PreviousID != i.State.LastShipped.Cut {
+			continue // recorded before
+		}
+		if err := i.Record(ctx, delta(s.Cut, i)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Absent is the failure of a store that has no recovery points of an item that

@@ -233,6 +233,6 @@ func (p *place) pointMade(vm demo.VM, n int) (at time.Time) {
 	p.t.Helper()
 	const query = `SELECT recorded_at FROM events WHERE stream = 'protected_item-' || $1 AND type = 'protected_item.recovery_point_created.v1'
 		ORDER BY version OFFSET $2 LIMIT 1`
-	must(p.t, p.s.pool.QueryRow(p.t.Context(), query, vault+"."+vm.Name, n).Scan(&at))
+	p.look(query, []any{vault + "." + vm.Name, n}, &at)
 	return at
 }

@@ -2,6 +2,7 @@ package systemtest_test
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -63,6 +64,11 @@ func run(m *testing.M) (int, error) {
 	}()
 	if out, err := exec.Command("go", "build", "-o", shared.program, "farshore/cmd/farshore").CombinedOutput(); err != nil {
 		return 0, fmt.Errorf("build the program: %w: %s", err, out)
+	}
+	// The tests mostly wait: for leases, for a database that is away.
+	flag.Parse()
+	if err := flag.Set("test.parallel", "6"); err != nil {
+		return 0, fmt.Errorf("let more tests wait at once: %w", err)
 	}
 	code := m.Run()
 	endShared()

@@ -50,10 +50,10 @@ func newPlace(t *testing.T, s *server) *place {
 	policy := oapi.PolicyInput{Name: name, CopyFrequencySeconds: new(oapi.PolicyInputCopyFrequencySeconds(30)), ResyncThresholdPercent: new(int32(100))}
 	answer(t)(client.Call[oapi.Policy](s.api.PutPolicy(t.Context(), vault, name, &oapi.PutPolicyParams{}, policy)))
 	for site, dir := range map[string]string{p.site(): p.Source(), p.recoverySite(): p.Recovery()} {
-		answer(t)(client.Call[oapi.Site](s.api.PutSite(t.Context(), vault, site, &oapi.PutSiteParams{}, oapi.SiteInput{Name: site, Kind: oapi.Local})))
+		answer(t)(client.Call[oapi.Site](s.api.PutSite(t.Context(), vault, site, &oapi.PutSiteParams{}, oapi.SiteInput{Name: site, Kind: oapi.SiteKindLocal})))
 		answer(t)(client.Call[oapi.Host](s.api.PutHost(t.Context(), vault, site, site, &oapi.PutHostParams{}, oapi.HostInput{Directory: dir})))
 	}
-	p.useStore(oapi.StorageAccountInput{Name: name, Kind: oapi.Directory, Directory: new(p.Replicas())}, func() replica.Store {
+	p.useStore(oapi.StorageAccountInput{Name: name, Kind: oapi.StorageAccountKindDirectory, Directory: new(p.Replicas())}, func() replica.Store {
 		return directory.Open(p.Replicas(), time.Now)
 	})
 	return p
@@ -136,7 +136,9 @@ func (p *place) enabling(vm demo.VM) oapi.EnableProtectionInput {
 // enable asks for protection. An item has the name of its VM.
 func (p *place) enable(vm demo.VM) {
 	p.t.Helper()
-	answer(p.t)(client.Call[oapi.Job](p.s.api.EnableProtection(p.t.Context(), vault, vm.Name, &oapi.EnableProtectionParams{}, p.enabling(vm))))
+	a, err := client.Call[oapi.Job](p.s.api.EnableProtection(p.t.Context(), vault, vm.Name, &oapi.EnableProtectionParams{}, p.enabling(vm)))
+	must(p.t, err)
+	answer(p.t)(client.Call[oapi.ProtectedItem](p.s.api.GetProtectedItem(p.t.Context(), vault, vm.Name, &oapi.GetProtectedItemParams{MinPosition: a.Position})))
 }
 
 // protect makes a VM, starts it and waits until it is protected.
@@ -144,7 +146,7 @@ func (p *place) protect(vm demo.VM) {
 	p.t.Helper()
 	p.boot(vm)
 	p.enable(vm)
-	p.reaches(vm, oapi.Protected)
+	p.reaches(vm, oapi.ProtectionStateProtected)
 }
 
 func (p *place) item(vm demo.VM) oapi.ProtectedItem {
@@ -237,8 +239,16 @@ func (p *place) wait(a client.Answer[oapi.Job], err error) oapi.Job {
 func (p *place) counted(vm demo.VM, kind string) (n int) {
 	p.t.Helper()
 	const query = `SELECT count(*) FROM events WHERE stream = 'protected_item-' || $1 AND type = 'protected_item.' || $2 || '.v1'`
-	must(p.t, p.s.pool.QueryRow(p.t.Context(), query, vault+"."+vm.Name, kind).Scan(&n))
+	p.look(query, []any{vault + "." + vm.Name, kind}, &n)
 	return n
+}
+
+// look asks the database, again if need be: it may just have been restarted.
+func (p *place) look(query string, args []any, into ...any) {
+	p.t.Helper()
+	eventually(p.t, patience, "the database answers", func() bool {
+		return p.s.pool.QueryRow(p.t.Context(), query, args...).Scan(into...) == nil
+	})
 }
 
 // unblemished sees that nothing counted as failed, that the replica could always
@@ -254,7 +264,7 @@ func (p *place) unblemished(vm demo.VM) {
 		p.t.Errorf("%s: resynchronization %s, attempt %v", vm.Name, i.ResynchronizationState, i.Attempt)
 	}
 	var n, last int64
-	must(p.t, p.s.pool.QueryRow(p.t.Context(), `SELECT count(*), max(global_position) FROM events`).Scan(&n, &last))
+	p.look(`SELECT count(*), max(global_position) FROM events`, nil, &n, &last)
 	if n != last {
 		p.t.Errorf("%d events up to position %d: there is a gap", n, last)
 	}

@@ -20,7 +20,7 @@ func TestDisablingLeavesTheHostCleanAndProtectionCanBeginAgain(t *testing.T) {
 	p.proveNext(vm)
 	params := &oapi.DisableProtectionParams{KeepReplica: new(int32(0)), IfMatch: new("*")}
 	j := p.wait(client.Call[oapi.Job](p.s.api.DisableProtection(t.Context(), vault, vm.Name, params)))
-	if j.Status != oapi.Succeeded {
+	if j.Status != oapi.JobStatusSucceeded {
 		t.Fatalf("disable: %s, %+v", j.Status, j.Error)
 	}
 	var left []string
@@ -44,7 +44,7 @@ func TestDisablingLeavesTheHostCleanAndProtectionCanBeginAgain(t *testing.T) {
 	}
 	p.grows(vm, "the guest writes on")
 	p.enable(vm)
-	p.reaches(vm, oapi.Protected)
+	p.reaches(vm, oapi.ProtectionStateProtected)
 	if cycle := p.item(vm).Cycle; cycle != 2 {
 		t.Errorf("cycle %d, want 2", cycle)
 	}
@@ -58,14 +58,14 @@ func (p *place) failOver(vm demo.VM, code oapi.ErrorCode) {
 	t := p.t
 	t.Helper()
 	j := p.wait(client.Call[oapi.Job](p.s.api.PlannedFailover(t.Context(), vault, vm.Name, &oapi.PlannedFailoverParams{})))
-	if j.Status != oapi.Failed || j.Error == nil {
+	if j.Status != oapi.JobStatusFailed || j.Error == nil {
 		t.Fatalf("planned failover: %s, error %+v, want it failed with %s", j.Status, j.Error, code)
 	}
 	if j.Error.Code != code || j.Error.Remedy == nil || *j.Error.Remedy == "" {
 		t.Errorf("the job failed with %s and the remedy %v, want %s and one", j.Error.Code, j.Error.Remedy, code)
 	}
-	p.reaches(vm, oapi.Protected)
-	if i := p.item(vm); i.ActiveLocation != oapi.Primary {
+	p.reaches(vm, oapi.ProtectionStateProtected)
+	if i := p.item(vm); i.ActiveLocation != oapi.ActiveLocationPrimary {
 		t.Errorf("%s is active at %s", vm.Name, i.ActiveLocation)
 	}
 	if len(p.guestPIDs(vm)) != 1 {
@@ -87,9 +87,9 @@ func TestAFailoverWhoseRecoveryVMDoesNotStartIsTakenBack(t *testing.T) {
 	must(t, os.Symlink(shared.program, filepath.Join(p.Source(), vm.Name, "guest")))
 	p.run(vm)
 	p.enable(vm)
-	p.reaches(vm, oapi.Protected)
+	p.reaches(vm, oapi.ProtectionStateProtected)
 	p.failOver(vm, "guest_start_failed")
-	if left, err := filepath.Glob(filepath.Join(p.Recovery(), "*")); err != nil || len(left) > 0 {
+	if left, err := filepath.Glob(filepath.Join(p.Recovery(), "[^.]*")); err != nil || len(left) > 0 {
 		t.Errorf("the recovery host is left with %v, %v", left, err)
 	}
 }
