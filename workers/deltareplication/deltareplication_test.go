@@ -109,7 +109,8 @@ func TestObjectNamesAscendInChainOrder(t *testing.T) {
 	var logs, cuts []string
 	for number := int64(1); number < 1200; number += 113 {
 		for i := range 3 {
-			log, cut, ofLog, ofCut := deltareplication.Names(number, i)
+			log, cut := deltareplication.Names(number, i)
+			ofLog, ofCut := deltareplication.Numbers(log, cut)
 			if ofLog != number || ofCut != number {
 				t.Errorf("%s is of cut %d, %s of %d, want %d", log, ofLog, cut, ofCut, number)
 			}

@@ -17,8 +17,10 @@ func Body(ctx context.Context, source host.Tracker, log host.LogFile) (io.ReadSe
 // BlocksOf exposes blocksOf.
 func BlocksOf(a, b []disk.Extent, size int64) []disk.Extent { return blocksOf(a, b, size) }
 
-// Names exposes how objects are named and numbered.
-func Names(number int64, i int) (log, cut string, logNumber, cutNumber int64) {
-	log, cut = logName("os", number, i, "0197-log"), cutName(number, "0197-cut")
-	return log, cut, numberOfLog(log), numberIn(cut)
+// Names exposes how objects are named.
+func Names(number int64, i int) (log, cut string) {
+	return logName("os", number, i, "0197-log"), cutName(number, "0197-cut")
 }
+
+// Numbers exposes how their numbers are read.
+func Numbers(log, cut string) (ofLog, ofCut int64) { return numberOfLog(log), numberIn(cut) }

@@ -169,8 +169,33 @@ func (w *worker) Store(context.Context, string, string) (replica.Store, error) {
 	return &slowStore{Store: w.replica, pause: w.Slow, trace: w.Trace, damage: w.damage}, nil
 }
 
-// run works until ctx ends.
-func (w *worker) run(ctx context.Context, working bool) error {
+// start does what is due.
+func (w *worker) start(ctx context.Context, parts *sync.WaitGroup, errs chan<- error) error {
+	sub, err := eventstore.NewSubscriber(w.store, eventstore.SubscriberConfig{Group: processmanager.Group, Takeover: 100 * time.Millisecond})
+	if err != nil {
+		return err
+	}
+	e := engine.Engine{Parts: workflow.Parts{
+		Items: w.items, Jobs: w.jobs, Hosts: w.config, Stores: w, Progress: &lane.Progress{Pool: w.pool, Now: w.now},
+		Worker: w.Owner, Stretch: w.Stretch, Now: w.now, NewID: newID, Logger: w.log,
+	}}
+	runner := &lane.Runner{
+		Lanes: w.lanes, Handle: e.Handle, Owner: w.Owner, Lease: 2 * time.Second * time.Duration(max(1, w.Speed)),
+		Beat: 100 * time.Millisecond, Poll: 100 * time.Millisecond, Wake: w.wake, Now: w.now, Logger: w.log,
+	}
+	manager := &processmanager.Manager{Items: w.items, Lanes: w.lanes, Now: w.now, Logger: slog.New(slog.DiscardHandler), Wake: func() {
+		select {
+		case w.wake <- struct{}{}:
+		default:
+		}
+	}}
+	parts.Go(func() { errs <- manager.Run(ctx, sub) })
+	parts.Go(func() { errs <- runner.Run(ctx) })
+	return nil
+}
+
+// run serves the log until ctx ends, and what start starts.
+func (w *worker) run(ctx context.Context, start func(context.Context, *sync.WaitGroup, chan<- error) error) error {
 	defer w.pool.Close()
 	defer w.replica.Close() //nolint:errcheck // it is read no more
 	var parts sync.WaitGroup
@@ -181,27 +206,10 @@ func (w *worker) run(ctx context.Context, working bool) error {
 	defer storing.Wait()
 	defer stop()
 	errs := make(chan error, 2)
-	if working {
-		sub, err := eventstore.NewSubscriber(w.store, eventstore.SubscriberConfig{Group: processmanager.Group, Takeover: 100 * time.Millisecond})
-		if err != nil {
+	if start != nil {
+		if err := start(ctx, &parts, errs); err != nil {
 			return err
 		}
-		e := engine.Engine{Parts: workflow.Parts{
-			Items: w.items, Jobs: w.jobs, Hosts: w.config, Stores: w, Progress: &lane.Progress{Pool: w.pool, Now: w.now},
-			Worker: w.Owner, Stretch: w.Stretch, Now: w.now, NewID: newID, Logger: w.log,
-		}}
-		runner := &lane.Runner{
-			Lanes: w.lanes, Handle: e.Handle, Owner: w.Owner, Lease: 2 * time.Second * time.Duration(max(1, w.Speed)),
-			Beat: 100 * time.Millisecond, Poll: 100 * time.Millisecond, Wake: w.wake, Now: w.now, Logger: w.log,
-		}
-		manager := &processmanager.Manager{Items: w.items, Lanes: w.lanes, Now: w.now, Logger: slog.New(slog.DiscardHandler), Wake: func() {
-			select {
-			case w.wake <- struct{}{}:
-			default:
-			}
-		}}
-		parts.Go(func() { errs <- manager.Run(ctx, sub) })
-		parts.Go(func() { errs <- runner.Run(ctx) })
 	}
 	parts.Wait()
 	<-ctx.Done()
@@ -225,7 +233,7 @@ func childWorker(text string) error {
 	if err != nil {
 		return err
 	}
-	return w.run(ctx, true)
+	return w.run(ctx, w.start)
 }
 
 // scene is a source host with a VM that is written to, a recovery host, a replica
@@ -247,7 +255,7 @@ var disks = []string{"os", "data"}
 
 func newScene(t *testing.T, change func(*config)) *scene {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "fs")
+	dir, err := os.MkdirTemp("", "fs") //nolint:usetesting // a socket's path must be short
 	must(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	s := &scene{t: t, dir: dir, source: filepath.Join(dir, "primary", "web"), stopWorker: func() {}}
@@ -275,7 +283,7 @@ func newScene(t *testing.T, change func(*config)) *scene {
 	// The observer's own store: it executes what the API would.
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
-	go func() { defer close(done); _ = w.run(ctx, false) }()
+	go func() { defer close(done); _ = w.run(ctx, nil) }()
 	t.Cleanup(func() { stop(); <-done })
 	return s
 }
@@ -341,7 +349,7 @@ func (s *scene) serveHost(dir, socket string, speed int) *local.Client {
 			_ = c.Stop(context.Background(), vm.ID)
 		}
 		stop()
-		<-ended
+		<-ended //nolint:errcheck // it was told to end
 	})
 	return c
 }
@@ -354,7 +362,7 @@ func (s *scene) work() {
 	w.damage = s.damage
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
-	go func() { defer close(done); _ = w.run(ctx, true) }()
+	go func() { defer close(done); _ = w.run(ctx, w.start) }()
 	s.stopWorker = sync.OnceFunc(func() { stop(); <-done })
 	s.t.Cleanup(s.stopWorker)
 }
@@ -368,7 +376,7 @@ func (s *scene) child(owner string) *exec.Cmd {
 	must(s.t, err)
 	self, err := os.Executable()
 	must(s.t, err)
-	cmd := exec.Command(self, "worker", string(text))
+	cmd := exec.CommandContext(context.WithoutCancel(s.t.Context()), self, "worker", string(text))
 	cmd.Stderr = testLog{s.t}
 	must(s.t, cmd.Start())
 	s.t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })

@@ -45,7 +45,7 @@ type slowDisk struct {
 }
 
 func (d *slowDisk) WriteAt(p []byte, off int64) (int, error) {
-	fmt.Fprintf(d.trace, "%s %d\n", d.name, off)
+	_, _ = fmt.Fprintf(d.trace, "%s %d\n", d.name, off)
 	time.Sleep(d.pause)
 	return d.Disk.WriteAt(p, off)
 }

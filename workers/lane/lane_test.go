@@ -252,7 +252,9 @@ func TestARunnerStaysWithinItsNumber(t *testing.T) {
 	all.Add(6)
 	run(t, p, func(context.Context, *lane.Session) (lane.Result, error) {
 		n := now.Add(1)
-		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+		m := most.Load()
+		for n > m && !most.CompareAndSwap(m, n) {
+			m = most.Load()
 		}
 		<-time.After(30 * time.Millisecond)
 		now.Add(-1)
