@@ -2,6 +2,8 @@ package api
 
 import (
 	"encoding/json"
+	"errors"
+	"io"
 	"mime"
 	"net/http"
 	"strings"
@@ -17,10 +19,14 @@ type jsonBinder struct{}
 
 // Bind decodes the body into v.
 func (jsonBinder) Bind(v any, c echo.Context) error {
+	err := json.NewDecoder(c.Request().Body).Decode(v)
+	if errors.Is(err, io.EOF) { // no body: the contract has said that there need not be one
+		return io.EOF
+	}
 	if !isJSON(c.Request().Header.Get(echo.HeaderContentType)) {
 		return echo.ErrUnsupportedMediaType
 	}
-	if err := json.NewDecoder(c.Request().Body).Decode(v); err != nil {
+	if err != nil {
 		return refuse(http.StatusBadRequest, errorcatalog.ValidationFailed, "the body does not fit: "+err.Error())
 	}
 	return nil

@@ -23,10 +23,10 @@ func (s *Server) DisableProtection(ctx context.Context, r oapi.DisableProtection
 	}
 	id := s.newID()
 	cmd := protecteditem.DisableProtection{
-		JobID: id, KeepReplica: time.Duration(hours) * time.Hour, Reason: value(r.Params.Reason), At: s.now(),
+		JobID: id, KeepReplica: time.Duration(hours) * time.Hour, Reason: value(r.Params.Reason), CleanUp: value(r.Params.Cleanup), At: s.now(),
 	}
 	body, err := s.beginJob(ctx, cmd, workflow{
 		vault: r.Vault, item: r.Item, kind: protecteditem.DisableProtectionJob, job: id, ifMatch: r.Params.IfMatch, key: r.Params.IdempotencyKey,
 	})
-	return oapi.DisableProtection202JSONResponse{JobAcceptedJSONResponse: body}, err
+	return oapi.DisableProtection202JSONResponse{JobAcceptedJSONResponse: body}, repoint(err, func(field string) string { return "#/query" + field })
 }

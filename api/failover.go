@@ -10,7 +10,7 @@ import (
 // PlannedFailover answers POST …/plannedFailover.
 func (s *Server) PlannedFailover(ctx context.Context, r oapi.PlannedFailoverRequestObject) (oapi.PlannedFailoverResponseObject, error) {
 	id := s.newID()
-	cmd := protecteditem.StartPlannedFailover{JobID: id, At: s.now()}
+	cmd := protecteditem.StartPlannedFailover{JobID: id, Resume: value(r.Params.Resume), At: s.now()}
 	if value(r.Params.ValidateOnly) {
 		return oapi.PlannedFailover200JSONResponse{ValidatedJSONResponse: oapi.ValidatedJSONResponse{Valid: true}}, s.tryItem(ctx, r.Vault, r.Item, cmd, r.Params.IfMatch)
 	}
@@ -18,6 +18,54 @@ func (s *Server) PlannedFailover(ctx context.Context, r oapi.PlannedFailoverRequ
 		vault: r.Vault, item: r.Item, kind: protecteditem.PlannedFailoverJob, job: id, ifMatch: r.Params.IfMatch, key: r.Params.IdempotencyKey,
 	})
 	return oapi.PlannedFailover202JSONResponse{JobAcceptedJSONResponse: body}, err
+}
+
+// UnplannedFailover answers POST …/unplannedFailover.
+func (s *Server) UnplannedFailover(ctx context.Context, r oapi.UnplannedFailoverRequestObject) (oapi.UnplannedFailoverResponseObject, error) {
+	id, in := s.newID(), value(r.Body)
+	cmd := protecteditem.StartUnplannedFailover{JobID: id, Choice: choiceOf(in.RecoveryPoint), ShutDownSource: value(in.ShutDownSource), At: s.now()}
+	if value(r.Params.ValidateOnly) {
+		return oapi.UnplannedFailover200JSONResponse{ValidatedJSONResponse: oapi.ValidatedJSONResponse{Valid: true}}, s.tryItem(ctx, r.Vault, r.Item, cmd, r.Params.IfMatch)
+	}
+	body, err := s.beginJob(ctx, cmd, workflow{
+		vault: r.Vault, item: r.Item, kind: protecteditem.UnplannedFailoverJob, job: id, ifMatch: r.Params.IfMatch, key: r.Params.IdempotencyKey,
+	})
+	return oapi.UnplannedFailover202JSONResponse{JobAcceptedJSONResponse: body}, err
+}
+
+// choiceOf is the recovery point that a request names; the latest when it names
+// none.
+func choiceOf(c *oapi.RecoveryPointChoice) protecteditem.PointChoice {
+	switch named := value(c); named {
+	case "", "Latest":
+		return protecteditem.Latest
+	case "LatestProcessed":
+		return protecteditem.LatestProcessed
+	case "LatestAppConsistent":
+		return protecteditem.LatestAppConsistent
+	default:
+		return protecteditem.PointChoice(named)
+	}
+}
+
+// ApplyRecoveryPoint answers POST …/applyRecoveryPoint.
+func (s *Server) ApplyRecoveryPoint(ctx context.Context, r oapi.ApplyRecoveryPointRequestObject) (oapi.ApplyRecoveryPointResponseObject, error) {
+	id := s.newID()
+	cmd := protecteditem.ChangeRecoveryPoint{JobID: id, Choice: protecteditem.PointChoice(r.Body.RecoveryPoint), Confirm: r.Body.Confirm, At: s.now()}
+	body, err := s.beginJob(ctx, cmd, workflow{
+		vault: r.Vault, item: r.Item, kind: protecteditem.RecoveryPointChangeJob, job: id, ifMatch: r.Params.IfMatch, key: r.Params.IdempotencyKey,
+	})
+	return oapi.ApplyRecoveryPoint202JSONResponse{JobAcceptedJSONResponse: body}, err
+}
+
+// CancelFailover answers POST …/failoverCancel.
+func (s *Server) CancelFailover(ctx context.Context, r oapi.CancelFailoverRequestObject) (oapi.CancelFailoverResponseObject, error) {
+	id := s.newID()
+	cmd := protecteditem.CancelFailover{JobID: id, At: s.now()}
+	body, err := s.beginJob(ctx, cmd, workflow{
+		vault: r.Vault, item: r.Item, kind: protecteditem.FailoverCancelJob, job: id, ifMatch: r.Params.IfMatch, key: r.Params.IdempotencyKey,
+	})
+	return oapi.CancelFailover202JSONResponse{JobAcceptedJSONResponse: body}, err
 }
 
 // CommitFailover answers POST …/failoverCommit.

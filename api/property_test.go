@@ -31,6 +31,15 @@ var targets = []struct{ method, path, body string }{
 	{"POST", "/v1/vaults/acme/protectedItems/{}/plannedFailover", ""},
 	{"POST", "/v1/vaults/acme/protectedItems/{}/failoverCommit", ""},
 	{"POST", "/v1/vaults/acme/protectedItems/{}/replicateNow", ""},
+	{"POST", "/v1/vaults/acme/protectedItems/{}/unplannedFailover", `{"recoveryPoint":"LatestProcessed","shutDownSource":true}`},
+	{"POST", "/v1/vaults/acme/protectedItems/{}/applyRecoveryPoint", `{"recoveryPoint":"0198c0de-0000-7000-8000-000000000000","confirm":true}`},
+	{"POST", "/v1/vaults/acme/protectedItems/{}/failoverCancel", ""},
+	{"POST", "/v1/vaults/acme/protectedItems/{}/testFailover", `{"recoveryPoint":"Latest","network":"lab"}`},
+	{"POST", "/v1/vaults/acme/protectedItems/{}/testFailoverCleanup", `{"notes":"good"}`},
+	{"POST", "/v1/vaults/acme/protectedItems/{}/pause", `{"reason":"night"}`},
+	{"POST", "/v1/vaults/acme/protectedItems/{}/resume", ""},
+	{"POST", "/v1/vaults/acme/protectedItems/{}/retryNow", ""},
+	{"POST", "/v1/vaults/acme/protectedItems/{}/changePolicy", `{"policy":"p30"}`},
 	{"GET", "/v1/vaults/acme/protectedItems/{}/recoveryPoints", ""},
 	{"GET", "/v1/vaults/acme/jobs", ""},
 	{"POST", "/v1/vaults/acme/jobs/{}/cancel", ""},
@@ -95,7 +104,7 @@ func draw(t *rapid.T, w *world, method, path, body string) drawn {
 		rapid.SampledFrom([]string{"web", "p30", "h1", "acme", "store", "primary", "0198c0de-0000-7000-8000-000000000000"}),
 		rapid.StringMatching(`[a-z0-9-]{1,8}`), rapid.StringN(1, 6, 70)).Draw(t, "id")
 	d := drawn{method: method, url: w.url + strings.ReplaceAll(path, "{}", url.PathEscape(id)), header: map[string]string{"Authorization": "Bearer " + w.key}}
-	if q := rapid.SampledFrom([]string{"", "pageSize", "cursor", "minPosition", "keepReplica", "validateOnly", "item", "state", "after", "reason"}).Draw(t, "parameter"); q != "" {
+	if q := rapid.SampledFrom([]string{"", "pageSize", "cursor", "minPosition", "keepReplica", "validateOnly", "resume", "cleanup", "item", "state", "after", "reason"}).Draw(t, "parameter"); q != "" {
 		v := rapid.OneOf(rapid.SampledFrom([]string{"0", "1", "-1", "true", "1e3", "99999999999999999999", "web", "Running"}), rapid.StringN(0, 8, 40)).Draw(t, "argument")
 		d.url += "?" + q + "=" + url.QueryEscape(v)
 	}

@@ -98,8 +98,9 @@ func itemAsOf(row itemRow, transfers []projections.Progress, now time.Time) oapi
 		ProtectionState:        oapi.ProtectionState(st.Protection),
 		ResynchronizationState: oapi.ResynchronizationState(st.Resync.State),
 		TestFailoverState:      oapi.TestFailoverState(st.TestFailover),
+		TestFailover:           testFailoverOf(st),
 		ActiveLocation:         oapi.ActiveLocation(st.ActiveLocation),
-		AllowedOperations:      each(protecteditem.AllowedOperations(st, now), operationOf),
+		AllowedOperations:      operationsOf(protecteditem.AllowedOperations(st, now)),
 		Site:                   st.Site, Host: st.Host, VirtualMachine: st.VM.ID, VirtualMachineName: optional(st.VM.Name),
 		StorageAccount: st.Store.ID, StorageAccountKind: string(st.Store.Kind),
 		Policy: settingsOf(st.Policy), Recovery: recoveryOf(st.Recovery), Disks: disksOf(st, transfers),
@@ -109,7 +110,7 @@ func itemAsOf(row itemRow, transfers []projections.Progress, now time.Time) oapi
 	addHealth(&item, st, now)
 	addWork(&item, st, now)
 	if p, ok := st.NewestPoint(); ok {
-		item.LatestRecoveryPoint = new(recoveryPointOf(p))
+		item.LatestRecoveryPoint = new(recoveryPointOf(p, st.Pinned()))
 	}
 	return item
 }
@@ -139,6 +140,9 @@ func addWork(item *oapi.ProtectedItem, st protecteditem.State, now time.Time) {
 	if st.Retry.Attempt > 0 {
 		item.Attempt = new(small(st.Retry.Attempt))
 	}
+	if p := st.Paused; p != nil {
+		item.Paused = &oapi.Pause{Reason: optional(p.Reason), By: optional(p.By), Since: p.Since.UTC()}
+	}
 	item.NextRetryAt = at(st.Retry.NextAt)
 	item.LastError = failureOf(st.Retry.Failure, st.Retry.Since)
 	if item.LastError == nil {
@@ -146,8 +150,15 @@ func addWork(item *oapi.ProtectedItem, st protecteditem.State, now time.Time) {
 	}
 }
 
-func operationOf(o protecteditem.Operation) oapi.Operation {
-	return oapi.Operation{Name: o.Name, Allowed: o.Allowed, Code: optional(string(o.Code)), Reason: optional(o.Reason)}
+func testFailoverOf(st protecteditem.State) oapi.TestFailover {
+	out := oapi.TestFailover{
+		State: oapi.TestFailoverState(st.TestFailover), Point: optional(st.Test.Point), VirtualMachine: optional(st.Test.VM),
+		StartedAt: at(st.Test.StartedAt), LastSuccessAt: at(st.LastTestFailover),
+	}
+	if st.TestJob != nil {
+		out.Job = &st.TestJob.ID
+	}
+	return out
 }
 
 func settingsOf(p policy.Settings) oapi.PolicySettings {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"slices"
 
 	"farshore/api/oapi"
 	"farshore/domain/errorcatalog"
@@ -16,7 +17,7 @@ func (s *Server) ListRecoveryPoints(ctx context.Context, r oapi.ListRecoveryPoin
 		return nil, err
 	}
 	row, err := s.queries.ProtectedItem(ctx, r.Vault, r.Item)
-	if _, err = found(row, err, errorcatalog.ProtectedItemNotFound, "protected item "+r.Item); err != nil {
+	if row, err = found(row, err, errorcatalog.ProtectedItemNotFound, "protected item "+r.Item); err != nil {
 		return nil, err
 	}
 	points, err := s.queries.RecoveryPoints(ctx, r.Vault, r.Item, p.page)
@@ -25,7 +26,8 @@ func (s *Server) ListRecoveryPoints(ctx context.Context, r oapi.ListRecoveryPoin
 	}
 	var body oapi.RecoveryPointPageJSONResponse
 	points, body.NextLink = nextLink(p, points, projections.PointKey)
-	body.Value = each(points, recoveryPointOf)
+	pinned := row.State.Pinned()
+	body.Value = each(points, func(p protecteditem.Point) oapi.RecoveryPoint { return recoveryPointOf(p, pinned) })
 	return oapi.ListRecoveryPoints200JSONResponse{RecoveryPointPageJSONResponse: body}, nil
 }
 
@@ -35,14 +37,23 @@ func (s *Server) GetRecoveryPoint(ctx context.Context, r oapi.GetRecoveryPointRe
 	if point, err = found(point, err, errorcatalog.RecoveryPointNotFound, "recovery point "+r.RecoveryPoint); err != nil {
 		return nil, err
 	}
+	row, err := s.queries.ProtectedItem(ctx, r.Vault, r.Item)
+	if row, err = found(row, err, errorcatalog.ProtectedItemNotFound, "protected item "+r.Item); err != nil {
+		return nil, err
+	}
+	body := recoveryPointOf(point, row.State.Pinned())
+	etag := etagOf(1) // a point never changes but for this
+	if body.Pinned {
+		etag = etagOf(2)
+	}
 	return oapi.GetRecoveryPoint200JSONResponse{RecoveryPointReadJSONResponse: oapi.RecoveryPointReadJSONResponse{
-		Body: recoveryPointOf(point), Headers: oapi.RecoveryPointReadResponseHeaders{ETag: new(etagOf(1))}, // a point never changes
+		Body: body, Headers: oapi.RecoveryPointReadResponseHeaders{ETag: &etag},
 	}}, nil
 }
 
-func recoveryPointOf(p protecteditem.Point) oapi.RecoveryPoint {
+func recoveryPointOf(p protecteditem.Point, pinned []string) oapi.RecoveryPoint {
 	return oapi.RecoveryPoint{
-		ID: p.ID, Instant: p.Instant.UTC(), Consistency: string(p.Consistency),
+		ID: p.ID, Instant: p.Instant.UTC(), Consistency: string(p.Consistency), Pinned: slices.Contains(pinned, p.ID),
 		Disks: each(p.Disks, func(d protecteditem.PointDisk) oapi.RecoveryPointDisk {
 			return oapi.RecoveryPointDisk{ID: d.Disk, SizeBytes: d.SizeBytes, Root: optional(d.Root)}
 		}),

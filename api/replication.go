@@ -17,6 +17,13 @@ func (s *Server) RepairReplication(ctx context.Context, r oapi.RepairReplication
 	return oapi.RepairReplication202JSONResponse{JobAcceptedJSONResponse: body}, err
 }
 
+// RetryNow answers POST …/retryNow.
+func (s *Server) RetryNow(ctx context.Context, r oapi.RetryNowRequestObject) (oapi.RetryNowResponseObject, error) {
+	cmd := protecteditem.RetryNow{At: s.now()}
+	body, err := s.changeItem(ctx, r.Item, cmd, request{vault: r.Vault, ifMatch: r.Params.IfMatch, key: r.Params.IdempotencyKey})
+	return oapi.RetryNow200JSONResponse{ProtectedItemChangedJSONResponse: body}, err
+}
+
 // ReplicateNow answers POST …/replicateNow.
 func (s *Server) ReplicateNow(ctx context.Context, r oapi.ReplicateNowRequestObject) (oapi.ReplicateNowResponseObject, error) {
 	d, _, err := execute(ctx, s, s.protectedItems, r.Vault+"."+r.Item, protecteditem.Command(protecteditem.ReplicateNow{At: s.now()}),

@@ -31,12 +31,14 @@ func reading() []string {
 
 // operating lists what is done with items that are protected already.
 func operating() []string {
-	return append(reading(), "plannedFailover", "commitFailover", "repairReplication", "replicateNow", "cancelJob")
+	return append(reading(),
+		"plannedFailover", "unplannedFailover", "applyRecoveryPoint", "cancelFailover", "commitFailover", "testFailover", "cleanUpTestFailover",
+		"pauseReplication", "resumeReplication", "repairReplication", "replicateNow", "retryNow", "cancelJob")
 }
 
 // contributing lists what sets protection up and takes it down.
 func contributing() []string {
-	return append(operating(), "enableProtection", "disableProtection", "putPolicy", "putSite", "putHost", "deleteHost", "putStorageAccount")
+	return append(operating(), "enableProtection", "disableProtection", "changePolicy", "putPolicy", "putSite", "putHost", "deleteHost", "putStorageAccount")
 }
 
 // administering lists what concerns the vault itself and who may call.

@@ -3,6 +3,7 @@ package projections
 import (
 	"context"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -52,6 +53,10 @@ func announcedJobs(rec eventstore.Recorded) []announcement[job.State] {
 		return begin(e.FinalizeJobID, job.FinalizeProtection)
 	case protecteditem.ResynchronizationRequested:
 		return begin(e.JobID, job.Resynchronization)
+	case protecteditem.ResynchronizationRequired:
+		return overtaken(key, e.At, e.OvertakenJobID)
+	case protecteditem.ResynchronizationCanceled:
+		return overtaken(key, e.At, e.JobID)
 	case protecteditem.ResynchronizationStarted:
 		return begin(e.JobID, job.Resynchronization)
 	case protecteditem.ResynchronizationCompleted:
@@ -60,21 +65,36 @@ func announcedJobs(rec eventstore.Recorded) []announcement[job.State] {
 		return begin(e.JobID, job.PlannedFailover)
 	case protecteditem.FailoverCommitStarted:
 		return begin(e.JobID, job.FailoverCommit)
+	case protecteditem.UnplannedFailoverStarted:
+		return append(begin(e.JobID, job.UnplannedFailover), overtaken(key, e.At, e.OvertakenJobID)...)
+	case protecteditem.RecoveryPointChangeStarted:
+		return begin(e.JobID, job.ApplyRecoveryPoint)
+	case protecteditem.FailoverCancelStarted:
+		return begin(e.JobID, job.FailoverCancel)
+	case protecteditem.TestFailoverStarted:
+		return begin(e.JobID, job.TestFailover)
+	case protecteditem.TestFailoverCleanupStarted:
+		return begin(e.JobID, job.TestFailoverCleanup)
 	case protecteditem.ProtectionDisabling:
-		return append(begin(e.JobID, job.DisableProtection), overtaken(e, key)...)
+		return append(begin(e.JobID, job.DisableProtection), overtaken(key, e.At, e.OvertakenJobID, e.OvertakenTestJobID)...)
 	}
 	return nil
 }
 
-func overtaken(e protecteditem.ProtectionDisabling, key string) []announcement[job.State] {
-	if e.OvertakenJobID == "" {
-		return nil
-	}
+// overtaken ends the jobs that another one takes the place of.
+func overtaken(key string, at time.Time, ids ...string) []announcement[job.State] {
+	var out []announcement[job.State]
 	vault, _, _ := strings.Cut(key, ".")
-	return []announcement[job.State]{{id: e.OvertakenJobID, change: func(s job.State) job.State {
-		s.Vault, s.Subject, s.Status, s.EndedAt = vault, key, job.Canceled, e.At
-		return s
-	}}}
+	for _, id := range ids {
+		if id == "" {
+			continue
+		}
+		out = append(out, announcement[job.State]{id: id, change: func(s job.State) job.State {
+			s.Vault, s.Subject, s.Status, s.EndedAt = vault, key, job.Canceled, at
+			return s
+		}})
+	}
+	return out
 }
 
 // Job reads one, ErrNotFound when the vault has none of that id.

@@ -262,10 +262,67 @@ type ClientInterface interface {
 	// Corresponds with PUT /v1/vaults/{vault}/protectedItems/{item} (the `EnableProtection` operationId).
 	EnableProtection(ctx context.Context, vault VaultPath, item ItemPath, params *EnableProtectionParams, body EnableProtectionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ApplyRecoveryPointWithBody Bring the failed-over VM up from another recovery point, until the commit
+	//
+	// The recovery VM is stopped and what it has written since the failover is lost.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/applyRecoveryPoint (the `ApplyRecoveryPoint` operationId).
+	ApplyRecoveryPointWithBody(ctx context.Context, vault VaultPath, item ItemPath, params *ApplyRecoveryPointParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ApplyRecoveryPoint Bring the failed-over VM up from another recovery point, until the commit
+	//
+	// The recovery VM is stopped and what it has written since the failover is lost.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/applyRecoveryPoint (the `ApplyRecoveryPoint` operationId).
+	ApplyRecoveryPoint(ctx context.Context, vault VaultPath, item ItemPath, params *ApplyRecoveryPointParams, body ApplyRecoveryPointJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ChangePolicyWithBody Protect the item by another policy from now on
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/changePolicy (the `ChangePolicy` operationId).
+	ChangePolicyWithBody(ctx context.Context, vault VaultPath, item ItemPath, params *ChangePolicyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ChangePolicy Protect the item by another policy from now on
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/changePolicy (the `ChangePolicy` operationId).
+	ChangePolicy(ctx context.Context, vault VaultPath, item ItemPath, params *ChangePolicyParams, body ChangePolicyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CancelFailover Take the failover back, until its commit
+	//
+	// The recovery VM is removed, the source started if Farshore stopped it, and replication goes on.
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/failoverCancel (the `CancelFailover` operationId).
+	CancelFailover(ctx context.Context, vault VaultPath, item ItemPath, params *CancelFailoverParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// CommitFailover Commit the failover: the recovery points not used go
 	//
 	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/failoverCommit (the `CommitFailover` operationId).
 	CommitFailover(ctx context.Context, vault VaultPath, item ItemPath, params *CommitFailoverParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PauseReplicationWithBody Stop shipping changes until replication is resumed
+	//
+	// Tracking goes on up to the policy's threshold. Pausing what is paused changes nothing.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/pause (the `PauseReplication` operationId).
+	PauseReplicationWithBody(ctx context.Context, vault VaultPath, item ItemPath, params *PauseReplicationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PauseReplication Stop shipping changes until replication is resumed
+	//
+	// Tracking goes on up to the policy's threshold. Pausing what is paused changes nothing.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/pause (the `PauseReplication` operationId).
+	PauseReplication(ctx context.Context, vault VaultPath, item ItemPath, params *PauseReplicationParams, body PauseReplicationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PlannedFailover Fail over without loss: stop the VM, ship the last changes, create the recovery VM
 	//
@@ -291,6 +348,66 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/replicateNow (the `ReplicateNow` operationId).
 	ReplicateNow(ctx context.Context, vault VaultPath, item ItemPath, params *ReplicateNowParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ResumeReplication Let replication go on where it was paused
+	//
+	// Resuming what is not paused changes nothing.
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/resume (the `ResumeReplication` operationId).
+	ResumeReplication(ctx context.Context, vault VaultPath, item ItemPath, params *ResumeReplicationParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RetryNow Try again at once what has failed
+	//
+	// Replication, the item's job and the test failover's; also what is not retried by itself. Asking again while it is due changes nothing.
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/retryNow (the `RetryNow` operationId).
+	RetryNow(ctx context.Context, vault VaultPath, item ItemPath, params *RetryNowParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// TestFailoverWithBody Start a copy of the VM in an isolated network while replication goes on
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/testFailover (the `TestFailover` operationId).
+	TestFailoverWithBody(ctx context.Context, vault VaultPath, item ItemPath, params *TestFailoverParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// TestFailover Start a copy of the VM in an isolated network while replication goes on
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/testFailover (the `TestFailover` operationId).
+	TestFailover(ctx context.Context, vault VaultPath, item ItemPath, params *TestFailoverParams, body TestFailoverJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CleanUpTestFailoverWithBody Remove what a test failover brought up
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/testFailoverCleanup (the `CleanUpTestFailover` operationId).
+	CleanUpTestFailoverWithBody(ctx context.Context, vault VaultPath, item ItemPath, params *CleanUpTestFailoverParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CleanUpTestFailover Remove what a test failover brought up
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/testFailoverCleanup (the `CleanUpTestFailover` operationId).
+	CleanUpTestFailover(ctx context.Context, vault VaultPath, item ItemPath, params *CleanUpTestFailoverParams, body CleanUpTestFailoverJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UnplannedFailoverWithBody Fail over whatever has become of the source
+	//
+	// Ends a resynchronization and is possible while replication is paused.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/unplannedFailover (the `UnplannedFailover` operationId).
+	UnplannedFailoverWithBody(ctx context.Context, vault VaultPath, item ItemPath, params *UnplannedFailoverParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UnplannedFailover Fail over whatever has become of the source
+	//
+	// Ends a resynchronization and is possible while replication is paused.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/unplannedFailover (the `UnplannedFailover` operationId).
+	UnplannedFailover(ctx context.Context, vault VaultPath, item ItemPath, params *UnplannedFailoverParams, body UnplannedFailoverJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListSites List sites
 	//
@@ -840,11 +957,138 @@ func (c *Client) EnableProtection(ctx context.Context, vault VaultPath, item Ite
 	return c.Client.Do(req)
 }
 
+// ApplyRecoveryPointWithBody Bring the failed-over VM up from another recovery point, until the commit
+//
+// The recovery VM is stopped and what it has written since the failover is lost.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/applyRecoveryPoint (the `ApplyRecoveryPoint` operationId).
+func (c *Client) ApplyRecoveryPointWithBody(ctx context.Context, vault VaultPath, item ItemPath, params *ApplyRecoveryPointParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewApplyRecoveryPointRequestWithBody(c.Server, vault, item, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ApplyRecoveryPoint Bring the failed-over VM up from another recovery point, until the commit
+//
+// The recovery VM is stopped and what it has written since the failover is lost.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/applyRecoveryPoint (the `ApplyRecoveryPoint` operationId).
+func (c *Client) ApplyRecoveryPoint(ctx context.Context, vault VaultPath, item ItemPath, params *ApplyRecoveryPointParams, body ApplyRecoveryPointJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewApplyRecoveryPointRequest(c.Server, vault, item, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ChangePolicyWithBody Protect the item by another policy from now on
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/changePolicy (the `ChangePolicy` operationId).
+func (c *Client) ChangePolicyWithBody(ctx context.Context, vault VaultPath, item ItemPath, params *ChangePolicyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewChangePolicyRequestWithBody(c.Server, vault, item, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ChangePolicy Protect the item by another policy from now on
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/changePolicy (the `ChangePolicy` operationId).
+func (c *Client) ChangePolicy(ctx context.Context, vault VaultPath, item ItemPath, params *ChangePolicyParams, body ChangePolicyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewChangePolicyRequest(c.Server, vault, item, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CancelFailover Take the failover back, until its commit
+//
+// The recovery VM is removed, the source started if Farshore stopped it, and replication goes on.
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/failoverCancel (the `CancelFailover` operationId).
+func (c *Client) CancelFailover(ctx context.Context, vault VaultPath, item ItemPath, params *CancelFailoverParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCancelFailoverRequest(c.Server, vault, item, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // CommitFailover Commit the failover: the recovery points not used go
 //
 // Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/failoverCommit (the `CommitFailover` operationId).
 func (c *Client) CommitFailover(ctx context.Context, vault VaultPath, item ItemPath, params *CommitFailoverParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCommitFailoverRequest(c.Server, vault, item, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PauseReplicationWithBody Stop shipping changes until replication is resumed
+//
+// Tracking goes on up to the policy's threshold. Pausing what is paused changes nothing.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/pause (the `PauseReplication` operationId).
+func (c *Client) PauseReplicationWithBody(ctx context.Context, vault VaultPath, item ItemPath, params *PauseReplicationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPauseReplicationRequestWithBody(c.Server, vault, item, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PauseReplication Stop shipping changes until replication is resumed
+//
+// Tracking goes on up to the policy's threshold. Pausing what is paused changes nothing.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/pause (the `PauseReplication` operationId).
+func (c *Client) PauseReplication(ctx context.Context, vault VaultPath, item ItemPath, params *PauseReplicationParams, body PauseReplicationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPauseReplicationRequest(c.Server, vault, item, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -920,6 +1164,146 @@ func (c *Client) RepairReplication(ctx context.Context, vault VaultPath, item It
 // Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/replicateNow (the `ReplicateNow` operationId).
 func (c *Client) ReplicateNow(ctx context.Context, vault VaultPath, item ItemPath, params *ReplicateNowParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewReplicateNowRequest(c.Server, vault, item, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ResumeReplication Let replication go on where it was paused
+//
+// Resuming what is not paused changes nothing.
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/resume (the `ResumeReplication` operationId).
+func (c *Client) ResumeReplication(ctx context.Context, vault VaultPath, item ItemPath, params *ResumeReplicationParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewResumeReplicationRequest(c.Server, vault, item, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RetryNow Try again at once what has failed
+//
+// Replication, the item's job and the test failover's; also what is not retried by itself. Asking again while it is due changes nothing.
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/retryNow (the `RetryNow` operationId).
+func (c *Client) RetryNow(ctx context.Context, vault VaultPath, item ItemPath, params *RetryNowParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRetryNowRequest(c.Server, vault, item, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// TestFailoverWithBody Start a copy of the VM in an isolated network while replication goes on
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/testFailover (the `TestFailover` operationId).
+func (c *Client) TestFailoverWithBody(ctx context.Context, vault VaultPath, item ItemPath, params *TestFailoverParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTestFailoverRequestWithBody(c.Server, vault, item, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// TestFailover Start a copy of the VM in an isolated network while replication goes on
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/testFailover (the `TestFailover` operationId).
+func (c *Client) TestFailover(ctx context.Context, vault VaultPath, item ItemPath, params *TestFailoverParams, body TestFailoverJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTestFailoverRequest(c.Server, vault, item, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CleanUpTestFailoverWithBody Remove what a test failover brought up
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/testFailoverCleanup (the `CleanUpTestFailover` operationId).
+func (c *Client) CleanUpTestFailoverWithBody(ctx context.Context, vault VaultPath, item ItemPath, params *CleanUpTestFailoverParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCleanUpTestFailoverRequestWithBody(c.Server, vault, item, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CleanUpTestFailover Remove what a test failover brought up
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/testFailoverCleanup (the `CleanUpTestFailover` operationId).
+func (c *Client) CleanUpTestFailover(ctx context.Context, vault VaultPath, item ItemPath, params *CleanUpTestFailoverParams, body CleanUpTestFailoverJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCleanUpTestFailoverRequest(c.Server, vault, item, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UnplannedFailoverWithBody Fail over whatever has become of the source
+//
+// Ends a resynchronization and is possible while replication is paused.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/unplannedFailover (the `UnplannedFailover` operationId).
+func (c *Client) UnplannedFailoverWithBody(ctx context.Context, vault VaultPath, item ItemPath, params *UnplannedFailoverParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUnplannedFailoverRequestWithBody(c.Server, vault, item, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UnplannedFailover Fail over whatever has become of the source
+//
+// Ends a resynchronization and is possible while replication is paused.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/unplannedFailover (the `UnplannedFailover` operationId).
+func (c *Client) UnplannedFailover(ctx context.Context, vault VaultPath, item ItemPath, params *UnplannedFailoverParams, body UnplannedFailoverJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUnplannedFailoverRequest(c.Server, vault, item, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2657,6 +3041,18 @@ func NewDisableProtectionRequest(server string, vault VaultPath, item ItemPath, 
 
 		}
 
+		if params.Cleanup != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cleanup", *params.Cleanup, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -2861,6 +3257,233 @@ func NewEnableProtectionRequestWithBody(server string, vault VaultPath, item Ite
 	return req, nil
 }
 
+// NewApplyRecoveryPointRequest calls the generic ApplyRecoveryPoint builder with application/json body
+func NewApplyRecoveryPointRequest(server string, vault VaultPath, item ItemPath, params *ApplyRecoveryPointParams, body ApplyRecoveryPointJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewApplyRecoveryPointRequestWithBody(server, vault, item, params, "application/json", bodyReader)
+}
+
+// NewApplyRecoveryPointRequestWithBody constructs an http.Request for the ApplyRecoveryPoint method, with any body, and a specified content type
+func NewApplyRecoveryPointRequestWithBody(server string, vault VaultPath, item ItemPath, params *ApplyRecoveryPointParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "vault", vault, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "item", item, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/vaults/%s/protectedItems/%s/applyRecoveryPoint", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewChangePolicyRequest calls the generic ChangePolicy builder with application/json body
+func NewChangePolicyRequest(server string, vault VaultPath, item ItemPath, params *ChangePolicyParams, body ChangePolicyJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewChangePolicyRequestWithBody(server, vault, item, params, "application/json", bodyReader)
+}
+
+// NewChangePolicyRequestWithBody constructs an http.Request for the ChangePolicy method, with any body, and a specified content type
+func NewChangePolicyRequestWithBody(server string, vault VaultPath, item ItemPath, params *ChangePolicyParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "vault", vault, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "item", item, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/vaults/%s/protectedItems/%s/changePolicy", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCancelFailoverRequest constructs an http.Request for the CancelFailover method
+func NewCancelFailoverRequest(server string, vault VaultPath, item ItemPath, params *CancelFailoverParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "vault", vault, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "item", item, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/vaults/%s/protectedItems/%s/failoverCancel", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewCommitFailoverRequest constructs an http.Request for the CommitFailover method
 func NewCommitFailoverRequest(server string, vault VaultPath, item ItemPath, params *CommitFailoverParams) (*http.Request, error) {
 	var err error
@@ -2898,6 +3521,86 @@ func NewCommitFailoverRequest(server string, vault VaultPath, item ItemPath, par
 	if err != nil {
 		return nil, err
 	}
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewPauseReplicationRequest calls the generic PauseReplication builder with application/json body
+func NewPauseReplicationRequest(server string, vault VaultPath, item ItemPath, params *PauseReplicationParams, body PauseReplicationJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPauseReplicationRequestWithBody(server, vault, item, params, "application/json", bodyReader)
+}
+
+// NewPauseReplicationRequestWithBody constructs an http.Request for the PauseReplication method, with any body, and a specified content type
+func NewPauseReplicationRequestWithBody(server string, vault VaultPath, item ItemPath, params *PauseReplicationParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "vault", vault, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "item", item, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/vaults/%s/protectedItems/%s/pause", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	if params != nil {
 
@@ -2973,6 +3676,18 @@ func NewPlannedFailoverRequest(server string, vault VaultPath, item ItemPath, pa
 		if params.ValidateOnly != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "validateOnly", *params.ValidateOnly, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Resume != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "resume", *params.Resume, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -3293,6 +4008,434 @@ func NewReplicateNowRequest(server string, vault VaultPath, item ItemPath, param
 	if err != nil {
 		return nil, err
 	}
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewResumeReplicationRequest constructs an http.Request for the ResumeReplication method
+func NewResumeReplicationRequest(server string, vault VaultPath, item ItemPath, params *ResumeReplicationParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "vault", vault, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "item", item, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/vaults/%s/protectedItems/%s/resume", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewRetryNowRequest constructs an http.Request for the RetryNow method
+func NewRetryNowRequest(server string, vault VaultPath, item ItemPath, params *RetryNowParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "vault", vault, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "item", item, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/vaults/%s/protectedItems/%s/retryNow", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewTestFailoverRequest calls the generic TestFailover builder with application/json body
+func NewTestFailoverRequest(server string, vault VaultPath, item ItemPath, params *TestFailoverParams, body TestFailoverJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewTestFailoverRequestWithBody(server, vault, item, params, "application/json", bodyReader)
+}
+
+// NewTestFailoverRequestWithBody constructs an http.Request for the TestFailover method, with any body, and a specified content type
+func NewTestFailoverRequestWithBody(server string, vault VaultPath, item ItemPath, params *TestFailoverParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "vault", vault, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "item", item, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/vaults/%s/protectedItems/%s/testFailover", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.ValidateOnly != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "validateOnly", *params.ValidateOnly, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCleanUpTestFailoverRequest calls the generic CleanUpTestFailover builder with application/json body
+func NewCleanUpTestFailoverRequest(server string, vault VaultPath, item ItemPath, params *CleanUpTestFailoverParams, body CleanUpTestFailoverJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCleanUpTestFailoverRequestWithBody(server, vault, item, params, "application/json", bodyReader)
+}
+
+// NewCleanUpTestFailoverRequestWithBody constructs an http.Request for the CleanUpTestFailover method, with any body, and a specified content type
+func NewCleanUpTestFailoverRequestWithBody(server string, vault VaultPath, item ItemPath, params *CleanUpTestFailoverParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "vault", vault, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "item", item, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/vaults/%s/protectedItems/%s/testFailoverCleanup", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewUnplannedFailoverRequest calls the generic UnplannedFailover builder with application/json body
+func NewUnplannedFailoverRequest(server string, vault VaultPath, item ItemPath, params *UnplannedFailoverParams, body UnplannedFailoverJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewUnplannedFailoverRequestWithBody(server, vault, item, params, "application/json", bodyReader)
+}
+
+// NewUnplannedFailoverRequestWithBody constructs an http.Request for the UnplannedFailover method, with any body, and a specified content type
+func NewUnplannedFailoverRequestWithBody(server string, vault VaultPath, item ItemPath, params *UnplannedFailoverParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "vault", vault, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "item", item, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/vaults/%s/protectedItems/%s/unplannedFailover", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.ValidateOnly != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "validateOnly", *params.ValidateOnly, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	if params != nil {
 
@@ -4520,12 +5663,71 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PUT /v1/vaults/{vault}/protectedItems/{item} (the `EnableProtection` operationId).
 	EnableProtectionWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *EnableProtectionParams, body EnableProtectionJSONRequestBody, reqEditors ...RequestEditorFn) (*EnableProtectionResponse, error)
 
+	// ApplyRecoveryPointWithBodyWithResponse Bring the failed-over VM up from another recovery point, until the commit
+	//
+	// The recovery VM is stopped and what it has written since the failover is lost.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/applyRecoveryPoint (the `ApplyRecoveryPoint` operationId).
+	ApplyRecoveryPointWithBodyWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *ApplyRecoveryPointParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ApplyRecoveryPointResponse, error)
+
+	// ApplyRecoveryPointWithResponse Bring the failed-over VM up from another recovery point, until the commit
+	//
+	// The recovery VM is stopped and what it has written since the failover is lost.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/applyRecoveryPoint (the `ApplyRecoveryPoint` operationId).
+	ApplyRecoveryPointWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *ApplyRecoveryPointParams, body ApplyRecoveryPointJSONRequestBody, reqEditors ...RequestEditorFn) (*ApplyRecoveryPointResponse, error)
+
+	// ChangePolicyWithBodyWithResponse Protect the item by another policy from now on
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/changePolicy (the `ChangePolicy` operationId).
+	ChangePolicyWithBodyWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *ChangePolicyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ChangePolicyResponse, error)
+
+	// ChangePolicyWithResponse Protect the item by another policy from now on
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/changePolicy (the `ChangePolicy` operationId).
+	ChangePolicyWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *ChangePolicyParams, body ChangePolicyJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangePolicyResponse, error)
+
+	// CancelFailoverWithResponse Take the failover back, until its commit
+	//
+	// The recovery VM is removed, the source started if Farshore stopped it, and replication goes on.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/failoverCancel (the `CancelFailover` operationId).
+	CancelFailoverWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *CancelFailoverParams, reqEditors ...RequestEditorFn) (*CancelFailoverResponse, error)
+
 	// CommitFailoverWithResponse Commit the failover: the recovery points not used go
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/failoverCommit (the `CommitFailover` operationId).
 	CommitFailoverWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *CommitFailoverParams, reqEditors ...RequestEditorFn) (*CommitFailoverResponse, error)
+
+	// PauseReplicationWithBodyWithResponse Stop shipping changes until replication is resumed
+	//
+	// Tracking goes on up to the policy's threshold. Pausing what is paused changes nothing.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/pause (the `PauseReplication` operationId).
+	PauseReplicationWithBodyWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *PauseReplicationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PauseReplicationResponse, error)
+
+	// PauseReplicationWithResponse Stop shipping changes until replication is resumed
+	//
+	// Tracking goes on up to the policy's threshold. Pausing what is paused changes nothing.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/pause (the `PauseReplication` operationId).
+	PauseReplicationWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *PauseReplicationParams, body PauseReplicationJSONRequestBody, reqEditors ...RequestEditorFn) (*PauseReplicationResponse, error)
 
 	// PlannedFailoverWithResponse Fail over without loss: stop the VM, ship the last changes, create the recovery VM
 	//
@@ -4561,6 +5763,70 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/replicateNow (the `ReplicateNow` operationId).
 	ReplicateNowWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *ReplicateNowParams, reqEditors ...RequestEditorFn) (*ReplicateNowResponse, error)
+
+	// ResumeReplicationWithResponse Let replication go on where it was paused
+	//
+	// Resuming what is not paused changes nothing.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/resume (the `ResumeReplication` operationId).
+	ResumeReplicationWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *ResumeReplicationParams, reqEditors ...RequestEditorFn) (*ResumeReplicationResponse, error)
+
+	// RetryNowWithResponse Try again at once what has failed
+	//
+	// Replication, the item's job and the test failover's; also what is not retried by itself. Asking again while it is due changes nothing.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/retryNow (the `RetryNow` operationId).
+	RetryNowWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *RetryNowParams, reqEditors ...RequestEditorFn) (*RetryNowResponse, error)
+
+	// TestFailoverWithBodyWithResponse Start a copy of the VM in an isolated network while replication goes on
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/testFailover (the `TestFailover` operationId).
+	TestFailoverWithBodyWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *TestFailoverParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*TestFailoverResponse, error)
+
+	// TestFailoverWithResponse Start a copy of the VM in an isolated network while replication goes on
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/testFailover (the `TestFailover` operationId).
+	TestFailoverWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *TestFailoverParams, body TestFailoverJSONRequestBody, reqEditors ...RequestEditorFn) (*TestFailoverResponse, error)
+
+	// CleanUpTestFailoverWithBodyWithResponse Remove what a test failover brought up
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/testFailoverCleanup (the `CleanUpTestFailover` operationId).
+	CleanUpTestFailoverWithBodyWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *CleanUpTestFailoverParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CleanUpTestFailoverResponse, error)
+
+	// CleanUpTestFailoverWithResponse Remove what a test failover brought up
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/testFailoverCleanup (the `CleanUpTestFailover` operationId).
+	CleanUpTestFailoverWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *CleanUpTestFailoverParams, body CleanUpTestFailoverJSONRequestBody, reqEditors ...RequestEditorFn) (*CleanUpTestFailoverResponse, error)
+
+	// UnplannedFailoverWithBodyWithResponse Fail over whatever has become of the source
+	//
+	// Ends a resynchronization and is possible while replication is paused.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/unplannedFailover (the `UnplannedFailover` operationId).
+	UnplannedFailoverWithBodyWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *UnplannedFailoverParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UnplannedFailoverResponse, error)
+
+	// UnplannedFailoverWithResponse Fail over whatever has become of the source
+	//
+	// Ends a resynchronization and is possible while replication is paused.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/unplannedFailover (the `UnplannedFailover` operationId).
+	UnplannedFailoverWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *UnplannedFailoverParams, body UnplannedFailoverJSONRequestBody, reqEditors ...RequestEditorFn) (*UnplannedFailoverResponse, error)
 
 	// ListSitesWithResponse List sites
 	//
@@ -5935,6 +7201,176 @@ func (r EnableProtectionResponse) ContentType() string {
 	return ""
 }
 
+// ApplyRecoveryPointResponse202Headers the declared response headers of an HTTP 202 response for ApplyRecoveryPoint
+type ApplyRecoveryPointResponse202Headers struct {
+	OperationLocation *string
+	RetryAfter        *int32
+	XEventPosition    *Position
+}
+
+type ApplyRecoveryPointResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *JobAccepted
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *ApplyRecoveryPointResponse202Headers
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r ApplyRecoveryPointResponse) GetJSON202() *JobAccepted {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ApplyRecoveryPointResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ApplyRecoveryPointResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ApplyRecoveryPointResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ApplyRecoveryPointResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ApplyRecoveryPointResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ChangePolicyResponse200Headers the declared response headers of an HTTP 200 response for ChangePolicy
+type ChangePolicyResponse200Headers struct {
+	ETag           *string
+	XEventPosition *Position
+}
+
+type ChangePolicyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ProtectedItemChanged
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ChangePolicyResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ChangePolicyResponse) GetJSON200() *ProtectedItemChanged {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ChangePolicyResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ChangePolicyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ChangePolicyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ChangePolicyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ChangePolicyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CancelFailoverResponse202Headers the declared response headers of an HTTP 202 response for CancelFailover
+type CancelFailoverResponse202Headers struct {
+	OperationLocation *string
+	RetryAfter        *int32
+	XEventPosition    *Position
+}
+
+type CancelFailoverResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *JobAccepted
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *CancelFailoverResponse202Headers
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r CancelFailoverResponse) GetJSON202() *JobAccepted {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CancelFailoverResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CancelFailoverResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CancelFailoverResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CancelFailoverResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CancelFailoverResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // CommitFailoverResponse202Headers the declared response headers of an HTTP 202 response for CommitFailover
 type CommitFailoverResponse202Headers struct {
 	OperationLocation *string
@@ -5986,6 +7422,62 @@ func (r CommitFailoverResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r CommitFailoverResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// PauseReplicationResponse200Headers the declared response headers of an HTTP 200 response for PauseReplication
+type PauseReplicationResponse200Headers struct {
+	ETag           *string
+	XEventPosition *Position
+}
+
+type PauseReplicationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ProtectedItemChanged
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *PauseReplicationResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PauseReplicationResponse) GetJSON200() *ProtectedItemChanged {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PauseReplicationResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PauseReplicationResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PauseReplicationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PauseReplicationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PauseReplicationResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -6267,6 +7759,303 @@ func (r ReplicateNowResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ReplicateNowResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ResumeReplicationResponse200Headers the declared response headers of an HTTP 200 response for ResumeReplication
+type ResumeReplicationResponse200Headers struct {
+	ETag           *string
+	XEventPosition *Position
+}
+
+type ResumeReplicationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ProtectedItemChanged
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ResumeReplicationResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ResumeReplicationResponse) GetJSON200() *ProtectedItemChanged {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ResumeReplicationResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ResumeReplicationResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ResumeReplicationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ResumeReplicationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ResumeReplicationResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// RetryNowResponse200Headers the declared response headers of an HTTP 200 response for RetryNow
+type RetryNowResponse200Headers struct {
+	ETag           *string
+	XEventPosition *Position
+}
+
+type RetryNowResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ProtectedItemChanged
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *RetryNowResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RetryNowResponse) GetJSON200() *ProtectedItemChanged {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RetryNowResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RetryNowResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RetryNowResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RetryNowResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RetryNowResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// TestFailoverResponse202Headers the declared response headers of an HTTP 202 response for TestFailover
+type TestFailoverResponse202Headers struct {
+	OperationLocation *string
+	RetryAfter        *int32
+	XEventPosition    *Position
+}
+
+type TestFailoverResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Validated
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *JobAccepted
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *TestFailoverResponse202Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r TestFailoverResponse) GetJSON200() *Validated {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r TestFailoverResponse) GetJSON202() *JobAccepted {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r TestFailoverResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r TestFailoverResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r TestFailoverResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r TestFailoverResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r TestFailoverResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CleanUpTestFailoverResponse202Headers the declared response headers of an HTTP 202 response for CleanUpTestFailover
+type CleanUpTestFailoverResponse202Headers struct {
+	OperationLocation *string
+	RetryAfter        *int32
+	XEventPosition    *Position
+}
+
+type CleanUpTestFailoverResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *JobAccepted
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *CleanUpTestFailoverResponse202Headers
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r CleanUpTestFailoverResponse) GetJSON202() *JobAccepted {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CleanUpTestFailoverResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CleanUpTestFailoverResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CleanUpTestFailoverResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CleanUpTestFailoverResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CleanUpTestFailoverResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// UnplannedFailoverResponse202Headers the declared response headers of an HTTP 202 response for UnplannedFailover
+type UnplannedFailoverResponse202Headers struct {
+	OperationLocation *string
+	RetryAfter        *int32
+	XEventPosition    *Position
+}
+
+type UnplannedFailoverResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Validated
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *JobAccepted
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *UnplannedFailoverResponse202Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r UnplannedFailoverResponse) GetJSON200() *Validated {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r UnplannedFailoverResponse) GetJSON202() *JobAccepted {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r UnplannedFailoverResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r UnplannedFailoverResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r UnplannedFailoverResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r UnplannedFailoverResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r UnplannedFailoverResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -7329,6 +9118,77 @@ func (c *ClientWithResponses) EnableProtectionWithResponse(ctx context.Context, 
 	return ParseEnableProtectionResponse(rsp)
 }
 
+// ApplyRecoveryPointWithBodyWithResponse Bring the failed-over VM up from another recovery point, until the commit
+//
+// The recovery VM is stopped and what it has written since the failover is lost.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/applyRecoveryPoint (the `ApplyRecoveryPoint` operationId).
+func (c *ClientWithResponses) ApplyRecoveryPointWithBodyWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *ApplyRecoveryPointParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ApplyRecoveryPointResponse, error) {
+	rsp, err := c.ApplyRecoveryPointWithBody(ctx, vault, item, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseApplyRecoveryPointResponse(rsp)
+}
+
+// ApplyRecoveryPointWithResponse Bring the failed-over VM up from another recovery point, until the commit
+//
+// The recovery VM is stopped and what it has written since the failover is lost.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/applyRecoveryPoint (the `ApplyRecoveryPoint` operationId).
+func (c *ClientWithResponses) ApplyRecoveryPointWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *ApplyRecoveryPointParams, body ApplyRecoveryPointJSONRequestBody, reqEditors ...RequestEditorFn) (*ApplyRecoveryPointResponse, error) {
+	rsp, err := c.ApplyRecoveryPoint(ctx, vault, item, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseApplyRecoveryPointResponse(rsp)
+}
+
+// ChangePolicyWithBodyWithResponse Protect the item by another policy from now on
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/changePolicy (the `ChangePolicy` operationId).
+func (c *ClientWithResponses) ChangePolicyWithBodyWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *ChangePolicyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ChangePolicyResponse, error) {
+	rsp, err := c.ChangePolicyWithBody(ctx, vault, item, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseChangePolicyResponse(rsp)
+}
+
+// ChangePolicyWithResponse Protect the item by another policy from now on
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/changePolicy (the `ChangePolicy` operationId).
+func (c *ClientWithResponses) ChangePolicyWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *ChangePolicyParams, body ChangePolicyJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangePolicyResponse, error) {
+	rsp, err := c.ChangePolicy(ctx, vault, item, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseChangePolicyResponse(rsp)
+}
+
+// CancelFailoverWithResponse Take the failover back, until its commit
+//
+// The recovery VM is removed, the source started if Farshore stopped it, and replication goes on.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/failoverCancel (the `CancelFailover` operationId).
+func (c *ClientWithResponses) CancelFailoverWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *CancelFailoverParams, reqEditors ...RequestEditorFn) (*CancelFailoverResponse, error) {
+	rsp, err := c.CancelFailover(ctx, vault, item, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCancelFailoverResponse(rsp)
+}
+
 // CommitFailoverWithResponse Commit the failover: the recovery points not used go
 //
 // Returns a wrapper object for the known response body format(s).
@@ -7340,6 +9200,36 @@ func (c *ClientWithResponses) CommitFailoverWithResponse(ctx context.Context, va
 		return nil, err
 	}
 	return ParseCommitFailoverResponse(rsp)
+}
+
+// PauseReplicationWithBodyWithResponse Stop shipping changes until replication is resumed
+//
+// Tracking goes on up to the policy's threshold. Pausing what is paused changes nothing.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/pause (the `PauseReplication` operationId).
+func (c *ClientWithResponses) PauseReplicationWithBodyWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *PauseReplicationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PauseReplicationResponse, error) {
+	rsp, err := c.PauseReplicationWithBody(ctx, vault, item, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePauseReplicationResponse(rsp)
+}
+
+// PauseReplicationWithResponse Stop shipping changes until replication is resumed
+//
+// Tracking goes on up to the policy's threshold. Pausing what is paused changes nothing.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/pause (the `PauseReplication` operationId).
+func (c *ClientWithResponses) PauseReplicationWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *PauseReplicationParams, body PauseReplicationJSONRequestBody, reqEditors ...RequestEditorFn) (*PauseReplicationResponse, error) {
+	rsp, err := c.PauseReplication(ctx, vault, item, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePauseReplicationResponse(rsp)
 }
 
 // PlannedFailoverWithResponse Fail over without loss: stop the VM, ship the last changes, create the recovery VM
@@ -7405,6 +9295,118 @@ func (c *ClientWithResponses) ReplicateNowWithResponse(ctx context.Context, vaul
 		return nil, err
 	}
 	return ParseReplicateNowResponse(rsp)
+}
+
+// ResumeReplicationWithResponse Let replication go on where it was paused
+//
+// Resuming what is not paused changes nothing.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/resume (the `ResumeReplication` operationId).
+func (c *ClientWithResponses) ResumeReplicationWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *ResumeReplicationParams, reqEditors ...RequestEditorFn) (*ResumeReplicationResponse, error) {
+	rsp, err := c.ResumeReplication(ctx, vault, item, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseResumeReplicationResponse(rsp)
+}
+
+// RetryNowWithResponse Try again at once what has failed
+//
+// Replication, the item's job and the test failover's; also what is not retried by itself. Asking again while it is due changes nothing.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/retryNow (the `RetryNow` operationId).
+func (c *ClientWithResponses) RetryNowWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *RetryNowParams, reqEditors ...RequestEditorFn) (*RetryNowResponse, error) {
+	rsp, err := c.RetryNow(ctx, vault, item, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRetryNowResponse(rsp)
+}
+
+// TestFailoverWithBodyWithResponse Start a copy of the VM in an isolated network while replication goes on
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/testFailover (the `TestFailover` operationId).
+func (c *ClientWithResponses) TestFailoverWithBodyWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *TestFailoverParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*TestFailoverResponse, error) {
+	rsp, err := c.TestFailoverWithBody(ctx, vault, item, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseTestFailoverResponse(rsp)
+}
+
+// TestFailoverWithResponse Start a copy of the VM in an isolated network while replication goes on
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/testFailover (the `TestFailover` operationId).
+func (c *ClientWithResponses) TestFailoverWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *TestFailoverParams, body TestFailoverJSONRequestBody, reqEditors ...RequestEditorFn) (*TestFailoverResponse, error) {
+	rsp, err := c.TestFailover(ctx, vault, item, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseTestFailoverResponse(rsp)
+}
+
+// CleanUpTestFailoverWithBodyWithResponse Remove what a test failover brought up
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/testFailoverCleanup (the `CleanUpTestFailover` operationId).
+func (c *ClientWithResponses) CleanUpTestFailoverWithBodyWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *CleanUpTestFailoverParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CleanUpTestFailoverResponse, error) {
+	rsp, err := c.CleanUpTestFailoverWithBody(ctx, vault, item, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCleanUpTestFailoverResponse(rsp)
+}
+
+// CleanUpTestFailoverWithResponse Remove what a test failover brought up
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/testFailoverCleanup (the `CleanUpTestFailover` operationId).
+func (c *ClientWithResponses) CleanUpTestFailoverWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *CleanUpTestFailoverParams, body CleanUpTestFailoverJSONRequestBody, reqEditors ...RequestEditorFn) (*CleanUpTestFailoverResponse, error) {
+	rsp, err := c.CleanUpTestFailover(ctx, vault, item, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCleanUpTestFailoverResponse(rsp)
+}
+
+// UnplannedFailoverWithBodyWithResponse Fail over whatever has become of the source
+//
+// Ends a resynchronization and is possible while replication is paused.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/unplannedFailover (the `UnplannedFailover` operationId).
+func (c *ClientWithResponses) UnplannedFailoverWithBodyWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *UnplannedFailoverParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UnplannedFailoverResponse, error) {
+	rsp, err := c.UnplannedFailoverWithBody(ctx, vault, item, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUnplannedFailoverResponse(rsp)
+}
+
+// UnplannedFailoverWithResponse Fail over whatever has become of the source
+//
+// Ends a resynchronization and is possible while replication is paused.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/unplannedFailover (the `UnplannedFailover` operationId).
+func (c *ClientWithResponses) UnplannedFailoverWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *UnplannedFailoverParams, body UnplannedFailoverJSONRequestBody, reqEditors ...RequestEditorFn) (*UnplannedFailoverResponse, error) {
+	rsp, err := c.UnplannedFailover(ctx, vault, item, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUnplannedFailoverResponse(rsp)
 }
 
 // ListSitesWithResponse List sites
@@ -8692,6 +10694,179 @@ func ParseEnableProtectionResponse(rsp *http.Response) (*EnableProtectionRespons
 	return response, nil
 }
 
+// ParseApplyRecoveryPointResponse parses an HTTP response from a ApplyRecoveryPointWithResponse call
+func ParseApplyRecoveryPointResponse(rsp *http.Response) (*ApplyRecoveryPointResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ApplyRecoveryPointResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest JobAccepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 202:
+		var headers ApplyRecoveryPointResponse202Headers
+		if values := rsp.Header.Values("Operation-Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Operation-Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uri"}); err != nil {
+				return nil, err
+			}
+			headers.OperationLocation = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Event-Position"); len(values) > 0 {
+			var value Position
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Event-Position", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.XEventPosition = &value
+		}
+		response.Headers202 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseChangePolicyResponse parses an HTTP response from a ChangePolicyWithResponse call
+func ParseChangePolicyResponse(rsp *http.Response) (*ChangePolicyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ChangePolicyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ProtectedItemChanged
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ChangePolicyResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("X-Event-Position"); len(values) > 0 {
+			var value Position
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Event-Position", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.XEventPosition = &value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCancelFailoverResponse parses an HTTP response from a CancelFailoverWithResponse call
+func ParseCancelFailoverResponse(rsp *http.Response) (*CancelFailoverResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CancelFailoverResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest JobAccepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 202:
+		var headers CancelFailoverResponse202Headers
+		if values := rsp.Header.Values("Operation-Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Operation-Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uri"}); err != nil {
+				return nil, err
+			}
+			headers.OperationLocation = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Event-Position"); len(values) > 0 {
+			var value Position
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Event-Position", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.XEventPosition = &value
+		}
+		response.Headers202 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseCommitFailoverResponse parses an HTTP response from a CommitFailoverWithResponse call
 func ParseCommitFailoverResponse(rsp *http.Response) (*CommitFailoverResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -8747,6 +10922,59 @@ func ParseCommitFailoverResponse(rsp *http.Response) (*CommitFailoverResponse, e
 			headers.XEventPosition = &value
 		}
 		response.Headers202 = &headers
+	}
+
+	return response, nil
+}
+
+// ParsePauseReplicationResponse parses an HTTP response from a PauseReplicationWithResponse call
+func ParsePauseReplicationResponse(rsp *http.Response) (*PauseReplicationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PauseReplicationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ProtectedItemChanged
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers PauseReplicationResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("X-Event-Position"); len(values) > 0 {
+			var value Position
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Event-Position", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.XEventPosition = &value
+		}
+		response.Headers200 = &headers
 	}
 
 	return response, nil
@@ -8997,6 +11225,306 @@ func ParseReplicateNowResponse(rsp *http.Response) (*ReplicateNowResponse, error
 				return nil, err
 			}
 			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Event-Position"); len(values) > 0 {
+			var value Position
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Event-Position", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.XEventPosition = &value
+		}
+		response.Headers202 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseResumeReplicationResponse parses an HTTP response from a ResumeReplicationWithResponse call
+func ParseResumeReplicationResponse(rsp *http.Response) (*ResumeReplicationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ResumeReplicationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ProtectedItemChanged
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ResumeReplicationResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("X-Event-Position"); len(values) > 0 {
+			var value Position
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Event-Position", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.XEventPosition = &value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRetryNowResponse parses an HTTP response from a RetryNowWithResponse call
+func ParseRetryNowResponse(rsp *http.Response) (*RetryNowResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RetryNowResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ProtectedItemChanged
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers RetryNowResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("X-Event-Position"); len(values) > 0 {
+			var value Position
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Event-Position", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.XEventPosition = &value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseTestFailoverResponse parses an HTTP response from a TestFailoverWithResponse call
+func ParseTestFailoverResponse(rsp *http.Response) (*TestFailoverResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &TestFailoverResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Validated
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest JobAccepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 202:
+		var headers TestFailoverResponse202Headers
+		if values := rsp.Header.Values("Operation-Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Operation-Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uri"}); err != nil {
+				return nil, err
+			}
+			headers.OperationLocation = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Event-Position"); len(values) > 0 {
+			var value Position
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Event-Position", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.XEventPosition = &value
+		}
+		response.Headers202 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCleanUpTestFailoverResponse parses an HTTP response from a CleanUpTestFailoverWithResponse call
+func ParseCleanUpTestFailoverResponse(rsp *http.Response) (*CleanUpTestFailoverResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CleanUpTestFailoverResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest JobAccepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 202:
+		var headers CleanUpTestFailoverResponse202Headers
+		if values := rsp.Header.Values("Operation-Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Operation-Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uri"}); err != nil {
+				return nil, err
+			}
+			headers.OperationLocation = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Event-Position"); len(values) > 0 {
+			var value Position
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Event-Position", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.XEventPosition = &value
+		}
+		response.Headers202 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseUnplannedFailoverResponse parses an HTTP response from a UnplannedFailoverWithResponse call
+func ParseUnplannedFailoverResponse(rsp *http.Response) (*UnplannedFailoverResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &UnplannedFailoverResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Validated
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest JobAccepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 202:
+		var headers UnplannedFailoverResponse202Headers
+		if values := rsp.Header.Values("Operation-Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Operation-Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uri"}); err != nil {
+				return nil, err
+			}
+			headers.OperationLocation = &value
 		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int32

@@ -51,21 +51,30 @@ func (e ErrorClass) Valid() bool {
 
 // Defines values for JobKind.
 const (
-	JobKindDisableProtection  JobKind = "DisableProtection"
-	JobKindEnableProtection   JobKind = "EnableProtection"
-	JobKindFailoverCommit     JobKind = "FailoverCommit"
-	JobKindFinalizeProtection JobKind = "FinalizeProtection"
-	JobKindInitialReplication JobKind = "InitialReplication"
-	JobKindPlannedFailover    JobKind = "PlannedFailover"
-	JobKindResynchronization  JobKind = "Resynchronization"
+	JobKindApplyRecoveryPoint  JobKind = "ApplyRecoveryPoint"
+	JobKindDisableProtection   JobKind = "DisableProtection"
+	JobKindEnableProtection    JobKind = "EnableProtection"
+	JobKindFailoverCancel      JobKind = "FailoverCancel"
+	JobKindFailoverCommit      JobKind = "FailoverCommit"
+	JobKindFinalizeProtection  JobKind = "FinalizeProtection"
+	JobKindInitialReplication  JobKind = "InitialReplication"
+	JobKindPlannedFailover     JobKind = "PlannedFailover"
+	JobKindResynchronization   JobKind = "Resynchronization"
+	JobKindTestFailover        JobKind = "TestFailover"
+	JobKindTestFailoverCleanup JobKind = "TestFailoverCleanup"
+	JobKindUnplannedFailover   JobKind = "UnplannedFailover"
 )
 
 // Valid indicates whether the value is a known member of the JobKind enum.
 func (e JobKind) Valid() bool {
 	switch e {
+	case JobKindApplyRecoveryPoint:
+		return true
 	case JobKindDisableProtection:
 		return true
 	case JobKindEnableProtection:
+		return true
+	case JobKindFailoverCancel:
 		return true
 	case JobKindFailoverCommit:
 		return true
@@ -76,6 +85,12 @@ func (e JobKind) Valid() bool {
 	case JobKindPlannedFailover:
 		return true
 	case JobKindResynchronization:
+		return true
+	case JobKindTestFailover:
+		return true
+	case JobKindTestFailoverCleanup:
+		return true
+	case JobKindUnplannedFailover:
 		return true
 	default:
 		return false
@@ -362,8 +377,21 @@ type APIKeyList struct {
 // ActiveLocation defines model for ActiveLocation.
 type ActiveLocation string
 
+// ApplyRecoveryPointInput defines model for ApplyRecoveryPointInput.
+type ApplyRecoveryPointInput struct {
+	// Confirm That what the recovery VM has written may be lost; `false` is refused.
+	Confirm       bool `json:"confirm"`
+	RecoveryPoint UUID `json:"recoveryPoint"`
+}
+
 // Bytes defines model for Bytes.
 type Bytes = int64
+
+// ChangePolicyInput defines model for ChangePolicyInput.
+type ChangePolicyInput struct {
+	// Policy An id that the client chooses.
+	Policy Slug `json:"policy"`
+}
 
 // Disk defines model for Disk.
 type Disk struct {
@@ -570,8 +598,23 @@ type NextLink = string
 type Operation struct {
 	Allowed bool       `json:"allowed"`
 	Code    *ErrorCode `json:"code,omitempty"`
-	Name    string     `json:"name"`
-	Reason  *string    `json:"reason,omitempty"`
+
+	// Name The route's last word; `enableProtection` and `disableProtection` for PUT and DELETE.
+	Name   string  `json:"name"`
+	Reason *string `json:"reason,omitempty"`
+}
+
+// Pause Replication is paused; absent when it is not.
+type Pause struct {
+	By     *string `json:"by,omitempty"`
+	Reason *string `json:"reason,omitempty"`
+	Since  Time    `json:"since"`
+}
+
+// PauseInput defines model for PauseInput.
+type PauseInput struct {
+	// Reason Why, for the record.
+	Reason *string `json:"reason,omitempty"`
 }
 
 // Policy defines model for Policy.
@@ -692,7 +735,9 @@ type ProtectedItem struct {
 	LatestRecoveryPoint *RecoveryPoint `json:"latestRecoveryPoint,omitempty"`
 	NextCutAt           *Time          `json:"nextCutAt,omitempty"`
 	NextRetryAt         *Time          `json:"nextRetryAt,omitempty"`
-	Paused              bool           `json:"paused"`
+
+	// Paused Replication is paused; absent when it is not.
+	Paused *Pause `json:"paused,omitempty"`
 
 	// Policy The settings the item was enabled with.
 	Policy          PolicySettings  `json:"policy"`
@@ -712,6 +757,7 @@ type ProtectedItem struct {
 	Site               string            `json:"site"`
 	StorageAccount     string            `json:"storageAccount"`
 	StorageAccountKind string            `json:"storageAccountKind"`
+	TestFailover       TestFailover      `json:"testFailover"`
 	TestFailoverState  TestFailoverState `json:"testFailoverState"`
 	VirtualMachine     string            `json:"virtualMachine"`
 	VirtualMachineName *string           `json:"virtualMachineName,omitempty"`
@@ -734,7 +780,13 @@ type RecoveryPoint struct {
 	Disks       []RecoveryPointDisk `json:"disks"`
 	ID          UUID                `json:"id"`
 	Instant     Time                `json:"instant"`
+
+	// Pinned A failover or a test failover uses it, so it stays whatever the policy says.
+	Pinned bool `json:"pinned"`
 }
+
+// RecoveryPointChoice `Latest`: all that was shipped, once it is applied; `LatestProcessed`: the newest point there is; `LatestAppConsistent`: the newest that is app-consistent; or a point's id.
+type RecoveryPointChoice = string
 
 // RecoveryPointDisk defines model for RecoveryPointDisk.
 type RecoveryPointDisk struct {
@@ -887,6 +939,38 @@ type Task struct {
 	Title         string   `json:"title"`
 }
 
+// TestFailover defines model for TestFailover.
+type TestFailover struct {
+	// Job The one at work.
+	Job *UUID `json:"job,omitempty"`
+
+	// LastSuccessAt When a test failover last came up.
+	LastSuccessAt *Time `json:"lastSuccessAt,omitempty"`
+
+	// Point The recovery point it is made from; absent while shipped changes are to be applied first.
+	Point     *UUID             `json:"point,omitempty"`
+	StartedAt *Time             `json:"startedAt,omitempty"`
+	State     TestFailoverState `json:"state"`
+
+	// VirtualMachine The copy's id on the recovery host, once it exists.
+	VirtualMachine *string `json:"virtualMachine,omitempty"`
+}
+
+// TestFailoverCleanupInput defines model for TestFailoverCleanupInput.
+type TestFailoverCleanupInput struct {
+	// Notes What the drill has shown, for the record.
+	Notes *string `json:"notes,omitempty"`
+}
+
+// TestFailoverInput defines model for TestFailoverInput.
+type TestFailoverInput struct {
+	// Network The isolated network that the copy is attached to; none when absent.
+	Network *string `json:"network,omitempty"`
+
+	// RecoveryPoint `Latest`: all that was shipped, once it is applied; `LatestProcessed`: the newest point there is; `LatestAppConsistent`: the newest that is app-consistent; or a point's id.
+	RecoveryPoint *RecoveryPointChoice `json:"recoveryPoint,omitempty"`
+}
+
 // TestFailoverState defines model for TestFailoverState.
 type TestFailoverState string
 
@@ -898,6 +982,15 @@ type TimeOfDay = string
 
 // UUID defines model for UUID.
 type UUID = string
+
+// UnplannedFailoverInput defines model for UnplannedFailoverInput.
+type UnplannedFailoverInput struct {
+	// RecoveryPoint `Latest`: all that was shipped, once it is applied; `LatestProcessed`: the newest point there is; `LatestAppConsistent`: the newest that is app-consistent; or a point's id.
+	RecoveryPoint *RecoveryPointChoice `json:"recoveryPoint,omitempty"`
+
+	// ShutDownSource Try to stop the source and to ship its last writes first; the failover goes on if that fails.
+	ShutDownSource *bool `json:"shutDownSource,omitempty"`
+}
 
 // Validation defines model for Validation.
 type Validation struct {
@@ -1069,6 +1162,9 @@ type PolicyPage = PolicyList
 
 // PolicyRead defines model for PolicyRead.
 type PolicyRead = Policy
+
+// ProtectedItemChanged defines model for ProtectedItemChanged.
+type ProtectedItemChanged = ProtectedItem
 
 // ProtectedItemPage defines model for ProtectedItemPage.
 type ProtectedItemPage = ProtectedItemList
@@ -1288,6 +1384,9 @@ type DisableProtectionParams struct {
 	// Reason Why, for the record.
 	Reason *string `form:"reason,omitempty" json:"reason,omitempty"`
 
+	// Cleanup An open test failover is cleaned up, too; without it, it is refused.
+	Cleanup *bool `form:"cleanup,omitempty" json:"cleanup,omitempty"`
+
 	// IfMatch The ETag of the state that the request is based on, or `*`.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 
@@ -1310,8 +1409,44 @@ type EnableProtectionParams struct {
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
+// ApplyRecoveryPointParams defines parameters for ApplyRecoveryPoint.
+type ApplyRecoveryPointParams struct {
+	// IfMatch The ETag of the state that the request is based on, or `*`.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey Names the request: a repeated one returns the first answer. Quotes are optional.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// ChangePolicyParams defines parameters for ChangePolicy.
+type ChangePolicyParams struct {
+	// IfMatch The ETag of the state that the request is based on, or `*`.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey Names the request: a repeated one returns the first answer. Quotes are optional.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// CancelFailoverParams defines parameters for CancelFailover.
+type CancelFailoverParams struct {
+	// IfMatch The ETag of the state that the request is based on, or `*`.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey Names the request: a repeated one returns the first answer. Quotes are optional.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // CommitFailoverParams defines parameters for CommitFailover.
 type CommitFailoverParams struct {
+	// IfMatch The ETag of the state that the request is based on, or `*`.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey Names the request: a repeated one returns the first answer. Quotes are optional.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// PauseReplicationParams defines parameters for PauseReplication.
+type PauseReplicationParams struct {
 	// IfMatch The ETag of the state that the request is based on, or `*`.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 
@@ -1323,6 +1458,9 @@ type CommitFailoverParams struct {
 type PlannedFailoverParams struct {
 	// ValidateOnly Check everything and do nothing.
 	ValidateOnly *ValidateOnly `form:"validateOnly,omitempty" json:"validateOnly,omitempty"`
+
+	// Resume Replication first, when it is paused.
+	Resume *bool `form:"resume,omitempty" json:"resume,omitempty"`
 
 	// IfMatch The ETag of the state that the request is based on, or `*`.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
@@ -1360,6 +1498,57 @@ type RepairReplicationParams struct {
 
 // ReplicateNowParams defines parameters for ReplicateNow.
 type ReplicateNowParams struct {
+	// IfMatch The ETag of the state that the request is based on, or `*`.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey Names the request: a repeated one returns the first answer. Quotes are optional.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// ResumeReplicationParams defines parameters for ResumeReplication.
+type ResumeReplicationParams struct {
+	// IfMatch The ETag of the state that the request is based on, or `*`.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey Names the request: a repeated one returns the first answer. Quotes are optional.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// RetryNowParams defines parameters for RetryNow.
+type RetryNowParams struct {
+	// IfMatch The ETag of the state that the request is based on, or `*`.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey Names the request: a repeated one returns the first answer. Quotes are optional.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// TestFailoverParams defines parameters for TestFailover.
+type TestFailoverParams struct {
+	// ValidateOnly Check everything and do nothing.
+	ValidateOnly *ValidateOnly `form:"validateOnly,omitempty" json:"validateOnly,omitempty"`
+
+	// IfMatch The ETag of the state that the request is based on, or `*`.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey Names the request: a repeated one returns the first answer. Quotes are optional.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// CleanUpTestFailoverParams defines parameters for CleanUpTestFailover.
+type CleanUpTestFailoverParams struct {
+	// IfMatch The ETag of the state that the request is based on, or `*`.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey Names the request: a repeated one returns the first answer. Quotes are optional.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// UnplannedFailoverParams defines parameters for UnplannedFailover.
+type UnplannedFailoverParams struct {
+	// ValidateOnly Check everything and do nothing.
+	ValidateOnly *ValidateOnly `form:"validateOnly,omitempty" json:"validateOnly,omitempty"`
+
 	// IfMatch The ETag of the state that the request is based on, or `*`.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 
@@ -1480,6 +1669,24 @@ type PutPolicyJSONRequestBody = PolicyInput
 
 // EnableProtectionJSONRequestBody defines body for EnableProtection for application/json ContentType.
 type EnableProtectionJSONRequestBody = EnableProtectionInput
+
+// ApplyRecoveryPointJSONRequestBody defines body for ApplyRecoveryPoint for application/json ContentType.
+type ApplyRecoveryPointJSONRequestBody = ApplyRecoveryPointInput
+
+// ChangePolicyJSONRequestBody defines body for ChangePolicy for application/json ContentType.
+type ChangePolicyJSONRequestBody = ChangePolicyInput
+
+// PauseReplicationJSONRequestBody defines body for PauseReplication for application/json ContentType.
+type PauseReplicationJSONRequestBody = PauseInput
+
+// TestFailoverJSONRequestBody defines body for TestFailover for application/json ContentType.
+type TestFailoverJSONRequestBody = TestFailoverInput
+
+// CleanUpTestFailoverJSONRequestBody defines body for CleanUpTestFailover for application/json ContentType.
+type CleanUpTestFailoverJSONRequestBody = TestFailoverCleanupInput
+
+// UnplannedFailoverJSONRequestBody defines body for UnplannedFailover for application/json ContentType.
+type UnplannedFailoverJSONRequestBody = UnplannedFailoverInput
 
 // PutSiteJSONRequestBody defines body for PutSite for application/json ContentType.
 type PutSiteJSONRequestBody = SiteInput

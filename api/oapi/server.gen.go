@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -89,9 +90,21 @@ type ServerInterface interface {
 	// EnableProtection Enable protection of a VM
 	// (PUT /v1/vaults/{vault}/protectedItems/{item})
 	EnableProtection(ctx echo.Context, vault VaultPath, item ItemPath, params EnableProtectionParams) error
+	// ApplyRecoveryPoint Bring the failed-over VM up from another recovery point, until the commit
+	// (POST /v1/vaults/{vault}/protectedItems/{item}/applyRecoveryPoint)
+	ApplyRecoveryPoint(ctx echo.Context, vault VaultPath, item ItemPath, params ApplyRecoveryPointParams) error
+	// ChangePolicy Protect the item by another policy from now on
+	// (POST /v1/vaults/{vault}/protectedItems/{item}/changePolicy)
+	ChangePolicy(ctx echo.Context, vault VaultPath, item ItemPath, params ChangePolicyParams) error
+	// CancelFailover Take the failover back, until its commit
+	// (POST /v1/vaults/{vault}/protectedItems/{item}/failoverCancel)
+	CancelFailover(ctx echo.Context, vault VaultPath, item ItemPath, params CancelFailoverParams) error
 	// CommitFailover Commit the failover: the recovery points not used go
 	// (POST /v1/vaults/{vault}/protectedItems/{item}/failoverCommit)
 	CommitFailover(ctx echo.Context, vault VaultPath, item ItemPath, params CommitFailoverParams) error
+	// PauseReplication Stop shipping changes until replication is resumed
+	// (POST /v1/vaults/{vault}/protectedItems/{item}/pause)
+	PauseReplication(ctx echo.Context, vault VaultPath, item ItemPath, params PauseReplicationParams) error
 	// PlannedFailover Fail over without loss: stop the VM, ship the last changes, create the recovery VM
 	// (POST /v1/vaults/{vault}/protectedItems/{item}/plannedFailover)
 	PlannedFailover(ctx echo.Context, vault VaultPath, item ItemPath, params PlannedFailoverParams) error
@@ -107,6 +120,21 @@ type ServerInterface interface {
 	// ReplicateNow Ship what has changed now, without waiting for the copy frequency
 	// (POST /v1/vaults/{vault}/protectedItems/{item}/replicateNow)
 	ReplicateNow(ctx echo.Context, vault VaultPath, item ItemPath, params ReplicateNowParams) error
+	// ResumeReplication Let replication go on where it was paused
+	// (POST /v1/vaults/{vault}/protectedItems/{item}/resume)
+	ResumeReplication(ctx echo.Context, vault VaultPath, item ItemPath, params ResumeReplicationParams) error
+	// RetryNow Try again at once what has failed
+	// (POST /v1/vaults/{vault}/protectedItems/{item}/retryNow)
+	RetryNow(ctx echo.Context, vault VaultPath, item ItemPath, params RetryNowParams) error
+	// TestFailover Start a copy of the VM in an isolated network while replication goes on
+	// (POST /v1/vaults/{vault}/protectedItems/{item}/testFailover)
+	TestFailover(ctx echo.Context, vault VaultPath, item ItemPath, params TestFailoverParams) error
+	// CleanUpTestFailover Remove what a test failover brought up
+	// (POST /v1/vaults/{vault}/protectedItems/{item}/testFailoverCleanup)
+	CleanUpTestFailover(ctx echo.Context, vault VaultPath, item ItemPath, params CleanUpTestFailoverParams) error
+	// UnplannedFailover Fail over whatever has become of the source
+	// (POST /v1/vaults/{vault}/protectedItems/{item}/unplannedFailover)
+	UnplannedFailover(ctx echo.Context, vault VaultPath, item ItemPath, params UnplannedFailoverParams) error
 	// ListSites List sites
 	// (GET /v1/vaults/{vault}/sites)
 	ListSites(ctx echo.Context, vault VaultPath, params ListSitesParams) error
@@ -904,6 +932,13 @@ func (w *ServerInterfaceWrapper) DisableProtection(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter reason: %s", err))
 	}
 
+	// ------------- Optional query parameter "cleanup" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cleanup", ctx.QueryParams(), &params.Cleanup, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cleanup: %s", err))
+	}
+
 	headers := ctx.Request().Header
 	// ------------- Optional header parameter "If-Match" -------------
 	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
@@ -1024,6 +1059,183 @@ func (w *ServerInterfaceWrapper) EnableProtection(ctx echo.Context) error {
 	return err
 }
 
+// ApplyRecoveryPoint converts echo context to params.
+func (w *ServerInterfaceWrapper) ApplyRecoveryPoint(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "vault" -------------
+	var vault VaultPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "vault", ctx.Param("vault"), &vault, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter vault: %s", err))
+	}
+
+	// ------------- Path parameter "item" -------------
+	var item ItemPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "item", ctx.Param("item"), &item, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter item: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ApplyRecoveryPointParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ApplyRecoveryPoint(ctx, vault, item, params)
+	return err
+}
+
+// ChangePolicy converts echo context to params.
+func (w *ServerInterfaceWrapper) ChangePolicy(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "vault" -------------
+	var vault VaultPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "vault", ctx.Param("vault"), &vault, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter vault: %s", err))
+	}
+
+	// ------------- Path parameter "item" -------------
+	var item ItemPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "item", ctx.Param("item"), &item, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter item: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ChangePolicyParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ChangePolicy(ctx, vault, item, params)
+	return err
+}
+
+// CancelFailover converts echo context to params.
+func (w *ServerInterfaceWrapper) CancelFailover(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "vault" -------------
+	var vault VaultPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "vault", ctx.Param("vault"), &vault, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter vault: %s", err))
+	}
+
+	// ------------- Path parameter "item" -------------
+	var item ItemPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "item", ctx.Param("item"), &item, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter item: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CancelFailoverParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CancelFailover(ctx, vault, item, params)
+	return err
+}
+
 // CommitFailover converts echo context to params.
 func (w *ServerInterfaceWrapper) CommitFailover(ctx echo.Context) error {
 	var err error
@@ -1083,6 +1295,65 @@ func (w *ServerInterfaceWrapper) CommitFailover(ctx echo.Context) error {
 	return err
 }
 
+// PauseReplication converts echo context to params.
+func (w *ServerInterfaceWrapper) PauseReplication(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "vault" -------------
+	var vault VaultPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "vault", ctx.Param("vault"), &vault, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter vault: %s", err))
+	}
+
+	// ------------- Path parameter "item" -------------
+	var item ItemPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "item", ctx.Param("item"), &item, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter item: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PauseReplicationParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.PauseReplication(ctx, vault, item, params)
+	return err
+}
+
 // PlannedFailover converts echo context to params.
 func (w *ServerInterfaceWrapper) PlannedFailover(ctx echo.Context) error {
 	var err error
@@ -1109,6 +1380,13 @@ func (w *ServerInterfaceWrapper) PlannedFailover(ctx echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "validateOnly", ctx.QueryParams(), &params.ValidateOnly, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter validateOnly: %s", err))
+	}
+
+	// ------------- Optional query parameter "resume" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "resume", ctx.QueryParams(), &params.Resume, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter resume: %s", err))
 	}
 
 	headers := ctx.Request().Header
@@ -1351,6 +1629,313 @@ func (w *ServerInterfaceWrapper) ReplicateNow(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ReplicateNow(ctx, vault, item, params)
+	return err
+}
+
+// ResumeReplication converts echo context to params.
+func (w *ServerInterfaceWrapper) ResumeReplication(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "vault" -------------
+	var vault VaultPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "vault", ctx.Param("vault"), &vault, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter vault: %s", err))
+	}
+
+	// ------------- Path parameter "item" -------------
+	var item ItemPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "item", ctx.Param("item"), &item, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter item: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ResumeReplicationParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ResumeReplication(ctx, vault, item, params)
+	return err
+}
+
+// RetryNow converts echo context to params.
+func (w *ServerInterfaceWrapper) RetryNow(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "vault" -------------
+	var vault VaultPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "vault", ctx.Param("vault"), &vault, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter vault: %s", err))
+	}
+
+	// ------------- Path parameter "item" -------------
+	var item ItemPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "item", ctx.Param("item"), &item, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter item: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RetryNowParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RetryNow(ctx, vault, item, params)
+	return err
+}
+
+// TestFailover converts echo context to params.
+func (w *ServerInterfaceWrapper) TestFailover(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "vault" -------------
+	var vault VaultPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "vault", ctx.Param("vault"), &vault, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter vault: %s", err))
+	}
+
+	// ------------- Path parameter "item" -------------
+	var item ItemPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "item", ctx.Param("item"), &item, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter item: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params TestFailoverParams
+	// ------------- Optional query parameter "validateOnly" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "validateOnly", ctx.QueryParams(), &params.ValidateOnly, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter validateOnly: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.TestFailover(ctx, vault, item, params)
+	return err
+}
+
+// CleanUpTestFailover converts echo context to params.
+func (w *ServerInterfaceWrapper) CleanUpTestFailover(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "vault" -------------
+	var vault VaultPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "vault", ctx.Param("vault"), &vault, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter vault: %s", err))
+	}
+
+	// ------------- Path parameter "item" -------------
+	var item ItemPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "item", ctx.Param("item"), &item, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter item: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CleanUpTestFailoverParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CleanUpTestFailover(ctx, vault, item, params)
+	return err
+}
+
+// UnplannedFailover converts echo context to params.
+func (w *ServerInterfaceWrapper) UnplannedFailover(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "vault" -------------
+	var vault VaultPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "vault", ctx.Param("vault"), &vault, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter vault: %s", err))
+	}
+
+	// ------------- Path parameter "item" -------------
+	var item ItemPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "item", ctx.Param("item"), &item, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter item: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UnplannedFailoverParams
+	// ------------- Optional query parameter "validateOnly" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "validateOnly", ctx.QueryParams(), &params.ValidateOnly, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter validateOnly: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.UnplannedFailover(ctx, vault, item, params)
 	return err
 }
 
@@ -1950,9 +2535,18 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/vaults/:vault/protectedItems/:item", wrapper.GetProtectedItem, options.OperationMiddlewares["getProtectedItem"]...)
 	router.PUT(options.BaseURL+"/v1/vaults/:vault/protectedItems/:item", wrapper.EnableProtection, options.OperationMiddlewares["enableProtection"]...)
 	router.POST(options.BaseURL+"/v1/vaults/:vault/protectedItems/:item/plannedFailover", wrapper.PlannedFailover, options.OperationMiddlewares["plannedFailover"]...)
+	router.POST(options.BaseURL+"/v1/vaults/:vault/protectedItems/:item/unplannedFailover", wrapper.UnplannedFailover, options.OperationMiddlewares["unplannedFailover"]...)
 	router.POST(options.BaseURL+"/v1/vaults/:vault/protectedItems/:item/failoverCommit", wrapper.CommitFailover, options.OperationMiddlewares["commitFailover"]...)
+	router.POST(options.BaseURL+"/v1/vaults/:vault/protectedItems/:item/applyRecoveryPoint", wrapper.ApplyRecoveryPoint, options.OperationMiddlewares["applyRecoveryPoint"]...)
+	router.POST(options.BaseURL+"/v1/vaults/:vault/protectedItems/:item/failoverCancel", wrapper.CancelFailover, options.OperationMiddlewares["cancelFailover"]...)
+	router.POST(options.BaseURL+"/v1/vaults/:vault/protectedItems/:item/testFailover", wrapper.TestFailover, options.OperationMiddlewares["testFailover"]...)
+	router.POST(options.BaseURL+"/v1/vaults/:vault/protectedItems/:item/testFailoverCleanup", wrapper.CleanUpTestFailover, options.OperationMiddlewares["cleanUpTestFailover"]...)
 	router.POST(options.BaseURL+"/v1/vaults/:vault/protectedItems/:item/repairReplication", wrapper.RepairReplication, options.OperationMiddlewares["repairReplication"]...)
 	router.POST(options.BaseURL+"/v1/vaults/:vault/protectedItems/:item/replicateNow", wrapper.ReplicateNow, options.OperationMiddlewares["replicateNow"]...)
+	router.POST(options.BaseURL+"/v1/vaults/:vault/protectedItems/:item/pause", wrapper.PauseReplication, options.OperationMiddlewares["pauseReplication"]...)
+	router.POST(options.BaseURL+"/v1/vaults/:vault/protectedItems/:item/resume", wrapper.ResumeReplication, options.OperationMiddlewares["resumeReplication"]...)
+	router.POST(options.BaseURL+"/v1/vaults/:vault/protectedItems/:item/retryNow", wrapper.RetryNow, options.OperationMiddlewares["retryNow"]...)
+	router.POST(options.BaseURL+"/v1/vaults/:vault/protectedItems/:item/changePolicy", wrapper.ChangePolicy, options.OperationMiddlewares["changePolicy"]...)
 	router.GET(options.BaseURL+"/v1/vaults/:vault/protectedItems/:item/recoveryPoints", wrapper.ListRecoveryPoints, options.OperationMiddlewares["listRecoveryPoints"]...)
 	router.GET(options.BaseURL+"/v1/vaults/:vault/protectedItems/:item/recoveryPoints/:recoveryPoint", wrapper.GetRecoveryPoint, options.OperationMiddlewares["getRecoveryPoint"]...)
 	router.GET(options.BaseURL+"/v1/vaults/:vault/jobs", wrapper.ListJobs, options.OperationMiddlewares["listJobs"]...)
@@ -2066,6 +2660,16 @@ type PolicyReadJSONResponse struct {
 }
 
 type ProblemApplicationProblemPlusJSONResponse Problem
+
+type ProtectedItemChangedResponseHeaders struct {
+	ETag           *string
+	XEventPosition *Position
+}
+type ProtectedItemChangedJSONResponse struct {
+	Body ProtectedItem
+
+	Headers ProtectedItemChangedResponseHeaders
+}
 
 type ProtectedItemPageJSONResponse ProtectedItemList
 
@@ -3274,6 +3878,157 @@ func (response EnableProtectiondefaultApplicationProblemPlusJSONResponse) VisitE
 	return err
 }
 
+type ApplyRecoveryPointRequestObject struct {
+	Vault  VaultPath `json:"vault"`
+	Item   ItemPath  `json:"item"`
+	Params ApplyRecoveryPointParams
+	Body   *ApplyRecoveryPointJSONRequestBody
+}
+
+type ApplyRecoveryPointResponseObject interface {
+	VisitApplyRecoveryPointResponse(w http.ResponseWriter) error
+}
+
+type ApplyRecoveryPoint202JSONResponse struct{ JobAcceptedJSONResponse }
+
+func (response ApplyRecoveryPoint202JSONResponse) VisitApplyRecoveryPointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.OperationLocation != nil {
+		w.Header().Set("Operation-Location", fmt.Sprint(*response.Headers.OperationLocation))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XEventPosition != nil {
+		w.Header().Set("X-Event-Position", fmt.Sprint(*response.Headers.XEventPosition))
+	}
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApplyRecoveryPointdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ApplyRecoveryPointdefaultApplicationProblemPlusJSONResponse) VisitApplyRecoveryPointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangePolicyRequestObject struct {
+	Vault  VaultPath `json:"vault"`
+	Item   ItemPath  `json:"item"`
+	Params ChangePolicyParams
+	Body   *ChangePolicyJSONRequestBody
+}
+
+type ChangePolicyResponseObject interface {
+	VisitChangePolicyResponse(w http.ResponseWriter) error
+}
+
+type ChangePolicy200JSONResponse struct {
+	ProtectedItemChangedJSONResponse
+}
+
+func (response ChangePolicy200JSONResponse) VisitChangePolicyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	if response.Headers.XEventPosition != nil {
+		w.Header().Set("X-Event-Position", fmt.Sprint(*response.Headers.XEventPosition))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangePolicydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ChangePolicydefaultApplicationProblemPlusJSONResponse) VisitChangePolicyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelFailoverRequestObject struct {
+	Vault  VaultPath `json:"vault"`
+	Item   ItemPath  `json:"item"`
+	Params CancelFailoverParams
+}
+
+type CancelFailoverResponseObject interface {
+	VisitCancelFailoverResponse(w http.ResponseWriter) error
+}
+
+type CancelFailover202JSONResponse struct{ JobAcceptedJSONResponse }
+
+func (response CancelFailover202JSONResponse) VisitCancelFailoverResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.OperationLocation != nil {
+		w.Header().Set("Operation-Location", fmt.Sprint(*response.Headers.OperationLocation))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XEventPosition != nil {
+		w.Header().Set("X-Event-Position", fmt.Sprint(*response.Headers.XEventPosition))
+	}
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelFailoverdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CancelFailoverdefaultApplicationProblemPlusJSONResponse) VisitCancelFailoverResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type CommitFailoverRequestObject struct {
 	Vault  VaultPath `json:"vault"`
 	Item   ItemPath  `json:"item"`
@@ -3313,6 +4068,56 @@ type CommitFailoverdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response CommitFailoverdefaultApplicationProblemPlusJSONResponse) VisitCommitFailoverResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PauseReplicationRequestObject struct {
+	Vault  VaultPath `json:"vault"`
+	Item   ItemPath  `json:"item"`
+	Params PauseReplicationParams
+	Body   *PauseReplicationJSONRequestBody
+}
+
+type PauseReplicationResponseObject interface {
+	VisitPauseReplicationResponse(w http.ResponseWriter) error
+}
+
+type PauseReplication200JSONResponse struct {
+	ProtectedItemChangedJSONResponse
+}
+
+func (response PauseReplication200JSONResponse) VisitPauseReplicationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	if response.Headers.XEventPosition != nil {
+		w.Header().Set("X-Event-Position", fmt.Sprint(*response.Headers.XEventPosition))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PauseReplicationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PauseReplicationdefaultApplicationProblemPlusJSONResponse) VisitPauseReplicationResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -3565,6 +4370,285 @@ type ReplicateNowdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ReplicateNowdefaultApplicationProblemPlusJSONResponse) VisitReplicateNowResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeReplicationRequestObject struct {
+	Vault  VaultPath `json:"vault"`
+	Item   ItemPath  `json:"item"`
+	Params ResumeReplicationParams
+}
+
+type ResumeReplicationResponseObject interface {
+	VisitResumeReplicationResponse(w http.ResponseWriter) error
+}
+
+type ResumeReplication200JSONResponse struct {
+	ProtectedItemChangedJSONResponse
+}
+
+func (response ResumeReplication200JSONResponse) VisitResumeReplicationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	if response.Headers.XEventPosition != nil {
+		w.Header().Set("X-Event-Position", fmt.Sprint(*response.Headers.XEventPosition))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeReplicationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ResumeReplicationdefaultApplicationProblemPlusJSONResponse) VisitResumeReplicationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryNowRequestObject struct {
+	Vault  VaultPath `json:"vault"`
+	Item   ItemPath  `json:"item"`
+	Params RetryNowParams
+}
+
+type RetryNowResponseObject interface {
+	VisitRetryNowResponse(w http.ResponseWriter) error
+}
+
+type RetryNow200JSONResponse struct {
+	ProtectedItemChangedJSONResponse
+}
+
+func (response RetryNow200JSONResponse) VisitRetryNowResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	if response.Headers.XEventPosition != nil {
+		w.Header().Set("X-Event-Position", fmt.Sprint(*response.Headers.XEventPosition))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryNowdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RetryNowdefaultApplicationProblemPlusJSONResponse) VisitRetryNowResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestFailoverRequestObject struct {
+	Vault  VaultPath `json:"vault"`
+	Item   ItemPath  `json:"item"`
+	Params TestFailoverParams
+	Body   *TestFailoverJSONRequestBody
+}
+
+type TestFailoverResponseObject interface {
+	VisitTestFailoverResponse(w http.ResponseWriter) error
+}
+
+type TestFailover200JSONResponse struct{ ValidatedJSONResponse }
+
+func (response TestFailover200JSONResponse) VisitTestFailoverResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestFailover202JSONResponse struct{ JobAcceptedJSONResponse }
+
+func (response TestFailover202JSONResponse) VisitTestFailoverResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.OperationLocation != nil {
+		w.Header().Set("Operation-Location", fmt.Sprint(*response.Headers.OperationLocation))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XEventPosition != nil {
+		w.Header().Set("X-Event-Position", fmt.Sprint(*response.Headers.XEventPosition))
+	}
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestFailoverdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response TestFailoverdefaultApplicationProblemPlusJSONResponse) VisitTestFailoverResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CleanUpTestFailoverRequestObject struct {
+	Vault  VaultPath `json:"vault"`
+	Item   ItemPath  `json:"item"`
+	Params CleanUpTestFailoverParams
+	Body   *CleanUpTestFailoverJSONRequestBody
+}
+
+type CleanUpTestFailoverResponseObject interface {
+	VisitCleanUpTestFailoverResponse(w http.ResponseWriter) error
+}
+
+type CleanUpTestFailover202JSONResponse struct{ JobAcceptedJSONResponse }
+
+func (response CleanUpTestFailover202JSONResponse) VisitCleanUpTestFailoverResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.OperationLocation != nil {
+		w.Header().Set("Operation-Location", fmt.Sprint(*response.Headers.OperationLocation))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XEventPosition != nil {
+		w.Header().Set("X-Event-Position", fmt.Sprint(*response.Headers.XEventPosition))
+	}
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CleanUpTestFailoverdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CleanUpTestFailoverdefaultApplicationProblemPlusJSONResponse) VisitCleanUpTestFailoverResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UnplannedFailoverRequestObject struct {
+	Vault  VaultPath `json:"vault"`
+	Item   ItemPath  `json:"item"`
+	Params UnplannedFailoverParams
+	Body   *UnplannedFailoverJSONRequestBody
+}
+
+type UnplannedFailoverResponseObject interface {
+	VisitUnplannedFailoverResponse(w http.ResponseWriter) error
+}
+
+type UnplannedFailover200JSONResponse struct{ ValidatedJSONResponse }
+
+func (response UnplannedFailover200JSONResponse) VisitUnplannedFailoverResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UnplannedFailover202JSONResponse struct{ JobAcceptedJSONResponse }
+
+func (response UnplannedFailover202JSONResponse) VisitUnplannedFailoverResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.OperationLocation != nil {
+		w.Header().Set("Operation-Location", fmt.Sprint(*response.Headers.OperationLocation))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XEventPosition != nil {
+		w.Header().Set("X-Event-Position", fmt.Sprint(*response.Headers.XEventPosition))
+	}
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UnplannedFailoverdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response UnplannedFailoverdefaultApplicationProblemPlusJSONResponse) VisitUnplannedFailoverResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -4266,9 +5350,21 @@ type StrictServerInterface interface {
 	// EnableProtection Enable protection of a VM
 	// (PUT /v1/vaults/{vault}/protectedItems/{item})
 	EnableProtection(ctx context.Context, request EnableProtectionRequestObject) (EnableProtectionResponseObject, error)
+	// ApplyRecoveryPoint Bring the failed-over VM up from another recovery point, until the commit
+	// (POST /v1/vaults/{vault}/protectedItems/{item}/applyRecoveryPoint)
+	ApplyRecoveryPoint(ctx context.Context, request ApplyRecoveryPointRequestObject) (ApplyRecoveryPointResponseObject, error)
+	// ChangePolicy Protect the item by another policy from now on
+	// (POST /v1/vaults/{vault}/protectedItems/{item}/changePolicy)
+	ChangePolicy(ctx context.Context, request ChangePolicyRequestObject) (ChangePolicyResponseObject, error)
+	// CancelFailover Take the failover back, until its commit
+	// (POST /v1/vaults/{vault}/protectedItems/{item}/failoverCancel)
+	CancelFailover(ctx context.Context, request CancelFailoverRequestObject) (CancelFailoverResponseObject, error)
 	// CommitFailover Commit the failover: the recovery points not used go
 	// (POST /v1/vaults/{vault}/protectedItems/{item}/failoverCommit)
 	CommitFailover(ctx context.Context, request CommitFailoverRequestObject) (CommitFailoverResponseObject, error)
+	// PauseReplication Stop shipping changes until replication is resumed
+	// (POST /v1/vaults/{vault}/protectedItems/{item}/pause)
+	PauseReplication(ctx context.Context, request PauseReplicationRequestObject) (PauseReplicationResponseObject, error)
 	// PlannedFailover Fail over without loss: stop the VM, ship the last changes, create the recovery VM
 	// (POST /v1/vaults/{vault}/protectedItems/{item}/plannedFailover)
 	PlannedFailover(ctx context.Context, request PlannedFailoverRequestObject) (PlannedFailoverResponseObject, error)
@@ -4284,6 +5380,21 @@ type StrictServerInterface interface {
 	// ReplicateNow Ship what has changed now, without waiting for the copy frequency
 	// (POST /v1/vaults/{vault}/protectedItems/{item}/replicateNow)
 	ReplicateNow(ctx context.Context, request ReplicateNowRequestObject) (ReplicateNowResponseObject, error)
+	// ResumeReplication Let replication go on where it was paused
+	// (POST /v1/vaults/{vault}/protectedItems/{item}/resume)
+	ResumeReplication(ctx context.Context, request ResumeReplicationRequestObject) (ResumeReplicationResponseObject, error)
+	// RetryNow Try again at once what has failed
+	// (POST /v1/vaults/{vault}/protectedItems/{item}/retryNow)
+	RetryNow(ctx context.Context, request RetryNowRequestObject) (RetryNowResponseObject, error)
+	// TestFailover Start a copy of the VM in an isolated network while replication goes on
+	// (POST /v1/vaults/{vault}/protectedItems/{item}/testFailover)
+	TestFailover(ctx context.Context, request TestFailoverRequestObject) (TestFailoverResponseObject, error)
+	// CleanUpTestFailover Remove what a test failover brought up
+	// (POST /v1/vaults/{vault}/protectedItems/{item}/testFailoverCleanup)
+	CleanUpTestFailover(ctx context.Context, request CleanUpTestFailoverRequestObject) (CleanUpTestFailoverResponseObject, error)
+	// UnplannedFailover Fail over whatever has become of the source
+	// (POST /v1/vaults/{vault}/protectedItems/{item}/unplannedFailover)
+	UnplannedFailover(ctx context.Context, request UnplannedFailoverRequestObject) (UnplannedFailoverResponseObject, error)
 	// ListSites List sites
 	// (GET /v1/vaults/{vault}/sites)
 	ListSites(ctx context.Context, request ListSitesRequestObject) (ListSitesResponseObject, error)
@@ -5043,6 +6154,133 @@ func (sh *strictHandler) EnableProtection(ctx echo.Context, vault VaultPath, ite
 	return nil
 }
 
+// ApplyRecoveryPoint operation middleware
+func (sh *strictHandler) ApplyRecoveryPoint(ctx echo.Context, vault VaultPath, item ItemPath, params ApplyRecoveryPointParams) error {
+	var request ApplyRecoveryPointRequestObject
+
+	request.Vault = vault
+	request.Item = item
+	request.Params = params
+
+	var body ApplyRecoveryPointJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ApplyRecoveryPoint(ctx.Request().Context(), request.(ApplyRecoveryPointRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ApplyRecoveryPoint")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ApplyRecoveryPointResponseObject); ok {
+		return validResponse.VisitApplyRecoveryPointResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ChangePolicy operation middleware
+func (sh *strictHandler) ChangePolicy(ctx echo.Context, vault VaultPath, item ItemPath, params ChangePolicyParams) error {
+	var request ChangePolicyRequestObject
+
+	request.Vault = vault
+	request.Item = item
+	request.Params = params
+
+	var body ChangePolicyJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ChangePolicy(ctx.Request().Context(), request.(ChangePolicyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ChangePolicy")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ChangePolicyResponseObject); ok {
+		return validResponse.VisitChangePolicyResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CancelFailover operation middleware
+func (sh *strictHandler) CancelFailover(ctx echo.Context, vault VaultPath, item ItemPath, params CancelFailoverParams) error {
+	var request CancelFailoverRequestObject
+
+	request.Vault = vault
+	request.Item = item
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CancelFailover(ctx.Request().Context(), request.(CancelFailoverRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CancelFailover")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CancelFailoverResponseObject); ok {
+		return validResponse.VisitCancelFailoverResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // CommitFailover operation middleware
 func (sh *strictHandler) CommitFailover(ctx echo.Context, vault VaultPath, item ItemPath, params CommitFailoverParams) error {
 	var request CommitFailoverRequestObject
@@ -5064,6 +6302,59 @@ func (sh *strictHandler) CommitFailover(ctx echo.Context, vault VaultPath, item 
 		return err
 	} else if validResponse, ok := response.(CommitFailoverResponseObject); ok {
 		return validResponse.VisitCommitFailoverResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// PauseReplication operation middleware
+func (sh *strictHandler) PauseReplication(ctx echo.Context, vault VaultPath, item ItemPath, params PauseReplicationParams) error {
+	var request PauseReplicationRequestObject
+
+	request.Vault = vault
+	request.Item = item
+	request.Params = params
+
+	var body PauseReplicationJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PauseReplication(ctx.Request().Context(), request.(PauseReplicationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PauseReplication")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(PauseReplicationResponseObject); ok {
+		return validResponse.VisitPauseReplicationResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -5200,6 +6491,219 @@ func (sh *strictHandler) ReplicateNow(ctx echo.Context, vault VaultPath, item It
 		return err
 	} else if validResponse, ok := response.(ReplicateNowResponseObject); ok {
 		return validResponse.VisitReplicateNowResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ResumeReplication operation middleware
+func (sh *strictHandler) ResumeReplication(ctx echo.Context, vault VaultPath, item ItemPath, params ResumeReplicationParams) error {
+	var request ResumeReplicationRequestObject
+
+	request.Vault = vault
+	request.Item = item
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ResumeReplication(ctx.Request().Context(), request.(ResumeReplicationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResumeReplication")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ResumeReplicationResponseObject); ok {
+		return validResponse.VisitResumeReplicationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RetryNow operation middleware
+func (sh *strictHandler) RetryNow(ctx echo.Context, vault VaultPath, item ItemPath, params RetryNowParams) error {
+	var request RetryNowRequestObject
+
+	request.Vault = vault
+	request.Item = item
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RetryNow(ctx.Request().Context(), request.(RetryNowRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RetryNow")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RetryNowResponseObject); ok {
+		return validResponse.VisitRetryNowResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// TestFailover operation middleware
+func (sh *strictHandler) TestFailover(ctx echo.Context, vault VaultPath, item ItemPath, params TestFailoverParams) error {
+	var request TestFailoverRequestObject
+
+	request.Vault = vault
+	request.Item = item
+	request.Params = params
+
+	var body TestFailoverJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.TestFailover(ctx.Request().Context(), request.(TestFailoverRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TestFailover")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(TestFailoverResponseObject); ok {
+		return validResponse.VisitTestFailoverResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CleanUpTestFailover operation middleware
+func (sh *strictHandler) CleanUpTestFailover(ctx echo.Context, vault VaultPath, item ItemPath, params CleanUpTestFailoverParams) error {
+	var request CleanUpTestFailoverRequestObject
+
+	request.Vault = vault
+	request.Item = item
+	request.Params = params
+
+	var body CleanUpTestFailoverJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CleanUpTestFailover(ctx.Request().Context(), request.(CleanUpTestFailoverRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CleanUpTestFailover")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CleanUpTestFailoverResponseObject); ok {
+		return validResponse.VisitCleanUpTestFailoverResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// UnplannedFailover operation middleware
+func (sh *strictHandler) UnplannedFailover(ctx echo.Context, vault VaultPath, item ItemPath, params UnplannedFailoverParams) error {
+	var request UnplannedFailoverRequestObject
+
+	request.Vault = vault
+	request.Item = item
+	request.Params = params
+
+	var body UnplannedFailoverJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.UnplannedFailover(ctx.Request().Context(), request.(UnplannedFailoverRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UnplannedFailover")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(UnplannedFailoverResponseObject); ok {
+		return validResponse.VisitUnplannedFailoverResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

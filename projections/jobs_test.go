@@ -1,0 +1,84 @@
+package projections_test
+
+import (
+	"slices"
+	"testing"
+
+	"farshore/domain/errorcatalog"
+	"farshore/domain/job"
+	"farshore/domain/protecteditem"
+	"farshore/projections"
+)
+
+func (m *mirror) jobs() []string {
+	m.t.Helper()
+	m.settle()
+	var out []string
+	for _, row := range must[[]projections.Row[job.State]](m.t)(m.Jobs(m.t.Context(), "acme", projections.JobFilter{Item: "web"}, projections.Page{Limit: 20})) {
+		if row.ID > id(3) { // those of enabling protection are not the question
+			out = append(out, string(row.State.Kind)+" "+row.Status)
+		}
+	}
+	return out
+}
+
+func TestFailoversAndDrillsHaveTheirJobsAtOnce(t *testing.T) {
+	t.Parallel()
+	m := newMirror(t)
+	m.item("web", protecting()...)
+	m.item("web",
+		protecteditem.StartTestFailover{JobID: id(10), Choice: protecteditem.LatestProcessed, At: noon},
+		protecteditem.CompleteTestFailover{JobID: id(10), Point: id(10), VM: "copy", At: noon},
+		protecteditem.CleanUpTestFailover{JobID: id(11), At: noon},
+		protecteditem.RepairReplication{JobID: id(12), At: noon},
+		protecteditem.StartUnplannedFailover{JobID: id(13), Choice: protecteditem.LatestProcessed, At: noon},
+		protecteditem.CompleteUnplannedFailover{JobID: id(13), Point: id(10), RecoveryVM: "web", At: noon},
+		protecteditem.ChangeRecoveryPoint{JobID: id(14), Choice: protecteditem.PointChoice(id(10)), Confirm: true, At: noon},
+		protecteditem.CompleteRecoveryPointChange{JobID: id(14), RecoveryVM: "web", At: noon},
+		protecteditem.CancelFailover{JobID: id(15), At: noon})
+	want := []string{
+		"FailoverCancel NotStarted", "ApplyRecoveryPoint NotStarted", "UnplannedFailover NotStarted",
+		"Resynchronization Canceled", "TestFailoverCleanup NotStarted", "TestFailover NotStarted",
+	}
+	if got := m.jobs(); !slices.Equal(got, want) {
+		t.Errorf("jobs %q, want %q", got, want)
+	}
+}
+
+func TestAJobThatIsOvertakenBeforeItBeginsIsCanceled(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		cmds []protecteditem.Command
+		want []string
+	}{
+		"a resynchronization that is cancelled": {
+			[]protecteditem.Command{protecteditem.RepairReplication{JobID: id(12), At: noon}, protecteditem.CancelResynchronization{At: noon}},
+			[]string{"Resynchronization Canceled"},
+		},
+		"a resynchronization that begins anew": {
+			[]protecteditem.Command{
+				protecteditem.RepairReplication{JobID: id(12), At: noon},
+				protecteditem.StartResynchronization{JobID: id(12), At: noon},
+				protecteditem.RequireResynchronization{JobID: id(12), Reason: errorcatalog.LogMissing, ScheduledFor: noon, At: noon},
+			},
+			[]string{"Resynchronization Canceled"},
+		},
+		"a test failover of what is disabled": {
+			[]protecteditem.Command{
+				protecteditem.StartTestFailover{JobID: id(12), Choice: protecteditem.LatestProcessed, At: noon},
+				protecteditem.DisableProtection{JobID: id(13), CleanUp: true, At: noon},
+			},
+			[]string{"DisableProtection NotStarted", "TestFailover Canceled"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := newMirror(t)
+			m.item("web", protecting()...)
+			m.item("web", tt.cmds...)
+			if got := m.jobs(); !slices.Equal(got, tt.want) {
+				t.Errorf("jobs %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
