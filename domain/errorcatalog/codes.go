@@ -62,6 +62,10 @@ const (
 	RecoveryVMMissing                Code = "recovery_vm_missing"
 	ConfirmationRequired             Code = "confirmation_required"
 	PointPinned                      Code = "point_pinned"
+	FailbackOpen                     Code = "failback_open"
+	NoFailbackPending                Code = "no_failback_pending"
+	NotFailedBack                    Code = "not_failed_back"
+	SourceStillRunningRefusal        Code = "source_still_running_refusal"
 	TestFailoverOpen                 Code = "test_failover_open"
 	NoTestFailover                   Code = "no_test_failover"
 	ReplicationPausedRefusal         Code = "replication_paused_refusal"
@@ -145,6 +149,7 @@ const (
 	InitialReplicationUnfinished Code = "initial_replication_unfinished"
 	NotReplicating               Code = "not_replicating"
 	SourceStillRunning           Code = "source_still_running"
+	NotReverseProtected          Code = "not_reverse_protected"
 	ReplicationPaused            Code = "replication_paused"
 	TestFailoverDue              Code = "test_failover_due"
 )

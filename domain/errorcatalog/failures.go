@@ -83,6 +83,7 @@ func healthEntries() []Entry {
 		{SourceStillRunning, NonRecoverable, "The source VM runs although the VM has failed over", []string{"its host came back after an unplanned failover", "the VM was started by hand"}, "Shut the source VM down; nothing it writes is replicated. Cancel the failover if it is to go on instead."},
 		{ReplicationPaused, NonRecoverable, "Replication is paused", []string{"an operator paused it"}, "Resume replication; writes are tracked up to the policy's threshold."},
 		{TestFailoverDue, NonRecoverable, "The last test failover is longer ago than the policy allows", []string{"no drill was held since"}, "Run a test failover and clean it up."},
-		{NotReplicating, NonRecoverable, "The VM runs on the recovery side and is not replicated", []string{movedOver}, "Commit the failover; disable protection to stay on the recovery side."},
+		{NotReverseProtected, NonRecoverable, "The VM has failed back and is not replicated yet", []string{"the failback is not committed", "reverse replication was not started or has not finished"}, "Commit the failback and protect the item again."},
+		{NotReplicating, NonRecoverable, "The VM runs on the recovery side and is not replicated", []string{movedOver}, "Commit the failover and fail back, or disable protection to stay on the recovery side."},
 	}
 }

@@ -71,6 +71,10 @@ func stateEntries() []Entry {
 		{TestFailoverOpen, Refusal, "A test failover is open", []string{"an earlier test failover was not cleaned up", "it is still being brought up or cleaned up"}, "Clean the test failover up first; disabling protection does so with cleanup=true."},
 		{NoTestFailover, Refusal, "No test failover is open", []string{"none was started", "it failed or was cleaned up before"}, "Start a test failover if one is wanted."},
 		{ReplicationPausedRefusal, Refusal, "Replication is paused", []string{"an operator paused it; the item's state says who and why"}, "Resume replication first; a planned failover does so with resume=true."},
+		{FailbackOpen, Refusal, "A failback is open", []string{"it has not been committed or cancelled"}, "Complete and commit the failback, or cancel it; disabling in spite of it needs force=true and the recovery VM named as survivor."},
+		{NoFailbackPending, Refusal, "There is no failback that this can be done to", []string{"no failback was started", "it is in another phase", "it was committed or cancelled before"}, "Look at the item's state, and use an operation that it allows."},
+		{NotFailedBack, Refusal, "The operation needs an item that has failed back", []string{"the failback is not committed", "the item is protected again"}, "Commit the failback first."},
+		{SourceStillRunningRefusal, Refusal, "The source VM runs, and its disks are not written to", []string{"it was started by hand", "its host came back after an unplanned failover"}, "Shut the source VM down, then repeat the request; or fail back to a new VM."},
 		{SourceNotStopped, Refusal, "The source has not been stopped by this failover", []string{"the step that stops it has not been recorded"}, "None is needed: the failover goes on with that step or fails."},
 	}
 }

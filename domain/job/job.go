@@ -21,8 +21,7 @@ const Category = "job"
 // Kind says which workflow a job runs.
 type Kind string
 
-// The kinds of job. Those after DisableProtection are not run yet; their names
-// are taken.
+// The kinds of job.
 const (
 	EnableProtection   Kind = "EnableProtection"
 	InitialReplication Kind = "InitialReplication"
@@ -39,6 +38,7 @@ const (
 	ApplyRecoveryPoint   Kind = "ApplyRecoveryPoint"
 	Failback             Kind = "Failback"
 	FailbackCommit       Kind = "FailbackCommit"
+	FailbackCancel       Kind = "FailbackCancel"
 	ReverseReplication   Kind = "ReverseReplication"
 	RecoveryPlanFailover Kind = "RecoveryPlanFailover"
 )

@@ -1,6 +1,7 @@
 package protecteditem_test
 
 import (
+	"maps"
 	"reflect"
 	"slices"
 	"testing"
@@ -12,15 +13,31 @@ import (
 	"farshore/domain/storageaccount"
 )
 
-func TestAllowedOperations(t *testing.T) {
-	t.Parallel()
-	type refusals map[string]errorcatalog.Code
-	// What is refused unless a row says otherwise: there is nothing to end.
-	idle := refusals{
+// idleOf is what is refused unless a row says otherwise: there is nothing to end.
+func idleOf() map[string]errorcatalog.Code {
+	return map[string]errorcatalog.Code{
 		"ApplyRecoveryPoint": errorcatalog.NoFailoverPending, "FailoverCancel": errorcatalog.NoFailoverPending,
 		"CancelResynchronization": errorcatalog.NothingToDo, "RetryNow": errorcatalog.NothingToDo,
+		"Failback": errorcatalog.NotFailedOver, "CompleteFailback": errorcatalog.NoFailbackPending, "FailbackCancel": errorcatalog.NoFailbackPending,
+		"FailbackCommit": errorcatalog.NoFailbackPending, "ReProtect": errorcatalog.NotFailedBack,
 		"TestFailoverCleanup": errorcatalog.NoTestFailover, "ResumeReplication": errorcatalog.NothingToDo,
 	}
+}
+
+func TestAllowedOperations(t *testing.T) {
+	t.Parallel()
+	type refusals = map[string]errorcatalog.Code
+	// What is refused from a failover's commit until the item is protected again.
+	beyond := func(row refusals) refusals {
+		all := refusals{
+			"EnableProtection": errorcatalog.AlreadyProtected, "ReplicateNow": errorcatalog.NotProtected, "RepairReplication": errorcatalog.NotProtected,
+			"CancelResynchronization": errorcatalog.NotProtected, "PlannedFailover": errorcatalog.NotProtected, "UnplannedFailover": errorcatalog.NotProtected,
+			"FailoverCommit": errorcatalog.NoFailoverPending, "TestFailover": errorcatalog.NotProtected, "PauseReplication": errorcatalog.NotProtected,
+		}
+		maps.Copy(all, row)
+		return all
+	}
+	idle := idleOf()
 	for name, tt := range map[string]struct {
 		given []protecteditem.Event
 		want  refusals // the operations not named are allowed
@@ -66,6 +83,18 @@ func TestAllowedOperations(t *testing.T) {
 			"EnableProtection": errorcatalog.AlreadyProtected, "FailoverCommit": errorcatalog.NoFailoverPending,
 			"TestFailover": errorcatalog.TestFailoverOpen, "TestFailoverCleanup": "",
 		}},
+		"an item that has failed over": {given: done, want: beyond(refusals{"Failback": "", "FailoverCommit": errorcatalog.NoFailoverPending})},
+		"an item that is pulled back": {given: pullingBack, want: beyond(refusals{
+			"Failback": errorcatalog.FailbackOpen, "FailbackCancel": "", "DisableProtection": errorcatalog.FailbackOpen,
+		})},
+		"an item whose failback waits": {given: awaiting, want: beyond(refusals{
+			"Failback": errorcatalog.FailbackOpen, "FailbackCancel": "", "CompleteFailback": "", "DisableProtection": errorcatalog.FailbackOpen,
+		})},
+		"an item whose failback is to be committed": {given: back, want: beyond(refusals{
+			"Failback": errorcatalog.FailbackOpen, "FailbackCancel": "", "FailbackCommit": "", "DisableProtection": errorcatalog.FailbackOpen,
+		})},
+		"an item that has failed back":          {given: backAgain, want: beyond(refusals{"ReProtect": ""})},
+		"an item that is replicated in reverse": {given: reverses, want: beyond(refusals{"ReProtect": errorcatalog.OperationInProgress})},
 		"an item that is being disabled": {given: ending, want: refusals{
 			"EnableProtection": errorcatalog.AlreadyProtected, "ReplicateNow": errorcatalog.NotProtected, "RepairReplication": errorcatalog.NotProtected,
 			"PlannedFailover": errorcatalog.OperationInProgress, "FailoverCommit": errorcatalog.NoFailoverPending, "DisableProtection": errorcatalog.NothingToDo,
@@ -128,7 +157,8 @@ func TestHealth(t *testing.T) {
 		"a failover that owes a resync tells its reason": {
 			given: history(diverged, crashStarted), want: protecteditem.Warning, reason: []errorcatalog.Code{errorcatalog.LogMissing, errorcatalog.NotReplicating},
 		},
-		"a pause is a warning": {given: history(following, paused), want: protecteditem.Warning, reason: []errorcatalog.Code{errorcatalog.ReplicationPaused}},
+		"a VM that was brought back is not replicated yet": {given: backAgain, want: protecteditem.Warning, reason: []errorcatalog.Code{errorcatalog.NotReverseProtected}},
+		"a pause is a warning":                             {given: history(following, paused), want: protecteditem.Warning, reason: []errorcatalog.Code{errorcatalog.ReplicationPaused}},
 		"a test failover that failed is told": {
 			given: history(testRuns, protecteditem.TestFailoverFailed{JobID: "job-test", Failure: *unreachable, At: noon}), want: protecteditem.Warning,
 			reason: []errorcatalog.Code{errorcatalog.HostUnreachable},
@@ -288,6 +318,8 @@ func TestWordsAgreeWithTheOtherAggregates(t *testing.T) {
 		protecteditem.DisableProtectionJob: job.DisableProtection, protecteditem.UnplannedFailoverJob: job.UnplannedFailover,
 		protecteditem.RecoveryPointChangeJob: job.ApplyRecoveryPoint, protecteditem.FailoverCancelJob: job.FailoverCancel,
 		protecteditem.TestFailoverJob: job.TestFailover, protecteditem.TestFailoverCleanupJob: job.TestFailoverCleanup,
+		protecteditem.FailbackJob: job.Failback, protecteditem.FailbackCommitJob: job.FailbackCommit,
+		protecteditem.FailbackCancelJob: job.FailbackCancel, protecteditem.ReverseReplicationJob: job.ReverseReplication,
 	} {
 		if own != string(theirs) {
 			t.Errorf("job kind %q is %q there", own, theirs)

@@ -93,13 +93,7 @@ func (c CompleteRecoveryPointChange) decide(s State) ([]Event, error) {
 // requireUncommittedStep refuses a step of one of the workflows that run before a
 // failover's commit to the jobs of the others.
 func (s State) requireUncommittedStep(job, kind string) error {
-	if err := s.requireStep(job, FailoverCommitRequired); err != nil {
-		return err
-	}
-	if s.Job.Kind != kind {
-		return domain.Reject(domain.Conflict, errorcatalog.StaleJob, "job %q is a %s", job, s.Job.Kind)
-	}
-	return nil
+	return s.requireStepOf(kind, job, FailoverCommitRequired)
 }
 
 // RecoveryPointChangeCompleted replaces the failover's point and VM.

@@ -89,6 +89,7 @@ func (FailoverCommitted) EventType() string { return "protected_item.failover_co
 
 func (e FailoverCommitted) evolve(s State) State {
 	s.Protection, s.Owed, s.Paused = FailedOver, nil, nil
+	s.Base = &Base{Point: e.Point, Cut: s.LastCut}
 	s.Points = slices.DeleteFunc(slices.Clone(s.Points), func(p Point) bool { return slices.Contains(e.RemovedPoints, p.ID) })
 	return s.endJob(false)
 }

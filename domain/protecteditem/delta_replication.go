@@ -82,7 +82,7 @@ func (c RecordDelta) decide(s State) ([]Event, error) {
 		return nil, nil
 	}
 	if err := s.requireState(InitialReplicationInProgress, FinalizingProtection, Protected,
-		PlannedFailoverInProgress, UnplannedFailoverInProgress); err != nil {
+		PlannedFailoverInProgress, UnplannedFailoverInProgress, ReverseReplicating); err != nil {
 		return nil, err
 	}
 	if s.Resync.State == ResyncRequired || s.ChainBroken() {
@@ -143,7 +143,7 @@ func (s State) knowsCut(cut string) bool {
 // track, the item from when it began to copy. While disks are being copied the
 // host may begin a chain afresh, because its snapshot was lost.
 func (s State) follows(previous string) bool {
-	copying := s.Protection == InitialReplicationInProgress || s.Resync.State == ResyncInProgress
+	copying := s.Protection == InitialReplicationInProgress || s.Protection == ReverseReplicating || s.Resync.State == ResyncInProgress
 	return s.LastShipped.Cut == "" || s.LastShipped.Cut == previous || (previous == "" && copying)
 }
 
@@ -159,7 +159,7 @@ func (s State) restartChain() State {
 // up. It is the zero time while no cut is to be made.
 func NextCut(s State, now time.Time) time.Time {
 	switch s.Protection {
-	case InitialReplicationInProgress, FinalizingProtection, Protected:
+	case InitialReplicationInProgress, FinalizingProtection, Protected, ReverseReplicating:
 	default:
 		return time.Time{}
 	}

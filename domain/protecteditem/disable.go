@@ -9,13 +9,16 @@ import (
 
 // DisableProtection begins to end the protection, from whatever state: a
 // workflow that runs is overtaken. An open test failover is cleaned up first, or
-// with it if that is asked for. Disabling what is being or has been disabled
+// with it if that is asked for. A failback is cancelled first, or the recovery VM
+// named as the one that stays. Disabling what is being or has been disabled
 // changes nothing.
 type DisableProtection struct {
 	JobID       string
 	KeepReplica time.Duration // how long the replica is kept after
 	Reason      string
-	CleanUp     bool // an open test failover, too
+	CleanUp     bool   // an open test failover, too
+	Force       bool   // in spite of an open failback
+	Survivor    string // with Force: the recovery VM, which is to be the one that is left
 	At          time.Time
 }
 
@@ -32,6 +35,14 @@ func (c DisableProtection) decide(s State) ([]Event, error) {
 	if c.KeepReplica < 0 || c.KeepReplica > maxKeepReplica {
 		return nil, invalid("/keepReplica", "the replica is kept for 0 to 365 days")
 	}
+	if s.failingBack() {
+		if !c.Force {
+			return nil, s.failbackOpen()
+		}
+		if c.Survivor == "" || c.Survivor != s.Recovery.VM {
+			return nil, invalid("/survivor", "the recovery VM %q is to be named as the survivor", s.Recovery.VM)
+		}
+	}
 	if s.testOpen() && !c.CleanUp {
 		return nil, domain.Reject(domain.Conflict, errorcatalog.TestFailoverOpen, "a test failover is open (%s)", s.TestFailover).At("/cleanup")
 	}
@@ -43,6 +54,9 @@ func (c DisableProtection) decide(s State) ([]Event, error) {
 		e.OvertakenTestJobID = s.TestJob.ID
 	}
 	e.CleanUpTestFailover = s.testOpen()
+	if s.failingBack() {
+		e.Survivor = c.Survivor
+	}
 	return []Event{e}, nil
 }
 
@@ -57,6 +71,7 @@ type ProtectionDisabling struct {
 	Reason              string    `json:"reason,omitempty"`
 	OvertakenTestJobID  string    `json:"overtakenTestJobId,omitempty"`
 	CleanUpTestFailover bool      `json:"cleanUpTestFailover,omitempty"` // what it brought up is removed first
+	Survivor            string    `json:"survivor,omitempty"`            // the recovery VM, when a failback was open
 	At                  time.Time `json:"at"`
 }
 

@@ -76,8 +76,13 @@ func (g *generator) forward() int {
 		return stopSource
 	case protecteditem.FailoverCommitRequired:
 		return []int{20, 21, changeDone, cancelDone}[int(g.now.Unix()/60)%4]
-	case protecteditem.FailedOver, protecteditem.DisablingProtection:
-		return []int{16, 23}[g.cuts%2]
+	case protecteditem.FailedOver:
+		return []int{failback, failback, failback, 16}[int(g.now.Unix()/60)%4]
+	case protecteditem.FailbackSynchronizing, protecteditem.FailbackAwaitingCompletion, protecteditem.FailbackCompleting,
+		protecteditem.FailbackCommitRequired, protecteditem.FailedBack, protecteditem.ReverseReplicating:
+		return g.back()
+	case protecteditem.DisablingProtection:
+		return 23
 	default:
 		return 0
 	}

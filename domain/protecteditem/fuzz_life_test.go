@@ -36,6 +36,19 @@ const (
 	retryNow
 	cancelResync
 	resyncAgain
+	failback
+	failbackReady
+	completeFailback
+	failbackDone
+	failbackAgain
+	failbackFailed
+	cancelFailback
+	failbackCanceled
+	commitFailback
+	failbackCommitted
+	reProtect
+	reversed
+	reverseFailed
 	kinds
 )
 
@@ -46,6 +59,9 @@ func (g *generator) later(kind, b int) protecteditem.Command {
 		return c
 	}
 	if c := g.drill(kind, b, fresh); c != nil {
+		return c
+	}
+	if c := g.failback(kind, b, fresh); c != nil {
 		return c
 	}
 	switch kind {
@@ -68,6 +84,64 @@ func (g *generator) later(kind, b int) protecteditem.Command {
 		p := policy.Defaults()
 		p.DrillReminderDays = b % 2
 		return protecteditem.ChangePolicy{PolicyID: "gold", Settings: p, At: g.now}
+	default:
+		return nil
+	}
+}
+
+// back is the kind of command that leads a failback on.
+func (g *generator) back() int {
+	if g.s.Job != nil && g.s.Job.Kind == protecteditem.FailbackCancelJob {
+		return failbackCanceled
+	}
+	switch g.s.Protection {
+	case protecteditem.FailbackSynchronizing:
+		return failbackReady
+	case protecteditem.FailbackAwaitingCompletion:
+		return completeFailback
+	case protecteditem.FailbackCompleting:
+		return failbackDone
+	case protecteditem.FailbackCommitRequired:
+		if g.s.Job == nil {
+			return commitFailback
+		}
+		return failbackCommitted
+	case protecteditem.FailedBack:
+		return reProtect
+	default:
+		return []int{7, reversed}[int(g.now.Unix()/60)%2]
+	}
+}
+
+func (g *generator) failback(kind, b int, fresh string) protecteditem.Command {
+	target := []protecteditem.FailbackTarget{{}, {Site: "vienna", Host: "hv-2", VMName: "sql-2"}}[b%2]
+	switch kind {
+	case failback:
+		return protecteditem.StartFailback{JobID: fresh, Mode: protecteditem.MinimizeDowntime, Target: target, At: g.now}
+	case failbackReady:
+		return protecteditem.RecordFailbackSynchronized{JobID: g.job, At: g.now}
+	case completeFailback:
+		return protecteditem.CompleteFailback{At: g.now}
+	case failbackDone:
+		return protecteditem.RecordFailbackCompleted{JobID: g.job, VM: "vm-3", At: g.now}
+	case failbackAgain:
+		return protecteditem.RestartFailback{JobID: g.job, Reason: "os", At: g.now}
+	case failbackFailed:
+		return protecteditem.FailFailback{JobID: g.job, Failure: unreachable, At: g.now}
+	case cancelFailback:
+		return protecteditem.CancelFailback{JobID: fresh, At: g.now}
+	case failbackCanceled:
+		return protecteditem.CompleteFailbackCancel{JobID: g.job, At: g.now}
+	case commitFailback:
+		return protecteditem.CommitFailback{JobID: fresh, At: g.now}
+	case failbackCommitted:
+		return protecteditem.CompleteFailbackCommit{JobID: g.job, At: g.now}
+	case reProtect:
+		return protecteditem.ReProtect{JobID: fresh, At: g.now}
+	case reversed:
+		return protecteditem.CompleteReverseReplication{JobID: g.job, Point: g.point(b), At: g.now}
+	case reverseFailed:
+		return protecteditem.FailReverseReplication{JobID: g.job, Failure: unreachable, At: g.now}
 	default:
 		return nil
 	}

@@ -20,6 +20,7 @@ func FuzzHistory(f *testing.F) {
 		{0, 1, 3, 4, 5, 12, 14, 7, 15, 17, 19, 22, 23},
 		{0, 1, 3, 12, 13, 14, 15, 5, 10, 10, 10, 6, 7, 8, 9},
 		{0, 1, 3, 4, 5, 7, 8, unplanned, failoverDone, changePoint, changeDone, cancel, cancelDone, drill, drillDone, cleanUp, cleanUpDone},
+		{0, 1, 3, 4, 5, unplanned, failoverDone, 20, 21, failback, failbackReady, completeFailback, failbackDone, commitFailback, failbackCommitted, reProtect, reversed},
 	} {
 		var script []byte
 		for _, k := range kinds {
@@ -53,7 +54,9 @@ func TestAnyHistoryKeepsTheInvariants(t *testing.T) {
 		protecteditem.Unprotected, protecteditem.EnablingProtection, protecteditem.InitialReplicationPending,
 		protecteditem.InitialReplicationInProgress, protecteditem.FinalizingProtection, protecteditem.Protected,
 		protecteditem.PlannedFailoverInProgress, protecteditem.UnplannedFailoverInProgress, protecteditem.FailoverCommitRequired,
-		protecteditem.FailedOver, protecteditem.DisablingProtection,
+		protecteditem.FailedOver, protecteditem.FailbackSynchronizing, protecteditem.FailbackAwaitingCompletion,
+		protecteditem.FailbackCompleting, protecteditem.FailbackCommitRequired, protecteditem.FailedBack, protecteditem.ReverseReplicating,
+		protecteditem.DisablingProtection,
 	} {
 		if !seen[s] {
 			t.Errorf("no sequence reached %s", s)
@@ -126,7 +129,7 @@ func broken(before, s protecteditem.State, events []protecteditem.Event) string 
 	newest, has := s.NewestPoint()
 	old, had := before.NewestPoint()
 	switch {
-	case had && s.Cycle == before.Cycle && s.Protection != protecteditem.Unprotected && s.Protection != protecteditem.FailedOver && !holds(s, old.ID):
+	case had && s.Cycle == before.Cycle && s.Protection != protecteditem.Unprotected && s.Base == nil && !holds(s, old.ID):
 		return "the newest point was removed"
 	case happened[protecteditem.PlannedFailoverCompleted](events) && (newest.ID != s.FailoverPoint || !s.SourceStopped || len(s.Pending) > 0):
 		return "a planned failover lost something"
@@ -151,7 +154,7 @@ func broken(before, s protecteditem.State, events []protecteditem.Event) string 
 	case s.Protection == protecteditem.DisablingProtection && len(events) == 0 && before.Protection != s.Protection:
 		return "disabling without an event"
 	}
-	for _, check := range []func(protecteditem.State) string{unordered, wronglyFailedOver, wronglyProtected, wronglyTested} {
+	for _, check := range []func(protecteditem.State) string{unordered, wronglyFailedOver, wronglyFailedBack, wronglyProtected, wronglyTested} {
 		if reason := check(s); reason != "" {
 			return reason
 		}
@@ -188,12 +191,41 @@ func wronglyFailedOver(s protecteditem.State) string {
 	}
 }
 
+// failingBack says whether a failback is open.
+func failingBack(s protecteditem.State) bool {
+	return slices.Contains([]protecteditem.ProtectionState{
+		protecteditem.FailbackSynchronizing, protecteditem.FailbackAwaitingCompletion, protecteditem.FailbackCompleting, protecteditem.FailbackCommitRequired,
+	}, s.Protection)
+}
+
+func wronglyFailedBack(s protecteditem.State) string {
+	open := failingBack(s)
+	back := open || s.Protection == protecteditem.FailedBack || s.Protection == protecteditem.ReverseReplicating
+	primary := s.Protection == protecteditem.FailbackCommitRequired || s.Protection == protecteditem.FailedBack || s.Protection == protecteditem.ReverseReplicating
+	switch {
+	case s.Protection == protecteditem.DisablingProtection:
+		return ""
+	case open != (s.Failback != protecteditem.FailbackRun{}):
+		return "a failback that is not open, or open without a mode"
+	case back && (s.Base == nil || !holds(s, s.Base.Point)):
+		return "failing back without the base of the replica"
+	case back && primary != (s.ActiveLocation == protecteditem.Primary):
+		return "failing back with the wrong side active"
+	case open && s.Recovery.VM == "":
+		return "failing back without the recovery VM"
+	default:
+		return ""
+	}
+}
+
 func wronglyProtected(s protecteditem.State) string {
 	switch {
 	case s.Protection != protecteditem.Protected:
 		return ""
 	case s.ActiveLocation != protecteditem.Primary || s.FailoverPoint != "" || s.NextFailoverPoint != "" || s.SourceStopped:
 		return "protected with what is left of a failover"
+	case s.Base != nil:
+		return "protected with the base of a failover"
 	case s.ChainBroken() || s.Fencing.SourceActive || s.Fencing.Fenced:
 		return "protected with a chain that is broken or a source that is fenced"
 	default:
@@ -244,8 +276,11 @@ func copyWaits(s protecteditem.State) bool {
 func wantsJob(s protecteditem.State) bool {
 	switch s.Protection {
 	case protecteditem.EnablingProtection, protecteditem.InitialReplicationInProgress, protecteditem.FinalizingProtection,
-		protecteditem.PlannedFailoverInProgress, protecteditem.UnplannedFailoverInProgress, protecteditem.DisablingProtection:
+		protecteditem.PlannedFailoverInProgress, protecteditem.UnplannedFailoverInProgress, protecteditem.DisablingProtection,
+		protecteditem.FailbackSynchronizing, protecteditem.FailbackAwaitingCompletion, protecteditem.FailbackCompleting, protecteditem.ReverseReplicating:
 		return true
+	case protecteditem.FailbackCommitRequired: // once its commit or cancel has begun
+		return s.Job != nil && slices.Contains([]string{protecteditem.FailbackCommitJob, protecteditem.FailbackCancelJob}, s.Job.Kind)
 	case protecteditem.Protected:
 		return s.Resync.State == protecteditem.ResyncInProgress
 	case protecteditem.FailoverCommitRequired: // once its commit, cancel or another point has begun
@@ -275,7 +310,7 @@ func checkAnswers(t *testing.T, s protecteditem.State, now time.Time) {
 		if o.Allowed == (o.Code != "") || o.Allowed == (o.Reason != "") {
 			t.Fatalf("%+v does not say why, or why not", o)
 		}
-		if o.Name == "DisableProtection" && o.Allowed != (s.Protection != "" && s.Protection != protecteditem.Unprotected && s.Protection != protecteditem.DisablingProtection) {
+		if o.Name == "DisableProtection" && o.Allowed != (s.Protection != "" && s.Protection != protecteditem.Unprotected && s.Protection != protecteditem.DisablingProtection && !failingBack(s)) {
 			t.Fatalf("disabling is allowed = %v in %q", o.Allowed, s.Protection)
 		}
 	}

@@ -71,7 +71,10 @@ func HealthOf(s State, now time.Time) (Health, []HealthError) {
 	switch s.Protection {
 	case InitialReplicationPending, InitialReplicationInProgress:
 		warning = append(warning, HealthError{Code: errorcatalog.InitialReplicationUnfinished, Since: s.StartAt})
-	case UnplannedFailoverInProgress, FailoverCommitRequired, FailedOver:
+	case FailbackCommitRequired, FailedBack, ReverseReplicating:
+		warning = append(warning, HealthError{Code: errorcatalog.NotReverseProtected, Since: s.LastShipped.Instant})
+	case UnplannedFailoverInProgress, FailoverCommitRequired, FailedOver,
+		FailbackSynchronizing, FailbackAwaitingCompletion, FailbackCompleting:
 		warning = append(warning, HealthError{Code: errorcatalog.NotReplicating, Since: s.LastShipped.Instant})
 	case FinalizingProtection, Protected:
 		if rpo, ok := RPO(s, now); ok && rpo > behindAfter {

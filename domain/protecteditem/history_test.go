@@ -77,6 +77,15 @@ var (
 	cleaning     = protecteditem.TestFailoverCleanupStarted{JobID: "job-clean", Notes: "SQL came up", At: noon}
 	cleaned      = protecteditem.TestFailoverCleanedUp{JobID: "job-clean", At: noon}
 	paused       = protecteditem.ReplicationPaused{Reason: "storage migration", By: "eva", At: noon}
+	goingBack    = protecteditem.FailbackStarted{JobID: "job-back", Mode: protecteditem.MinimizeDowntime, At: noon}
+	pulled       = protecteditem.FailbackSynchronized{JobID: "job-back", BytesScanned: 9, BytesDiffering: 5, BytesSent: 3, At: noon}
+	switching    = protecteditem.FailbackCompletionStarted{JobID: "job-back", At: noon}
+	switched     = protecteditem.FailbackCompleted{JobID: "job-back", VM: "sql-1", At: noon}
+	accepting    = protecteditem.FailbackCommitStarted{JobID: "job-accept", At: noon}
+	accepted     = protecteditem.FailbackCommitted{JobID: "job-accept", VM: "sql-1", At: noon}
+	reversing    = protecteditem.ReverseReplicationStarted{JobID: "job-reverse", At: noon}
+	reversedOver = protecteditem.ReverseReplicationCompleted{JobID: "job-reverse", BytesScanned: 9, BytesDiffering: 5, BytesSent: 3, Point: "cut-9", At: noon}
+	ninthPoint   = protecteditem.RecoveryPointCreated{Point: point("cut-9", 30), At: noon}
 	unreachable  = errorcatalog.Fail(errorcatalog.HostUnreachable, "hv-1")
 	unauthorized = errorcatalog.Fail(errorcatalog.ReplicaStoreAuthorization, "403")
 )

@@ -18,6 +18,10 @@
 //	cancel_failover.go      FailoverCommitRequired → Protected
 //	commit.go               → FailedOver
 //	fencing.go              the source while the recovery side is active
+//	failback.go             FailedOver → FailbackSynchronizing → FailbackAwaitingCompletion → FailbackCompleting → FailbackCommitRequired
+//	failback_interrupted.go → FailedOver
+//	failback_commit.go      FailbackCommitRequired → FailedBack
+//	reverse_replication.go  FailedBack → ReverseReplicating → Protected
 //	test_failover.go        a copy of the VM, beside everything else; test_failover_cleanup.go
 //	pause.go                replication stands still
 //	change_policy.go        other settings
@@ -105,5 +109,18 @@ func Events() []Event {
 		PolicyChanged{},
 		RetryRequested{},
 		ResynchronizationCanceled{},
+		FailbackStarted{},
+		FailbackSynchronized{},
+		FailbackCompletionStarted{},
+		FailbackCompleted{},
+		FailbackRestarted{},
+		FailbackFailed{},
+		FailbackCancelStarted{},
+		FailbackCanceled{},
+		FailbackCommitStarted{},
+		FailbackCommitted{},
+		ReverseReplicationStarted{},
+		ReverseReplicationCompleted{},
+		ReverseReplicationFailed{},
 	}
 }

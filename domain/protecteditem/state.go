@@ -27,6 +27,12 @@ const (
 	UnplannedFailoverInProgress  ProtectionState = "UnplannedFailoverInProgress"
 	FailoverCommitRequired       ProtectionState = "FailoverCommitRequired"
 	FailedOver                   ProtectionState = "FailedOver"
+	FailbackSynchronizing        ProtectionState = "FailbackSynchronizing"
+	FailbackAwaitingCompletion   ProtectionState = "FailbackAwaitingCompletion"
+	FailbackCompleting           ProtectionState = "FailbackCompleting"
+	FailbackCommitRequired       ProtectionState = "FailbackCommitRequired"
+	FailedBack                   ProtectionState = "FailedBack"
+	ReverseReplicating           ProtectionState = "ReverseReplicating"
 	DisablingProtection          ProtectionState = "DisablingProtection"
 )
 
@@ -85,6 +91,10 @@ const (
 	FailoverCancelJob      = "FailoverCancel"
 	TestFailoverJob        = "TestFailover"
 	TestFailoverCleanupJob = "TestFailoverCleanup"
+	FailbackJob            = "Failback"
+	FailbackCommitJob      = "FailbackCommit"
+	FailbackCancelJob      = "FailbackCancel"
+	ReverseReplicationJob  = "ReverseReplication"
 )
 
 // State is everything a rule needs to know about a protected item.
@@ -130,6 +140,9 @@ type State struct {
 	NextFailoverPoint string      // the one it is being changed to
 	Fencing           Fencing
 	Owed              *Resync // the resynchronization that the source needs when it is replicated again: its chain of cuts is broken
+
+	Failback FailbackRun // while one is open
+	Base     *Base       // from a failover's commit until the item is protected again
 
 	Test             TestRun // while a test failover is open
 	TestJob          *JobRef // its workflow that runs now, beside the item's

@@ -1,7 +1,6 @@
 package protecteditem
 
 import (
-	"slices"
 	"time"
 
 	"farshore/domain"
@@ -88,7 +87,7 @@ func (c CompleteTestFailoverCleanup) decide(s State) ([]Event, error) {
 // committed says whether the item's failover has been committed and it has not
 // been protected from the source since.
 func (s State) committed() bool {
-	return slices.Contains([]ProtectionState{FailedOver}, s.Protection)
+	return s.Base != nil && s.Protection != DisablingProtection
 }
 
 // TestFailoverCleanedUp closes the test failover.

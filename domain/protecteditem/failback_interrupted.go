@@ -1,0 +1,155 @@
+package protecteditem
+
+import (
+	"time"
+
+	"farshore/domain/errorcatalog"
+)
+
+// RestartFailback reports that what was pulled no longer fits the primary side's
+// disks, because they changed meanwhile: it is compared anew. The recovery VM
+// runs.
+type RestartFailback struct {
+	JobID  string
+	Reason string
+	At     time.Time
+}
+
+func (c RestartFailback) decide(s State) ([]Event, error) {
+	if s.runs(c.JobID) && s.Protection == FailbackSynchronizing {
+		return nil, nil
+	}
+	if err := s.requireFailbackStep(c.JobID, FailbackAwaitingCompletion, FailbackCompleting); err != nil {
+		return nil, err
+	}
+	return []Event{FailbackRestarted(c)}, nil
+}
+
+// FailbackRestarted takes the failback back to its first phase.
+type FailbackRestarted struct {
+	JobID  string    `json:"jobId"`
+	Reason string    `json:"reason,omitempty"`
+	At     time.Time `json:"at"`
+}
+
+// EventType implements domain.Event.
+func (FailbackRestarted) EventType() string { return "protected_item.failback_restarted.v1" }
+
+func (FailbackRestarted) evolve(s State) State {
+	s.Protection = FailbackSynchronizing
+	return s
+}
+
+// FailFailback gives a failback up before the VM runs on the primary side: its
+// disks are as they were, and the recovery VM runs.
+type FailFailback struct {
+	JobID   string
+	Failure *errorcatalog.Failure
+	At      time.Time
+}
+
+func (c FailFailback) decide(s State) ([]Event, error) {
+	if s.repeats(c.JobID, true) {
+		return nil, nil
+	}
+	if err := s.requireFailbackStep(c.JobID, FailbackSynchronizing, FailbackAwaitingCompletion, FailbackCompleting); err != nil {
+		return nil, err
+	}
+	return []Event{FailbackFailed{JobID: c.JobID, Failure: plain(c.Failure), At: c.At}}, nil
+}
+
+// FailbackFailed leaves the VM failed over.
+type FailbackFailed struct {
+	JobID   string               `json:"jobId"`
+	Failure errorcatalog.Failure `json:"failure"`
+	At      time.Time            `json:"at"`
+}
+
+// EventType implements domain.Event.
+func (FailbackFailed) EventType() string { return "protected_item.failback_failed.v1" }
+
+func (e FailbackFailed) evolve(s State) State {
+	s = s.endJob(true).returnToRecovery()
+	s.Failure, s.FailedAt = &e.Failure, e.At
+	return s
+}
+
+// CancelFailback begins to take a failback back, until its commit: the original
+// disks are restored, and the recovery VM runs again. The failback's job ends.
+type CancelFailback struct {
+	JobID string
+	At    time.Time
+}
+
+func (c CancelFailback) decide(s State) ([]Event, error) {
+	if err := requireID("/jobId", c.JobID); err != nil {
+		return nil, err
+	}
+	if s.repeats(c.JobID, false) || (s.runs(c.JobID) && s.Job.Kind == FailbackCancelJob) {
+		return nil, nil
+	}
+	if err := s.requireFailback(); err != nil {
+		return nil, err
+	}
+	e := FailbackCancelStarted{JobID: c.JobID, At: c.At}
+	if s.Job != nil {
+		if s.Job.Kind != FailbackJob {
+			return nil, s.requireNoJob()
+		}
+		e.OvertakenJobID = s.Job.ID
+	}
+	return []Event{e}, nil
+}
+
+// FailbackCancelStarted gives the item to the job that takes the failback back.
+type FailbackCancelStarted struct {
+	JobID          string    `json:"jobId"`
+	OvertakenJobID string    `json:"overtakenJobId,omitempty"` // the failback's
+	At             time.Time `json:"at"`
+}
+
+// EventType implements domain.Event.
+func (FailbackCancelStarted) EventType() string { return "protected_item.failback_cancel_started.v1" }
+
+func (e FailbackCancelStarted) evolve(s State) State {
+	return s.endJob(true).startJob(e.JobID, FailbackCancelJob)
+}
+
+// CompleteFailbackCancel reports that the original disks are as they were and the
+// recovery VM runs. A cancel that fails is attempted until it succeeds: only then
+// are the disks whole.
+type CompleteFailbackCancel struct {
+	JobID string
+	At    time.Time
+}
+
+func (c CompleteFailbackCancel) decide(s State) ([]Event, error) {
+	if s.repeats(c.JobID, false) {
+		return nil, nil
+	}
+	if err := s.requireStepOf(FailbackCancelJob, c.JobID,
+		FailbackSynchronizing, FailbackAwaitingCompletion, FailbackCompleting, FailbackCommitRequired); err != nil {
+		return nil, err
+	}
+	return []Event{FailbackCanceled(c)}, nil
+}
+
+// FailbackCanceled leaves the VM failed over.
+type FailbackCanceled struct {
+	JobID string    `json:"jobId"`
+	At    time.Time `json:"at"`
+}
+
+// EventType implements domain.Event.
+func (FailbackCanceled) EventType() string { return "protected_item.failback_canceled.v1" }
+
+func (FailbackCanceled) evolve(s State) State {
+	return s.endJob(false).returnToRecovery()
+}
+
+// returnToRecovery leaves an item failed over after a failback that came to
+// nothing.
+func (s State) returnToRecovery() State {
+	s.Protection, s.ActiveLocation, s.Failback = FailedOver, Recovery, FailbackRun{}
+	return s
+}
