@@ -125,3 +125,49 @@ func wantExtents(t *testing.T, d *disk.File, want []disk.Extent) {
 		}
 	}
 }
+
+func TestWritesPastThePageCacheAreReadLikeAnyOther(t *testing.T) {
+	t.Parallel()
+	// A file system in memory has no page cache to pass, and must do as well.
+	for name, dir := range map[string]string{"on disk": ".", "in memory": "/dev/shm"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			folder, err := os.MkdirTemp(dir, "bypass-")
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = os.RemoveAll(folder) })
+			path := filepath.Join(folder, "disk.raw")
+			if err := disk.CreateRaw(path, 8*mib+512); err != nil {
+				t.Fatal(err)
+			}
+			d, err := disk.OpenRaw(path, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer d.Close()
+			d.Bypass()
+			want := make([]byte, d.Size())
+			write := func(off, n int64, fill byte) {
+				p := bytes.Repeat([]byte{fill}, int(n))
+				copy(want[off:], p)
+				if _, err := d.WriteAt(p, off); err != nil {
+					t.Fatalf("write %d bytes at %d: %v", n, off, err)
+				}
+			}
+			write(0, mib, 1)          // past the cache
+			write(mib/2, 4096, 2)     // through it, over what went past
+			write(mib/2+4096, mib, 3) // past it, next to what is dirty
+			write(2*mib+512, mib, 4)  // not aligned
+			write(8*mib, 512, 5)      // the short end
+			write(7*mib, mib, 6)
+			if err := d.Flush(); err != nil {
+				t.Fatal(err)
+			}
+			got := make([]byte, d.Size())
+			if _, err := d.ReadAt(got, 0); err != nil || !bytes.Equal(got, want) {
+				t.Fatalf("what is read is not what was written (%v)", err)
+			}
+		})
+	}
+}

@@ -80,3 +80,13 @@ func syncData(f *os.File) error {
 		}
 	}
 }
+
+// openDirect opens a file for writes past the page cache, or returns nil where
+// its file system has none.
+func openDirect(path string) *os.File {
+	f, err := os.OpenFile(path, os.O_WRONLY|unix.O_DIRECT, 0)
+	if err != nil {
+		return nil
+	}
+	return f
+}

@@ -95,6 +95,7 @@ func (s *Store) OpenDisk(ctx context.Context, name, diskName string, fence int64
 	if err != nil {
 		return nil, err
 	}
+	f.Bypass()
 	return &volume{item: it, name: diskName, fence: fence, file: f}, nil
 }
 
@@ -128,8 +129,8 @@ type volume struct {
 	fence int64
 	file  *disk.File
 
-	// writing lets one write at a time into the file: the kernel does no more, and
-	// there those that wait would spin.
+	// writing lets one write at a time through the page cache: the kernel does no
+	// more, and there those that wait would spin.
 	writing sync.Mutex
 
 	mu       sync.Mutex
@@ -150,6 +151,10 @@ func (v *volume) ReadAt(p []byte, off int64) (int, error) {
 // WriteAt writes p at off.
 func (v *volume) WriteAt(p []byte, off int64) (int, error) {
 	err := v.change(off, int64(len(p)), func() error {
+		if !v.file.Bypasses(p, off) {
+			v.writing.Lock()
+			defer v.writing.Unlock()
+		}
 		_, err := v.file.WriteAt(p, off)
 		return err
 	})
@@ -161,7 +166,11 @@ func (v *volume) WriteAt(p []byte, off int64) (int, error) {
 
 // Zero makes a range read as zeroes.
 func (v *volume) Zero(off, n int64) error {
-	return v.change(off, n, func() error { return v.file.Zero(off, n) })
+	return v.change(off, n, func() error {
+		v.writing.Lock()
+		defer v.writing.Unlock()
+		return v.file.Zero(off, n)
+	})
 }
 
 func (v *volume) change(off, n int64, write func() error) error {
@@ -174,9 +183,7 @@ func (v *volume) change(off, n int64, write func() error) error {
 	defer v.item.leave()
 	err := v.permitted(off, n)
 	if err == nil {
-		v.writing.Lock()
 		err = write()
-		v.writing.Unlock()
 	}
 	return failed(err, "write %d bytes at %d to disk %s of item %s", n, off, v.name, v.item.name)
 }
