@@ -11,8 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"farshore/domain"
 	"farshore/domain/errorcatalog"
 	"farshore/domain/job"
@@ -20,7 +18,6 @@ import (
 	"farshore/domain/protecteditem"
 	"farshore/domain/site"
 	"farshore/eventstore"
-	"farshore/eventstore/pgtest"
 	"farshore/workers/host/local"
 	"farshore/workers/host/local/nbd"
 )
@@ -337,102 +334,4 @@ func TestAPlannedFailoverMayOvertakeAnOpenTestFailover(t *testing.T) {
 		t.Errorf("the item lists %v after the cleanup", got)
 	}
 	s.sameOnRecovery()
-}
-
-func TestAWorkerKilledAtAnyStepOfATestFailoverFinishesIt(t *testing.T) {
-	t.Parallel()
-	db := pgtest.Database(t)
-	s := newScene(t, func(c *config) { c.Database = db.URL })
-	w := s.child("w")
-	st := s.enableShort()
-	before := s.contents(st.Points[0].ID)
-	h := s.holdTasks(pgtest.Open(t, db.OwnerURL))
-	for n, run := range []struct {
-		steps []string
-		start func(id string)
-		ended protecteditem.TestFailoverState
-	}{
-		{
-			[]string{"inspect_recovery_host", "choose_recovery_point", "create_test_vm", "copy_disks", "start_test_vm", "complete_test_failover"},
-			func(id string) {
-				s.do(protecteditem.StartTestFailover{JobID: id, Choice: protecteditem.PointChoice(st.Points[0].ID), At: s.now()})
-			},
-			protecteditem.TestFailoverAwaitingCleanup,
-		},
-		{
-			[]string{"delete_test_vm", "complete_test_failover_cleanup"},
-			func(id string) { s.do(protecteditem.CleanUpTestFailover{JobID: id, At: s.now()}) },
-			protecteditem.TestFailoverNone,
-		},
-	} {
-		id := newID()
-		h.at(run.steps[0])
-		run.start(id)
-		for i, step := range run.steps {
-			h.await(step)
-			must(t, w.Process.Kill())
-			_ = w.Wait()
-			next := ""
-			if i+1 < len(run.steps) {
-				next = run.steps[i+1]
-			}
-			h.at(next)
-			w = s.child("w" + string(rune('a'+n)) + step)
-		}
-		s.until("ended", func(st protecteditem.State) bool { return st.TestFailover == run.ended && st.TestJob == nil })
-		s.endedWell(id)
-		if n == 0 {
-			s.brought(before)
-			s.scribble()
-			s.same(st.Points[0].ID, before)
-		}
-	}
-	s.nothingOf(testVM)
-	s.judge(s.replicate())
-	s.gapless()
-}
-
-// hold keeps the completion of a task from being journaled: the step's work is
-// done, and whoever has done it is about to be killed.
-type hold struct {
-	*scene
-	owner *pgxpool.Pool // of the schema
-}
-
-func (s *scene) holdTasks(owner *pgxpool.Pool) hold {
-	s.t.Helper()
-	for _, stmt := range []string{
-		`CREATE TABLE held (task text)`,
-		`INSERT INTO held VALUES ('')`,
-		`CREATE FUNCTION hold_task() RETURNS trigger LANGUAGE plpgsql AS $$
-		BEGIN
-			IF EXISTS (SELECT FROM public.held WHERE task = NEW.data->>'task') THEN PERFORM pg_catalog.pg_sleep(3600); END IF;
-			RETURN NEW;
-		END $$`,
-		`CREATE TRIGGER hold_task BEFORE INSERT ON events FOR EACH ROW WHEN (NEW.type = 'job.task_completed.v1') EXECUTE FUNCTION hold_task()`,
-	} {
-		_, err := owner.Exec(s.t.Context(), stmt)
-		must(s.t, err)
-	}
-	return hold{s, owner}
-}
-
-// at chooses the task, and frees what waits: it is refused, as its process is dead.
-func (h hold) at(task string) {
-	h.t.Helper()
-	_, err := h.owner.Exec(h.t.Context(), `UPDATE held SET task = $1`, task)
-	must(h.t, err)
-	_, err = h.pool.Exec(h.t.Context(),
-		`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'`)
-	must(h.t, err)
-}
-
-func (h hold) await(task string) {
-	h.t.Helper()
-	eventually(h.t, waitForJob, task+" is done", func() bool {
-		var n int
-		must(h.t, h.pool.QueryRow(h.t.Context(),
-			`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'`).Scan(&n))
-		return n > 0
-	})
 }
