@@ -96,7 +96,7 @@ func (d *database) supervise(ctx context.Context) error {
 			return nil
 		case <-d.cluster.Done():
 		}
-		if !rest(ctx, superviseInterval) {
+		if client.Pause(ctx, superviseInterval) != nil {
 			return nil
 		}
 		d.logger.WarnContext(ctx, "the embedded PostgreSQL ended; starting it again")
@@ -117,18 +117,6 @@ func (d *database) close(ctx context.Context) error {
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer stop()
 	return d.cluster.Stop(ctx)
-}
-
-// rest waits for d and reports false when ctx was done first.
-func rest(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
 }
 
 // migrateCommand brings an operator's PostgreSQL to the schema of this program.
