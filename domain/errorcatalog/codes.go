@@ -150,6 +150,7 @@ const (
 	NotReplicating               Code = "not_replicating"
 	SourceStillRunning           Code = "source_still_running"
 	NotReverseProtected          Code = "not_reverse_protected"
+	DiskUnprotected              Code = "disk_unprotected"
 	ReplicationPaused            Code = "replication_paused"
 	TestFailoverDue              Code = "test_failover_due"
 )

@@ -84,6 +84,7 @@ func healthEntries() []Entry {
 		{ReplicationPaused, NonRecoverable, "Replication is paused", []string{"an operator paused it"}, "Resume replication; writes are tracked up to the policy's threshold."},
 		{TestFailoverDue, NonRecoverable, "The last test failover is longer ago than the policy allows", []string{"no drill was held since"}, "Run a test failover and clean it up."},
 		{NotReverseProtected, NonRecoverable, "The VM has failed back and is not replicated yet", []string{"the failback is not committed", "reverse replication was not started or has not finished"}, "Commit the failback and protect the item again."},
+		{DiskUnprotected, Recoverable, "A disk that was added or grown is not in the recovery points yet", []string{"it is still being copied"}, "Wait for the job to finish; it shows its progress."},
 		{NotReplicating, NonRecoverable, "The VM runs on the recovery side and is not replicated", []string{movedOver}, "Commit the failover and fail back, or disable protection to stay on the recovery side."},
 	}
 }

@@ -39,6 +39,7 @@ const (
 	Failback             Kind = "Failback"
 	FailbackCommit       Kind = "FailbackCommit"
 	FailbackCancel       Kind = "FailbackCancel"
+	DiskReplication      Kind = "DiskReplication"
 	ReverseReplication   Kind = "ReverseReplication"
 	RecoveryPlanFailover Kind = "RecoveryPlanFailover"
 )

@@ -30,6 +30,7 @@ func TestAllowedOperations(t *testing.T) {
 	// What is refused from a failover's commit until the item is protected again.
 	beyond := func(row refusals) refusals {
 		all := refusals{
+			"AddDisks": errorcatalog.NotProtected, "RemoveDisks": errorcatalog.NotProtected,
 			"EnableProtection": errorcatalog.AlreadyProtected, "ReplicateNow": errorcatalog.NotProtected, "RepairReplication": errorcatalog.NotProtected,
 			"CancelResynchronization": errorcatalog.NotProtected, "PlannedFailover": errorcatalog.NotProtected, "UnplannedFailover": errorcatalog.NotProtected,
 			"FailoverCommit": errorcatalog.NoFailoverPending, "TestFailover": errorcatalog.NotProtected, "PauseReplication": errorcatalog.NotProtected,
@@ -47,6 +48,7 @@ func TestAllowedOperations(t *testing.T) {
 			"PlannedFailover": errorcatalog.NotProtected, "FailoverCommit": errorcatalog.NoFailoverPending,
 			"UnplannedFailover": errorcatalog.NotProtected, "TestFailover": errorcatalog.NotProtected, "PauseReplication": errorcatalog.NotProtected,
 			"CancelResynchronization": errorcatalog.NotProtected,
+			"AddDisks":                errorcatalog.NotProtected, "RemoveDisks": errorcatalog.NotProtected,
 		}},
 		"a protected item": {given: following, want: refusals{
 			"EnableProtection": errorcatalog.AlreadyProtected, "FailoverCommit": errorcatalog.NoFailoverPending,
@@ -55,24 +57,28 @@ func TestAllowedOperations(t *testing.T) {
 			"EnableProtection": errorcatalog.AlreadyProtected, "ReplicateNow": errorcatalog.ResynchronizationRequiredRefusal,
 			"PlannedFailover": errorcatalog.ResynchronizationRequiredRefusal, "FailoverCommit": errorcatalog.NoFailoverPending,
 			"CancelResynchronization": "",
+			"AddDisks":                errorcatalog.ResynchronizationRequiredRefusal, "RemoveDisks": errorcatalog.ResynchronizationRequiredRefusal,
 		}},
 		"an item whose resync runs": {given: resyncRuns, want: refusals{
 			"EnableProtection": errorcatalog.AlreadyProtected, "ReplicateNow": errorcatalog.ResynchronizationRequiredRefusal,
 			"RepairReplication": errorcatalog.OperationInProgress,
 			"PlannedFailover":   errorcatalog.ResynchronizationRequiredRefusal, "FailoverCommit": errorcatalog.NoFailoverPending,
 			"CancelResynchronization": "",
+			"AddDisks":                errorcatalog.ResynchronizationRequiredRefusal, "RemoveDisks": errorcatalog.ResynchronizationRequiredRefusal,
 		}},
 		"an item that is failing over": {given: failing, want: refusals{
 			"EnableProtection": errorcatalog.AlreadyProtected, "ReplicateNow": errorcatalog.NotProtected, "RepairReplication": errorcatalog.NotProtected,
 			"PlannedFailover": errorcatalog.OperationInProgress, "FailoverCommit": errorcatalog.NoFailoverPending,
 			"UnplannedFailover": errorcatalog.OperationInProgress, "TestFailover": errorcatalog.NotProtected, "PauseReplication": errorcatalog.NotProtected,
 			"CancelResynchronization": errorcatalog.NotProtected,
+			"AddDisks":                errorcatalog.NotProtected, "RemoveDisks": errorcatalog.NotProtected,
 		}},
 		"an item whose failover is to be committed": {given: uncommitted, want: refusals{
 			"EnableProtection": errorcatalog.AlreadyProtected, "ReplicateNow": errorcatalog.NotProtected, "RepairReplication": errorcatalog.NotProtected,
 			"PlannedFailover":   errorcatalog.NotProtected,
 			"UnplannedFailover": errorcatalog.NotProtected, "TestFailover": errorcatalog.NotProtected, "PauseReplication": errorcatalog.NotProtected, "ApplyRecoveryPoint": "", "FailoverCancel": "",
 			"CancelResynchronization": errorcatalog.NotProtected,
+			"AddDisks":                errorcatalog.NotProtected, "RemoveDisks": errorcatalog.NotProtected,
 		}},
 		"an item that is paused": {given: history(following, paused), want: refusals{
 			"EnableProtection": errorcatalog.AlreadyProtected, "FailoverCommit": errorcatalog.NoFailoverPending,
@@ -100,12 +106,14 @@ func TestAllowedOperations(t *testing.T) {
 			"PlannedFailover": errorcatalog.OperationInProgress, "FailoverCommit": errorcatalog.NoFailoverPending, "DisableProtection": errorcatalog.NothingToDo,
 			"UnplannedFailover": errorcatalog.OperationInProgress, "TestFailover": errorcatalog.NotProtected, "PauseReplication": errorcatalog.NotProtected, "ChangePolicy": errorcatalog.NotProtected,
 			"CancelResynchronization": errorcatalog.NotProtected,
+			"AddDisks":                errorcatalog.NotProtected, "RemoveDisks": errorcatalog.NotProtected,
 		}},
 		"an item that is unprotected can only be enabled": {given: ended, want: refusals{
 			"ReplicateNow": errorcatalog.NotProtected, "RepairReplication": errorcatalog.NotProtected, "PlannedFailover": errorcatalog.NotProtected,
 			"FailoverCommit": errorcatalog.NoFailoverPending, "DisableProtection": errorcatalog.NothingToDo,
 			"UnplannedFailover": errorcatalog.NotProtected, "TestFailover": errorcatalog.NotProtected, "PauseReplication": errorcatalog.NotProtected, "ChangePolicy": errorcatalog.NotProtected, "ResumeReplication": errorcatalog.NotProtected,
 			"CancelResynchronization": errorcatalog.NotProtected, "RetryNow": errorcatalog.NotProtected,
+			"AddDisks": errorcatalog.NotProtected, "RemoveDisks": errorcatalog.NotProtected,
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -158,6 +166,7 @@ func TestHealth(t *testing.T) {
 			given: history(diverged, crashStarted), want: protecteditem.Warning, reason: []errorcatalog.Code{errorcatalog.LogMissing, errorcatalog.NotReplicating},
 		},
 		"a VM that was brought back is not replicated yet": {given: backAgain, want: protecteditem.Warning, reason: []errorcatalog.Code{errorcatalog.NotReverseProtected}},
+		"a disk that is being added is a warning":          {given: history(following, adding), want: protecteditem.Warning, reason: []errorcatalog.Code{errorcatalog.DiskUnprotected}},
 		"a pause is a warning":                             {given: history(following, paused), want: protecteditem.Warning, reason: []errorcatalog.Code{errorcatalog.ReplicationPaused}},
 		"a test failover that failed is told": {
 			given: history(testRuns, protecteditem.TestFailoverFailed{JobID: "job-test", Failure: *unreachable, At: noon}), want: protecteditem.Warning,
@@ -319,7 +328,7 @@ func TestWordsAgreeWithTheOtherAggregates(t *testing.T) {
 		protecteditem.RecoveryPointChangeJob: job.ApplyRecoveryPoint, protecteditem.FailoverCancelJob: job.FailoverCancel,
 		protecteditem.TestFailoverJob: job.TestFailover, protecteditem.TestFailoverCleanupJob: job.TestFailoverCleanup,
 		protecteditem.FailbackJob: job.Failback, protecteditem.FailbackCommitJob: job.FailbackCommit,
-		protecteditem.FailbackCancelJob: job.FailbackCancel, protecteditem.ReverseReplicationJob: job.ReverseReplication,
+		protecteditem.FailbackCancelJob: job.FailbackCancel, protecteditem.DiskReplicationJob: job.DiskReplication, protecteditem.ReverseReplicationJob: job.ReverseReplication,
 	} {
 		if own != string(theirs) {
 			t.Errorf("job kind %q is %q there", own, theirs)

@@ -15,7 +15,7 @@ func TestDecide(t *testing.T) {
 	all := map[string]scenario{}
 	for _, rows := range []map[string]scenario{
 		enablingRows(), replicationRows(), pointsRows(), failuresRows(), resynchronizationsRows(), failoversRows(), commitsRows(), disablesRows(),
-		unplannedRows(), unplannedStepRows(), uncommittedRows(), fencingRows(), drillRows(), cleanupRows(), pauseRows(), interruptedRows(), failbackRows(), failbackEndRows(), reverseRows(),
+		unplannedRows(), unplannedStepRows(), uncommittedRows(), fencingRows(), drillRows(), cleanupRows(), pauseRows(), interruptedRows(), failbackRows(), failbackEndRows(), reverseRows(), disksRows(), disksEndRows(),
 	} {
 		for name := range rows {
 			if _, twice := all[name]; twice {

@@ -53,6 +53,9 @@ func (c DisableProtection) decide(s State) ([]Event, error) {
 	if s.TestJob != nil {
 		e.OvertakenTestJobID = s.TestJob.ID
 	}
+	if s.DiskJob != nil {
+		e.OvertakenDiskJobID = s.DiskJob.ID
+	}
 	e.CleanUpTestFailover = s.testOpen()
 	if s.failingBack() {
 		e.Survivor = c.Survivor
@@ -70,6 +73,7 @@ type ProtectionDisabling struct {
 	KeepReplicaSeconds  int64     `json:"keepReplicaSeconds"`
 	Reason              string    `json:"reason,omitempty"`
 	OvertakenTestJobID  string    `json:"overtakenTestJobId,omitempty"`
+	OvertakenDiskJobID  string    `json:"overtakenDiskJobId,omitempty"`
 	CleanUpTestFailover bool      `json:"cleanUpTestFailover,omitempty"` // what it brought up is removed first
 	Survivor            string    `json:"survivor,omitempty"`            // the recovery VM, when a failback was open
 	At                  time.Time `json:"at"`
@@ -84,7 +88,7 @@ func (e ProtectionDisabling) evolve(s State) State {
 	if s.testOpen() {
 		s.TestFailover = TestFailoverCleaningUp
 	}
-	s = s.endTestJob(true)
+	s = s.endTestJob(true).endDisks(true)
 	s.KeepReplica = time.Duration(e.KeepReplicaSeconds) * time.Second
 	return s.endJob(true).startJob(e.JobID, DisableProtectionJob)
 }

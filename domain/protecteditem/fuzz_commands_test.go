@@ -2,6 +2,7 @@ package protecteditem_test
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"farshore/domain/errorcatalog"
@@ -62,6 +63,9 @@ func (g *generator) forward() int {
 			g.job = g.s.TestJob.ID
 			return cleanUpDone
 		default:
+		}
+		if g.s.DiskJob != nil && len(g.s.Pending) > 0 {
+			return diskReady
 		}
 		return []int{removeSome, 17, 8, 15, unplanned, resume}[g.cuts%6]
 	case protecteditem.UnplannedFailoverInProgress:
@@ -163,6 +167,9 @@ func (g *generator) worker(kind, b int) protecteditem.Command {
 func (g *generator) point(b int) protecteditem.Point {
 	p := point(g.s.LastShipped.Cut, 0)
 	p.Instant = g.s.LastShipped.Instant
+	if slices.Contains(g.s.Disks, "logs") {
+		p.Disks = append(p.Disks, protecteditem.PointDisk{Disk: "logs", SizeBytes: 10 * gib, Root: "cc"})
+	}
 	if p.ID == "" || b>>6 == 3 {
 		g.cuts++
 		p.ID, p.Instant = fmt.Sprint("cut-", g.cuts), g.now

@@ -6,6 +6,7 @@ import (
 	"farshore/domain/errorcatalog"
 	"farshore/domain/policy"
 	"farshore/domain/protecteditem"
+	"farshore/domain/site"
 )
 
 // The kinds of command beyond the main job.
@@ -49,6 +50,11 @@ const (
 	reProtect
 	reversed
 	reverseFailed
+	addDisk
+	growDisk
+	diskReady
+	diskFailed
+	removeDisk
 	kinds
 )
 
@@ -62,6 +68,9 @@ func (g *generator) later(kind, b int) protecteditem.Command {
 		return c
 	}
 	if c := g.failback(kind, b, fresh); c != nil {
+		return c
+	}
+	if c := g.disks(kind, b, fresh); c != nil {
 		return c
 	}
 	switch kind {
@@ -84,6 +93,30 @@ func (g *generator) later(kind, b int) protecteditem.Command {
 		p := policy.Defaults()
 		p.DrillReminderDays = b % 2
 		return protecteditem.ChangePolicy{PolicyID: "gold", Settings: p, At: g.now}
+	default:
+		return nil
+	}
+}
+
+func (g *generator) disks(kind, b int, fresh string) protecteditem.Command {
+	own := g.job
+	if g.s.DiskJob != nil {
+		own = g.s.DiskJob.ID
+	}
+	switch kind {
+	case addDisk:
+		return protecteditem.AddDisks{JobID: fresh, Disks: []site.Disk{logs()}, At: g.now}
+	case growDisk:
+		return protecteditem.RecordDiskGrown{JobID: fresh, Disk: "data", SizeBytes: int64(101+b%9) * gib, At: g.now}
+	case diskReady:
+		p := g.point(b)
+		p.Disks[1].SizeBytes = 200 * gib
+		p.Disks = append(p.Disks, protecteditem.PointDisk{Disk: "logs", SizeBytes: 10 * gib, Root: "cc"})
+		return protecteditem.CompleteDiskReplication{JobID: own, Point: p, At: g.now}
+	case diskFailed:
+		return protecteditem.FailDiskReplication{JobID: own, Failure: unreachable, At: g.now}
+	case removeDisk:
+		return protecteditem.RemoveDisks{Disks: []string{"data", "logs"}[b%2:], At: g.now}
 	default:
 		return nil
 	}

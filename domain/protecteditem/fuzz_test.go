@@ -224,6 +224,8 @@ func wronglyProtected(s protecteditem.State) string {
 		return ""
 	case s.ActiveLocation != protecteditem.Primary || s.FailoverPoint != "" || s.NextFailoverPoint != "" || s.SourceStopped:
 		return "protected with what is left of a failover"
+	case (s.DiskJob != nil) != (len(s.NewDisks) > 0):
+		return "new disks without their job"
 	case s.Base != nil:
 		return "protected with the base of a failover"
 	case s.ChainBroken() || s.Fencing.SourceActive || s.Fencing.Fenced:

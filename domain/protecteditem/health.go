@@ -45,6 +45,12 @@ func HealthOf(s State, now time.Time) (Health, []HealthError) {
 	if f := s.TestRetry.Failure; f != nil {
 		warning = append(warning, HealthError{Code: f.Code, Detail: f.Detail, Since: s.TestRetry.Since})
 	}
+	if f := s.DiskRetry.Failure; f != nil {
+		warning = append(warning, HealthError{Code: f.Code, Detail: f.Detail, Since: s.DiskRetry.Since})
+	}
+	for _, d := range s.NewDisks {
+		warning = append(warning, HealthError{Code: errorcatalog.DiskUnprotected, Detail: d.ID, Since: s.LastShipped.Instant})
+	}
 	if f := s.TestFailure; f != nil {
 		warning = append(warning, HealthError{Code: f.Code, Detail: f.Detail, Since: s.TestFailedAt})
 	}

@@ -86,6 +86,9 @@ var (
 	reversing    = protecteditem.ReverseReplicationStarted{JobID: "job-reverse", At: noon}
 	reversedOver = protecteditem.ReverseReplicationCompleted{JobID: "job-reverse", BytesScanned: 9, BytesDiffering: 5, BytesSent: 3, Point: "cut-9", At: noon}
 	ninthPoint   = protecteditem.RecoveryPointCreated{Point: point("cut-9", 30), At: noon}
+	adding       = protecteditem.DisksAdding{JobID: "job-disk", Disks: []site.Disk{logs()}, At: noon}
+	grown        = protecteditem.DiskGrown{JobID: "job-disk", Disk: "data", SizeBytes: 200 * gib, At: noon}
+	diskDone     = protecteditem.DisksProtected{JobID: "job-disk", Disks: []string{"logs"}, Bytes: 7, At: noon}
 	unreachable  = errorcatalog.Fail(errorcatalog.HostUnreachable, "hv-1")
 	unauthorized = errorcatalog.Fail(errorcatalog.ReplicaStoreAuthorization, "403")
 )
@@ -106,6 +109,11 @@ var (
 	ending      = history(following, disabling)
 	ended       = history(ending, disabled)
 )
+
+// logs is a disk that the VM is given later.
+func logs() site.Disk {
+	return site.Disk{ID: "logs", File: "logs.raw", Format: site.Raw, SizeBytes: 10 * gib}
+}
 
 func silver() policy.Settings {
 	p := policy.Defaults()

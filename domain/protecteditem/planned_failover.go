@@ -35,6 +35,9 @@ func (c StartPlannedFailover) decide(s State) ([]Event, error) {
 	if err := s.requireNoJob(); err != nil {
 		return nil, err
 	}
+	if err := s.requireNoDiskJob(); err != nil { // or the new disk would be lost
+		return nil, err
+	}
 	if len(s.Points) == 0 {
 		return nil, domain.Reject(domain.Conflict, errorcatalog.NoRecoveryPoint, "the item has no recovery point")
 	}

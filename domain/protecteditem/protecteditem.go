@@ -23,6 +23,7 @@
 //	failback_commit.go      FailbackCommitRequired → FailedBack
 //	reverse_replication.go  FailedBack → ReverseReplicating → Protected
 //	test_failover.go        a copy of the VM, beside everything else; test_failover_cleanup.go
+//	disks.go                disks added or grown; disks_protected.go ends it or removes some
 //	pause.go                replication stands still
 //	change_policy.go        other settings
 //	disable.go              any → DisablingProtection → Unprotected
@@ -122,5 +123,10 @@ func Events() []Event {
 		ReverseReplicationStarted{},
 		ReverseReplicationCompleted{},
 		ReverseReplicationFailed{},
+		DisksAdding{},
+		DiskGrown{},
+		DisksProtected{},
+		DiskReplicationFailed{},
+		DisksRemoved{},
 	}
 }

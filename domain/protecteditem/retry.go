@@ -43,6 +43,9 @@ func (c RecordFailure) decide(s State) ([]Event, error) {
 	if s.runsTest(c.JobID) {
 		return []Event{failedAttempt(s.TestRetry, c.JobID, failure, c.At)}, nil
 	}
+	if s.runsDisks(c.JobID) {
+		return []Event{failedAttempt(s.DiskRetry, c.JobID, failure, c.At)}, nil
+	}
 	if c.JobID != "" {
 		if err := s.requireJob(c.JobID); err != nil {
 			return nil, err
@@ -60,7 +63,7 @@ func failedAttempt(r Retry, job string, failure errorcatalog.Failure, at time.Ti
 }
 
 // RetryNow makes a failed attempt due at once: of the replication, of the job that
-// runs, or of the test failover's. An operator asks for it once the cause of a
+// runs, of the test failover's or that of new disks. An operator asks for it once the cause of a
 // failure that is not retried by itself is mended.
 type RetryNow struct{ At time.Time }
 
@@ -68,10 +71,10 @@ func (c RetryNow) decide(s State) ([]Event, error) {
 	if err := s.requireEnabled(); err != nil {
 		return nil, err
 	}
-	if s.Retry.Failure == nil && s.TestRetry.Failure == nil {
+	if s.Retry.Failure == nil && s.TestRetry.Failure == nil && s.DiskRetry.Failure == nil {
 		return nil, domain.Reject(domain.Conflict, errorcatalog.NothingToDo, "no attempt has failed")
 	}
-	if !s.Retry.waits(c.At) && !s.TestRetry.waits(c.At) {
+	if !s.Retry.waits(c.At) && !s.TestRetry.waits(c.At) && !s.DiskRetry.waits(c.At) {
 		return nil, nil
 	}
 	return []Event{RetryRequested(c)}, nil
@@ -86,7 +89,7 @@ type RetryRequested struct {
 func (RetryRequested) EventType() string { return "protected_item.retry_requested.v1" }
 
 func (e RetryRequested) evolve(s State) State {
-	s.Retry, s.TestRetry = s.Retry.at(e.At), s.TestRetry.at(e.At)
+	s.Retry, s.TestRetry, s.DiskRetry = s.Retry.at(e.At), s.TestRetry.at(e.At), s.DiskRetry.at(e.At)
 	return s
 }
 
@@ -118,6 +121,10 @@ func (ReplicationFailed) EventType() string { return "protected_item.replication
 func (e ReplicationFailed) evolve(s State) State {
 	if s.runsTest(e.JobID) {
 		s.TestRetry = s.TestRetry.after(e)
+		return s
+	}
+	if s.runsDisks(e.JobID) {
+		s.DiskRetry = s.DiskRetry.after(e)
 		return s
 	}
 	s.Retry = s.Retry.after(e)

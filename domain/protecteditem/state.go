@@ -95,6 +95,7 @@ const (
 	FailbackCommitJob      = "FailbackCommit"
 	FailbackCancelJob      = "FailbackCancel"
 	ReverseReplicationJob  = "ReverseReplication"
+	DiskReplicationJob     = "DiskReplication"
 )
 
 // State is everything a rule needs to know about a protected item.
@@ -151,6 +152,11 @@ type State struct {
 	TestFailure      *errorcatalog.Failure // why the last one, or its cleanup, came to nothing
 	TestFailedAt     time.Time
 	LastTestFailover time.Time // when a test failover last came up
+
+	NewDisks   []site.Disk // being added, or grown to this size
+	DiskJob    *JobRef     // which replicates them, beside the item's
+	EndedDisks EndedJob
+	DiskRetry  Retry
 
 	Paused      *Pause
 	ProtectedAt time.Time // when the item became protected

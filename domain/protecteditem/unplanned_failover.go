@@ -38,6 +38,9 @@ func (c StartUnplannedFailover) decide(s State) ([]Event, error) {
 	if s.Job != nil {
 		e.OvertakenJobID = s.Job.ID
 	}
+	if s.DiskJob != nil {
+		e.OvertakenDiskJobID = s.DiskJob.ID
+	}
 	if c.Choice == Latest && c.ShutDownSource { // what is shipped last makes another one
 		e.Point = ""
 	}
@@ -57,12 +60,13 @@ func (s State) requireFailoverFree() error {
 
 // UnplannedFailoverStarted gives the item to the failover's job.
 type UnplannedFailoverStarted struct {
-	JobID          string      `json:"jobId"`
-	Choice         PointChoice `json:"choice"`
-	Point          string      `json:"point,omitempty"` // absent while logs are to be applied first
-	ShutDownSource bool        `json:"shutDownSource,omitempty"`
-	OvertakenJobID string      `json:"overtakenJobId,omitempty"` // of the resynchronization that ends with it
-	At             time.Time   `json:"at"`
+	JobID              string      `json:"jobId"`
+	Choice             PointChoice `json:"choice"`
+	Point              string      `json:"point,omitempty"` // absent while logs are to be applied first
+	ShutDownSource     bool        `json:"shutDownSource,omitempty"`
+	OvertakenJobID     string      `json:"overtakenJobId,omitempty"`     // of the resynchronization that ends with it
+	OvertakenDiskJobID string      `json:"overtakenDiskJobId,omitempty"` // of the new disks that are given up
+	At                 time.Time   `json:"at"`
 }
 
 // EventType implements domain.Event.
@@ -74,7 +78,7 @@ func (e UnplannedFailoverStarted) evolve(s State) State {
 	s = s.postponeResync(e.At)
 	s.Protection, s.SourceStopped, s.Failure, s.Requested = UnplannedFailoverInProgress, false, nil, CycleRequest{}
 	s.FailoverChoice, s.FailoverPoint, s.ShutDownSource = e.Choice, e.Point, e.ShutDownSource
-	return s.endJob(true).startJob(e.JobID, UnplannedFailoverJob)
+	return s.endDisks(true).endJob(true).startJob(e.JobID, UnplannedFailoverJob)
 }
 
 // RecordFailoverPoint reports the point that an unplanned failover uses, once the
