@@ -33,13 +33,20 @@ func (s *session) itemCommand() *cobra.Command {
 		}
 		return s.show(a.Body, nil, itemRows(a.Body))
 	}}
-	return group("item", "Protected items: VMs that replicate", list, show, s.itemWatch(), s.itemEnable(), s.itemDisable(), s.itemRepair(), s.itemReplicate())
+	return group("item", "Protected items: VMs that replicate", list, show, s.itemWatch(), s.itemEnable(), s.itemDisable(), s.itemRepair(), s.itemReplicate(),
+		s.itemRetry(), s.itemPause(), s.itemResume(), s.itemPolicy())
 }
 
 func stateOf(i oapi.ProtectedItem) string {
 	state := string(i.ProtectionState)
 	if i.ResynchronizationState != oapi.ResynchronizationStateNone {
 		state += ", resynchronization " + strings.ToLower(string(i.ResynchronizationState))
+	}
+	if i.Paused != nil {
+		state += ", paused"
+	}
+	if i.TestFailoverState != oapi.TestFailoverStateNone {
+		state += ", test failover " + strings.ToLower(string(i.TestFailoverState))
 	}
 	if p := i.Progress; p != nil && p.BytesTotal > 0 && p.BytesDone < p.BytesTotal {
 		state += fmt.Sprintf(" %d %%", p.BytesDone*100/p.BytesTotal)
@@ -59,6 +66,10 @@ func itemRows(i oapi.ProtectedItem) []row {
 		{"rpo", seconds(i.RpoSeconds)},
 		{"recovery points", deref(i.RecoveryPoints)},
 	}
+	if i.Paused != nil {
+		rows = append(rows, row{"paused", pauseOf(i)})
+	}
+	rows = append(rows, testRows(i.TestFailover)...)
 	if r := i.Recovery; r != nil && deref(r.Host) != "" {
 		rows = append(rows, row{"recovery side", fmt.Sprintf("%s on %s/%s", deref(r.VirtualMachineName), deref(r.Site), deref(r.Host))})
 	}
@@ -86,6 +97,25 @@ func itemRows(i oapi.ProtectedItem) []row {
 			verdict = deref(o.Reason)
 		}
 		rows = append(rows, row{o.Name, verdict})
+	}
+	return rows
+}
+
+// testRows tell of the test failover that is open, and of the last good one.
+func testRows(t oapi.TestFailover) []row {
+	var rows []row
+	if t.State != oapi.TestFailoverStateNone {
+		text := string(t.State)
+		if vm := deref(t.VirtualMachine); vm != "" {
+			text += ": " + vm
+		}
+		if point := deref(t.Point); point != "" {
+			text += " from " + point
+		}
+		rows = append(rows, row{"test failover", fmt.Sprintf("%s, begun %s", text, ago(t.StartedAt))})
+	}
+	if t.LastSuccessAt != nil {
+		rows = append(rows, row{"last good test", ago(t.LastSuccessAt)})
 	}
 	return rows
 }
@@ -183,14 +213,16 @@ func (s *session) itemDisable() *cobra.Command {
 		w      waiting
 		keep   int32
 		reason string
+		tests  bool
 	)
 	cmd := &cobra.Command{Use: "disable ITEM", Short: "End the protection of a VM; its host is left clean", Args: cobra.ExactArgs(1)}
 	cmd.Flags().Int32Var(&keep, "keep-replica", 168, "hours to keep the replica and its recovery points")
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
+	cmd.Flags().BoolVar(&tests, "cleanup", false, "clean up an open test failover, too")
 	w.flags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		resp, err := s.api.DisableProtection(cmd.Context(), s.vault, args[0], &oapi.DisableProtectionParams{
-			KeepReplica: &keep, Reason: ref(reason), IfMatch: new("*"), IdempotencyKey: newIdempotencyKey(),
+			KeepReplica: &keep, Reason: ref(reason), Cleanup: ref(tests), IfMatch: new("*"), IdempotencyKey: newIdempotencyKey(),
 		})
 		return s.started(cmd.Context(), w, resp, err)
 	}

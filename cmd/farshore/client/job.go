@@ -11,30 +11,6 @@ import (
 	"farshore/api/oapi"
 )
 
-func (s *session) failoverCommand() *cobra.Command {
-	var (
-		w    waiting
-		only bool
-	)
-	planned := &cobra.Command{Use: "planned ITEM", Short: "Shut the source down, ship the last delta and start the VM on the recovery side", Args: cobra.ExactArgs(1)}
-	planned.Flags().BoolVar(&only, "validate-only", false, "check everything and do nothing")
-	planned.RunE = func(cmd *cobra.Command, args []string) error {
-		resp, err := s.api.PlannedFailover(cmd.Context(), s.vault, args[0], &oapi.PlannedFailoverParams{ValidateOnly: ref(only), IdempotencyKey: newIdempotencyKey()})
-		if only {
-			return s.validated(resp, err)
-		}
-		return s.started(cmd.Context(), w, resp, err)
-	}
-	commit := &cobra.Command{Use: "commit ITEM", Short: "Accept a failover; its other recovery points are removed", Args: cobra.ExactArgs(1)}
-	commit.RunE = func(cmd *cobra.Command, args []string) error {
-		resp, err := s.api.CommitFailover(cmd.Context(), s.vault, args[0], &oapi.CommitFailoverParams{IdempotencyKey: newIdempotencyKey()})
-		return s.started(cmd.Context(), w, resp, err)
-	}
-	w.flags(planned)
-	w.flags(commit)
-	return group("failover", "Failover to the recovery side", planned, commit)
-}
-
 func (s *session) jobCommand() *cobra.Command {
 	var state, item string
 	list := &cobra.Command{Use: "list", Short: "List the jobs, newest first", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {

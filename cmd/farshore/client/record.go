@@ -22,9 +22,13 @@ func (s *session) pointCommand() *cobra.Command {
 		}
 		var rows []row
 		for _, p := range points {
-			rows = append(rows, row{p.ID, ago(&p.Instant), p.Consistency, len(p.Disks)})
+			pinned := ""
+			if p.Pinned {
+				pinned = "pinned"
+			}
+			rows = append(rows, row{p.ID, ago(&p.Instant), p.Consistency, len(p.Disks), pinned})
 		}
-		return s.show(points, row{"recovery point", "instant", "consistency", "disks"}, rows)
+		return s.show(points, row{"recovery point", "instant", "consistency", "disks", ""}, rows)
 	}}
 	return group("point", "Recovery points", list)
 }

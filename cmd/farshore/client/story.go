@@ -3,6 +3,7 @@ package client
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -13,6 +14,14 @@ import (
 type facts struct {
 	At          time.Time `json:"at"`
 	Attempt     int       `json:"attempt"`
+	ChainBroken bool      `json:"chainBroken"`
+	Choice      string    `json:"choice"`
+	Detail      string    `json:"detail"`
+	Held        []any     `json:"held"`
+	Network     string    `json:"network"`
+	Notes       string    `json:"notes"`
+	PolicyID    string    `json:"policyId"`
+	ShutDown    bool      `json:"shutDownSource"`
 	Bytes       int64     `json:"bytes"`
 	Cycle       int64     `json:"cycle"`
 	Cut         string    `json:"cut"`
@@ -37,12 +46,13 @@ type facts struct {
 		Code   string `json:"code"`
 		Detail string `json:"detail"`
 	} `json:"failure"`
-	Point json.RawMessage `json:"point"`
+	Point json.RawMessage `json:"point"` // a recovery point, or the id of one
+	VM    json.RawMessage `json:"vm"`    // a virtual machine, or the id of one
 }
 
 // told maps events to what they say; the others are told by their data.
 func told() map[string]func(f facts) string {
-	return map[string]func(f facts) string{
+	stories := map[string]func(f facts) string{
 		"protected_item.protection_enabling.v1": func(f facts) string {
 			return fmt.Sprintf("protection cycle %d began: disks %s of a VM on %s/%s", f.Cycle, strings.Join(f.Disks, ", "), f.Site, f.Host)
 		},
@@ -95,6 +105,107 @@ func told() map[string]func(f facts) string {
 		"job.task_completed.v1":                  func(f facts) string { return f.Task },
 		"job.task_failed.v1":                     func(f facts) string { return f.Task + ": " + failureText(f) },
 		"job.failed.v1":                          failureText,
+	}
+	maps.Copy(stories, toldOfFailovers())
+	maps.Copy(stories, toldOfTests())
+	maps.Copy(stories, toldOfRequests())
+	return stories
+}
+
+func toldOfFailovers() map[string]func(f facts) string {
+	runs := func(f facts) string {
+		return fmt.Sprintf("the VM runs on the recovery side as %s, from recovery point %s", f.RecoveryVM, named(f.Point))
+	}
+	return map[string]func(f facts) string{
+		"protected_item.unplanned_failover_started.v1": func(f facts) string {
+			text := "unplanned failover began, to " + chosen(f)
+			if f.ShutDown {
+				text += ", with a try to stop the source first"
+			}
+			return text
+		},
+		"protected_item.failover_point_chosen.v1":        func(f facts) string { return "the failover is to recovery point " + named(f.Point) },
+		"protected_item.unplanned_failover_completed.v1": runs,
+		"protected_item.unplanned_failover_failed.v1":    func(f facts) string { return "unplanned failover failed: " + failureText(f) },
+		"protected_item.recovery_point_change_started.v1": func(f facts) string {
+			return fmt.Sprintf("the recovery VM makes way for one from recovery point %s; what it wrote is given up", named(f.Point))
+		},
+		"protected_item.recovery_point_change_completed.v1": runs,
+		"protected_item.recovery_point_change_failed.v1":    func(f facts) string { return "the recovery point was not changed: " + failureText(f) },
+		"protected_item.failover_cancel_started.v1":         func(facts) string { return "the failover is being taken back" },
+		"protected_item.failover_canceled.v1": func(f facts) string {
+			if f.ChainBroken {
+				return "the failover was taken back; the replica is to be resynchronized"
+			}
+			return "the failover was taken back; replication goes on"
+		},
+		"protected_item.failover_cancel_failed.v1": func(f facts) string { return "the failover was not taken back: " + failureText(f) },
+		"protected_item.source_found_running.v1": func(f facts) string {
+			return strings.TrimSuffix("the source VM runs although the recovery side is active: "+f.Detail, ": ")
+		},
+		"protected_item.source_fenced.v1": func(f facts) string {
+			return fmt.Sprintf("the source VM is kept off; %d of its logs were never replicated and are kept", len(f.Held))
+		},
+	}
+}
+
+func toldOfTests() map[string]func(f facts) string {
+	return map[string]func(f facts) string{
+		"protected_item.test_failover_started.v1": func(f facts) string {
+			text := "test failover began, to " + chosen(f)
+			if f.Network != "" {
+				text += ", in the network " + f.Network
+			}
+			return text
+		},
+		"protected_item.test_failover_point_chosen.v1": func(f facts) string { return "the test failover is to recovery point " + named(f.Point) },
+		"protected_item.test_failover_completed.v1": func(f facts) string {
+			return fmt.Sprintf("a copy of the VM runs as %s, from recovery point %s", named(f.VM), named(f.Point))
+		},
+		"protected_item.test_failover_failed.v1": func(f facts) string { return "test failover failed: " + failureText(f) },
+		"protected_item.test_failover_cleanup_started.v1": func(f facts) string {
+			return strings.TrimSuffix("the test failover is being cleaned up: "+f.Notes, ": ")
+		},
+		"protected_item.test_failover_cleaned_up.v1":     func(facts) string { return "nothing of the test failover is left" },
+		"protected_item.test_failover_cleanup_failed.v1": func(f facts) string { return "the test failover was not cleaned up: " + failureText(f) },
+	}
+}
+
+func toldOfRequests() map[string]func(f facts) string {
+	return map[string]func(f facts) string{
+		"protected_item.replication_paused.v1": func(f facts) string {
+			return strings.TrimSuffix("replication is paused: "+f.Reason, ": ")
+		},
+		"protected_item.replication_resumed.v1":         func(facts) string { return "replication goes on" },
+		"protected_item.replication_requested.v1":       func(facts) string { return "a delta is due now" },
+		"protected_item.retry_requested.v1":             func(facts) string { return "what has failed is tried again now" },
+		"protected_item.policy_changed.v1":              func(f facts) string { return "protected by policy " + f.PolicyID + " from here on" },
+		"protected_item.resynchronization_requested.v1": func(facts) string { return "a resynchronization is due now" },
+		"protected_item.resynchronization_started.v1":   func(facts) string { return "source and replica are being compared" },
+		"protected_item.resynchronization_canceled.v1": func(facts) string {
+			return "the resynchronization was stopped; it stays required until it is asked for again"
+		},
+	}
+}
+
+// named is what an event names by its id alone.
+func named(raw json.RawMessage) string {
+	var id string
+	_ = json.Unmarshal(raw, &id) // of another form: not named
+	return id
+}
+
+// chosen tells which recovery point was asked for.
+func chosen(f facts) string {
+	switch f.Choice {
+	case "latest":
+		return "the latest state that was shipped"
+	case "latestProcessed":
+		return "the newest recovery point"
+	case "latestAppConsistent":
+		return "the newest app-consistent recovery point"
+	default:
+		return "recovery point " + f.Choice
 	}
 }
 

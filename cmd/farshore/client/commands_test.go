@@ -1,0 +1,152 @@
+package client_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+
+	"farshore/cmd/farshore/client"
+)
+
+const (
+	jobID   = "0198c0de-0000-7000-8000-000000000001"
+	pointID = "0198c0de-0000-7000-8000-000000000002"
+	since   = "2026-11-23T12:00:00Z"
+)
+
+// said is what a command has sent and printed.
+type said struct {
+	requests []string // "POST /v1/… {…}"
+	keys     []string // Idempotency-Key of each
+	out      string
+	code     int
+}
+
+// run runs a command against a server that answers everything, with a job that
+// has ended in the given status.
+func run(t *testing.T, status string, args ...string) said {
+	t.Helper()
+	var s said
+	item := `{"id":"web","protectionState":"Protected","resynchronizationState":"None","testFailoverState":"AwaitingCleanup","replicationHealth":"Warning",
+		"activeLocation":"Primary","healthErrors":[],"allowedOperations":[{"name":"resume","allowed":true}],"policy":{"copyFrequencySeconds":900,"retentionHours":24},
+		"paused":{"since":"` + since + `","by":"apikey:0198c0de-0000-7000-8000-00000000abcd","reason":"the line is needed"},
+		"testFailover":{"state":"AwaitingCleanup","point":"` + pointID + `","virtualMachine":"web-test","startedAt":"` + since + `","lastSuccessAt":"` + since + `"}}`
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		s.requests = append(s.requests, strings.TrimSpace(r.Method+" "+r.URL.RequestURI()+" "+string(body)))
+		s.keys = append(s.keys, r.Header.Get("Idempotency-Key"))
+		w.Header().Set("X-Event-Position", "7")
+		answer := item
+		switch _, verb, _ := strings.Cut(r.URL.Path, "/protectedItems/web"); {
+		case r.URL.Query().Get("validateOnly") == "true":
+			answer = `{"valid":true}`
+		case strings.Contains(r.URL.Path, "/jobs/"):
+			answer = `{"id":"` + jobID + `","kind":"TestFailover","status":"` + status + `","item":"web","tasks":[],"endedAt":"` + since + `"}`
+		case strings.Contains(strings.ToLower(verb), "fail") || verb == "/applyRecoveryPoint" || r.Method == http.MethodDelete:
+			w.WriteHeader(http.StatusAccepted)
+			answer = `{"id":"` + jobID + `","kind":"TestFailover","status":"NotStarted","item":"web","tasks":[]}`
+		}
+		_, _ = io.WriteString(w, answer)
+	}))
+	defer server.Close()
+	root := &cobra.Command{Use: "farshore", SilenceErrors: true, SilenceUsage: true}
+	root.AddCommand(client.Commands(root)...)
+	var out bytes.Buffer
+	root.SetOut(&out)
+	root.SetErr(io.Discard)
+	root.SetArgs(append(args, "--server", server.URL, "--key", "k", "--vault", "acme"))
+	ran, err := root.ExecuteC()
+	s.out, s.code = out.String(), client.ExitCode(ran, err)
+	return s
+}
+
+func TestACommandAsksForWhatItSays(t *testing.T) {
+	t.Parallel()
+	const item = "/v1/vaults/acme/protectedItems/web"
+	for args, want := range map[string]string{
+		"failover planned web":          "POST " + item + "/plannedFailover",
+		"failover planned web --resume": "POST " + item + "/plannedFailover?resume=true",
+		"failover unplanned web":        "POST " + item + "/unplannedFailover {}",
+		"failover unplanned web --point LatestProcessed --shut-down-source": "POST " + item + `/unplannedFailover {"recoveryPoint":"LatestProcessed","shutDownSource":true}`,
+		"failover unplanned web --validate-only":                            "POST " + item + "/unplannedFailover?validateOnly=true {}",
+		"failover test web --point " + pointID + " --network lab":           "POST " + item + `/testFailover {"network":"lab","recoveryPoint":"` + pointID + `"}`,
+		"failover test web --validate-only":                                 "POST " + item + "/testFailover?validateOnly=true {}",
+		"failover cleanup web --notes good":                                 "POST " + item + `/testFailoverCleanup {"notes":"good"}`,
+		"failover change-point web " + pointID:                              "POST " + item + `/applyRecoveryPoint {"confirm":false,"recoveryPoint":"` + pointID + `"}`,
+		"failover change-point web " + pointID + " --confirm":               "POST " + item + `/applyRecoveryPoint {"confirm":true,"recoveryPoint":"` + pointID + `"}`,
+		"failover cancel web":                                               "POST " + item + "/failoverCancel",
+		"failover commit web":                                               "POST " + item + "/failoverCommit",
+		"item pause web --reason night":                                     "POST " + item + `/pause {"reason":"night"}`,
+		"item resume web":                                                   "POST " + item + "/resume",
+		"item retry web":                                                    "POST " + item + "/retryNow",
+		"item policy web seldom":                                            "POST " + item + `/changePolicy {"policy":"seldom"}`,
+		"item disable web --cleanup":                                        "DELETE " + item + "?keepReplica=168&cleanup=true",
+	} {
+		t.Run(args, func(t *testing.T) {
+			t.Parallel()
+			s := run(t, "Succeeded", strings.Fields(args)...)
+			if s.code != 0 || len(s.requests) != 1 || s.requests[0] != want || s.keys[0] == "" {
+				t.Errorf("exit %d, sent %q under %q, want %q; it printed %s", s.code, s.requests, s.keys, want, s.out)
+			}
+			if s.out == "" {
+				t.Error("nothing was printed")
+			}
+			if strings.HasPrefix(want, "POST") {
+				if asJSON := run(t, "Succeeded", append(strings.Fields(args), "--output", "json")...); !json.Valid([]byte(asJSON.out)) {
+					t.Errorf("no JSON: %s", asJSON.out)
+				}
+			}
+		})
+	}
+}
+
+func TestACommandThatWaitsEndsAsItsJobDoes(t *testing.T) {
+	t.Parallel()
+	for _, args := range []string{
+		"failover unplanned web", "failover test web", "failover cleanup web", "failover change-point web " + pointID + " --confirm", "failover cancel web",
+	} {
+		for status, code := range map[string]int{"Succeeded": 0, "Failed": client.ExitFailure, "Canceled": client.ExitFailure} {
+			t.Run(args+" "+status, func(t *testing.T) {
+				t.Parallel()
+				s := run(t, status, append(strings.Fields(args), "--wait")...)
+				if s.code != code || len(s.requests) != 2 || s.requests[1] != "GET /v1/vaults/acme/jobs/"+jobID+"?minPosition=7" {
+					t.Errorf("exit %d, want %d; sent %q", s.code, code, s.requests)
+				}
+			})
+		}
+	}
+}
+
+func TestACommandLineThatIsWrongSendsNothing(t *testing.T) {
+	t.Parallel()
+	for _, args := range []string{
+		"failover unplanned", "failover test", "failover cleanup", "failover change-point web", "failover cancel", "failover undo web",
+		"item pause", "item resume web db", "item retry", "item policy web", "failover test web --pont x",
+	} {
+		t.Run(args, func(t *testing.T) {
+			t.Parallel()
+			if s := run(t, "Succeeded", strings.Fields(args)...); s.code != client.ExitUsage || len(s.requests) != 0 {
+				t.Errorf("exit %d, sent %q", s.code, s.requests)
+			}
+		})
+	}
+}
+
+func TestAnItemShowsItsPauseAndItsTestFailover(t *testing.T) {
+	t.Parallel()
+	s := run(t, "Succeeded", "item", "show", "web")
+	for _, part := range []string{"paused", "by apikey …000abcd: the line is needed", "AwaitingCleanup: web-test from " + pointID, "last good test", "resume"} {
+		if !strings.Contains(s.out, part) {
+			t.Errorf("no %q in\n%s", part, s.out)
+		}
+	}
+}

@@ -1,0 +1,79 @@
+package client_test
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+
+	"farshore/cmd/farshore/client"
+)
+
+func TestEventsAreToldInSentences(t *testing.T) {
+	t.Parallel()
+	const failure = `"failure":{"code":"host_unreachable","detail":"no answer"}`
+	for _, tt := range []struct{ event, data, says string }{
+		{"unplanned_failover_started", `{"jobId":"j","choice":"latest","shutDownSource":true}`, "unplanned failover began, to the latest state that was shipped, with a try to stop the source first"},
+		{"unplanned_failover_started", `{"jobId":"j","choice":"p1","point":"p1"}`, "unplanned failover began, to recovery point p1"},
+		{"failover_point_chosen", `{"point":"p1"}`, "the failover is to recovery point p1"},
+		{"unplanned_failover_completed", `{"point":"p1","recoveryVm":"web"}`, "the VM runs on the recovery side as web, from recovery point p1"},
+		{"unplanned_failover_failed", `{` + failure + `}`, "unplanned failover failed: no answer [host_unreachable]"},
+		{"recovery_point_change_started", `{"point":"p2"}`, "one from recovery point p2; what it wrote is given up"},
+		{"recovery_point_change_completed", `{"point":"p2","recoveryVm":"web"}`, "as web, from recovery point p2"},
+		{"recovery_point_change_failed", `{` + failure + `}`, "the recovery point was not changed: no answer"},
+		{"failover_cancel_started", `{}`, "the failover is being taken back"},
+		{"failover_canceled", `{"sourceRestarted":true}`, "the failover was taken back; replication goes on"},
+		{"failover_canceled", `{"chainBroken":true}`, "the replica is to be resynchronized"},
+		{"failover_cancel_failed", `{` + failure + `}`, "the failover was not taken back: no answer"},
+		{"source_found_running", `{"detail":"web on h1"}`, "the source VM runs although the recovery side is active: web on h1"},
+		{"source_fenced", `{"held":[{},{}]}`, "2 of its logs were never replicated"},
+		{"test_failover_started", `{"choice":"latestAppConsistent","network":"lab"}`, "test failover began, to the newest app-consistent recovery point, in the network lab"},
+		{"test_failover_started", `{"choice":"latestProcessed"}`, "test failover began, to the newest recovery point"},
+		{"test_failover_point_chosen", `{"point":"p1"}`, "the test failover is to recovery point p1"},
+		{"test_failover_completed", `{"point":"p1","vm":"web-test"}`, "a copy of the VM runs as web-test, from recovery point p1"},
+		{"test_failover_failed", `{` + failure + `}`, "test failover failed: no answer"},
+		{"test_failover_cleanup_started", `{"notes":"good"}`, "the test failover is being cleaned up: good"},
+		{"test_failover_cleanup_started", `{}`, "the test failover is being cleaned up"},
+		{"test_failover_cleaned_up", `{}`, "nothing of the test failover is left"},
+		{"test_failover_cleanup_failed", `{` + failure + `}`, "the test failover was not cleaned up: no answer"},
+		{"replication_paused", `{"reason":"night"}`, "replication is paused: night"},
+		{"replication_paused", `{}`, "replication is paused"},
+		{"replication_resumed", `{}`, "replication goes on"},
+		{"replication_requested", `{}`, "a delta is due now"},
+		{"retry_requested", `{}`, "what has failed is tried again now"},
+		{"policy_changed", `{"policyId":"seldom","settings":{}}`, "protected by policy seldom from here on"},
+		{"resynchronization_requested", `{}`, "a resynchronization is due now"},
+		{"resynchronization_started", `{}`, "source and replica are being compared"},
+		{"resynchronization_canceled", `{}`, "the resynchronization was stopped"},
+		{"protection_enabling", `{"cycle":2,"disks":["os"],"site":"office","host":"h1","vm":{"id":"web"}}`, "protection cycle 2 began: disks os of a VM on office/h1"},
+	} {
+		t.Run(tt.event+tt.data, func(t *testing.T) {
+			t.Parallel()
+			if told := story(t, tt.event, tt.data); !strings.Contains(told, tt.says) {
+				t.Errorf("told as\n%s\nwant %q", told, tt.says)
+			}
+		})
+	}
+}
+
+// story is the list of events that holds one of a protected item.
+func story(t *testing.T, event, data string) string {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"lastPosition":1,"value":[{"position":1,"id":"`+jobID+`","stream":"protected_item-acme.web","version":1,
+			"type":"protected_item.`+event+`.v1","at":"`+since+`","item":"web","data":`+data+`}]}`)
+	}))
+	defer server.Close()
+	root := &cobra.Command{Use: "farshore", SilenceErrors: true, SilenceUsage: true}
+	root.AddCommand(client.Commands(root)...)
+	var out strings.Builder
+	root.SetOut(&out)
+	root.SetArgs([]string{"events", "list", "--server", server.URL, "--key", "k"})
+	if err := root.Execute(); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
