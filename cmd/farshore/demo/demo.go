@@ -50,7 +50,7 @@ type play struct {
 // differed, or did not happen.
 func Run(ctx context.Context, o Options) (err error) {
 	p := &play{Options: o, scene: Scene{Root: o.Root, Program: o.Program}, stores: map[string]oapi.StorageAccountInput{}}
-	defer func() { err = errors.Join(err, p.end(err)) }()
+	defer func() { err = errors.Join(err, p.end(ctx, err)) }()
 	if err := p.start(ctx); err != nil {
 		return err
 	}
@@ -304,7 +304,7 @@ func (p *play) commit(ctx context.Context) error {
 }
 
 // end prints the table and leaves the machine as it was, unless asked to keep it.
-func (p *play) end(failed error) error {
+func (p *play) end(ctx context.Context, failed error) error {
 	p.table()
 	if failed == nil {
 		p.say("\nproven in %s from \"server ready\"", time.Since(p.began).Round(time.Second))
@@ -317,7 +317,10 @@ func (p *play) end(failed error) error {
 		p.say("  export FARSHORE_SERVER=%s FARSHORE_DATA=%s", p.server.url, p.server.data)
 		p.say("  bin/farshore item list")
 		p.say("press Ctrl-C to end it")
-		<-p.server.exited
+		select {
+		case <-p.server.exited:
+		case <-ctx.Done():
+		}
 	}
 	err := p.server.stop()
 	for _, directory := range []string{p.scene.Source(), p.scene.Recovery()} {
