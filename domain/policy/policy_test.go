@@ -50,6 +50,9 @@ func TestDecide(t *testing.T) {
 		"a threshold of 100 percent":  {func(s *policy.Settings) { s.ResyncThresholdPercent = 100 }, ""},
 		"a threshold of 0 percent":    {func(s *policy.Settings) { s.ResyncThresholdPercent = 0 }, "/resyncThresholdPercent"},
 		"a threshold of 101 percent":  {func(s *policy.Settings) { s.ResyncThresholdPercent = 101 }, "/resyncThresholdPercent"},
+		"a drill every quarter":       {func(s *policy.Settings) { s.DrillReminderDays = 90 }, ""},
+		"a drill every minus one day": {func(s *policy.Settings) { s.DrillReminderDays = -1 }, "/drillReminderDays"},
+		"a drill every 20 years":      {func(s *policy.Settings) { s.DrillReminderDays = 7300 }, "/drillReminderDays"},
 	} {
 		settings := policy.Defaults()
 		tt.change(&settings)
