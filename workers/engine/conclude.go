@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 
 	"farshore/domain/errorcatalog"
 	"farshore/domain/job"
@@ -19,8 +20,11 @@ func (e Engine) conclude(ctx context.Context, i *workflow.Item, ended protectedi
 		return nil
 	}
 	state, version, err := e.Jobs.Load(ctx, ended.ID)
-	if err != nil || version == 0 || state.Status.Ended() {
+	if err != nil || state.Status.Ended() {
 		return err
+	}
+	if version == 0 {
+		return e.concludeOvertaken(ctx, i)
 	}
 	how := i.Execution()
 	how.Metadata.Job = ended.ID
@@ -33,6 +37,9 @@ func (e Engine) conclude(ctx context.Context, i *workflow.Item, ended protectedi
 		return rb.Succeed(ctx, state)
 	case !ended.Failed:
 		return rb.Succeed(ctx, state)
+	case state.Kind == job.Resynchronization && i.State.Resync.Unscheduled:
+		e.dropSnapshot(ctx, i, ended.ID)
+		return rb.Cancel(ctx)
 	case state.CancelRequested, i.State.Protection == protecteditem.DisablingProtection:
 		return rb.Cancel(ctx)
 	case state.Kind == job.TestFailover || state.Kind == job.TestFailoverCleanup:
@@ -51,4 +58,94 @@ func end(ctx context.Context, rb runbook.Runbook, f *errorcatalog.Failure) error
 		return rb.Cancel(ctx)
 	}
 	return rb.Fail(ctx, f)
+}
+
+// dropSnapshot removes what a resynchronization that was canceled has left at the
+// source. The next one begins with a snapshot of its own, so nothing depends on it.
+func (e Engine) dropSnapshot(ctx context.Context, i *workflow.Item, snapshot string) {
+	source, err := i.Source(ctx)
+	if err == nil {
+		err = source.DeleteSnapshot(ctx, i.VM(), snapshot)
+	}
+	if err != nil {
+		e.Logger.WarnContext(ctx, "snapshot of a canceled resynchronization was not deleted", "item", i.Item(), "snapshot", snapshot, "error", err)
+	}
+}
+
+// lookBack is how many of an item's last events are searched for jobs that were
+// overtaken: whatever overtakes them has only just begun.
+const lookBack = 64
+
+// concludeOvertaken ends the jobs that were overtaken before they had begun their
+// journals, so that none is said to be about to start for ever.
+func (e Engine) concludeOvertaken(ctx context.Context, i *workflow.Item) error {
+	kinds, overtaken := map[string]job.Kind{}, map[string]bool{}
+	for rec, err := range e.Items.Store.Stream(ctx, e.Items.StreamOf(i.Item()), max(0, i.Version-lookBack)) {
+		if err != nil {
+			return fmt.Errorf("read events of %s: %w", i.Item(), err)
+		}
+		switch ev := rec.Event.(type) {
+		case protecteditem.ProtectionEnabling:
+			kinds[ev.JobID] = job.EnableProtection
+		case protecteditem.InitialReplicationStarted:
+			kinds[ev.JobID] = job.InitialReplication
+		case protecteditem.InitialReplicationCompleted:
+			kinds[ev.FinalizeJobID] = job.FinalizeProtection
+		case protecteditem.ResynchronizationRequested:
+			kinds[ev.JobID] = job.Resynchronization
+		case protecteditem.ResynchronizationStarted:
+			kinds[ev.JobID] = job.Resynchronization
+		case protecteditem.ResynchronizationCompleted:
+			kinds[ev.FinalizeJobID] = job.FinalizeProtection
+		case protecteditem.ResynchronizationCanceled:
+			overtaken[ev.JobID] = true
+		case protecteditem.PlannedFailoverStarted:
+			kinds[ev.JobID] = job.PlannedFailover
+		case protecteditem.UnplannedFailoverStarted:
+			kinds[ev.JobID], overtaken[ev.OvertakenJobID] = job.UnplannedFailover, true
+		case protecteditem.RecoveryPointChangeStarted:
+			kinds[ev.JobID] = job.ApplyRecoveryPoint
+		case protecteditem.FailoverCancelStarted:
+			kinds[ev.JobID] = job.FailoverCancel
+		case protecteditem.FailoverCommitStarted:
+			kinds[ev.JobID] = job.FailoverCommit
+		case protecteditem.TestFailoverStarted:
+			kinds[ev.JobID] = job.TestFailover
+		case protecteditem.TestFailoverCleanupStarted:
+			kinds[ev.JobID] = job.TestFailoverCleanup
+		case protecteditem.ProtectionDisabling:
+			kinds[ev.JobID], overtaken[ev.OvertakenJobID], overtaken[ev.OvertakenTestJobID] = job.DisableProtection, true, true
+			// A resynchronization that was asked for and had not begun.
+			for id, kind := range kinds {
+				if kind == job.Resynchronization {
+					overtaken[id] = true
+				}
+			}
+		default:
+		}
+	}
+	for id, is := range overtaken {
+		if kind := kinds[id]; is && id != "" && kind != "" {
+			if err := e.cancelJob(ctx, i, id, kind); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (e Engine) cancelJob(ctx context.Context, i *workflow.Item, id string, kind job.Kind) error {
+	state, version, err := e.Jobs.Load(ctx, id)
+	if err != nil || state.Status.Ended() {
+		return err
+	}
+	how := i.Execution()
+	how.Metadata.Job = id
+	if version == 0 {
+		start := job.Start{Vault: i.State.Vault, Kind: kind, Subject: i.State.Key(), At: e.Now()}
+		if _, err := e.Jobs.Execute(ctx, id, start, how); err != nil {
+			return fmt.Errorf("open job %s: %w", id, err)
+		}
+	}
+	return runbook.Runbook{Jobs: e.Jobs, ID: id, Kind: kind, Subject: i.State.Key(), Execution: how, Now: e.Now}.Cancel(ctx)
 }

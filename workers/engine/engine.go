@@ -83,6 +83,16 @@ func (e Engine) replicate(ctx context.Context, i *workflow.Item, stuck bool) (*l
 	if err := e.conclude(ctx, i, i.State.Ended, i.State.Job); err != nil {
 		return nil, err
 	}
+	if i.State.Resync.Unscheduled {
+		if err := e.concludeOvertaken(ctx, i); err != nil {
+			return nil, err
+		}
+	}
+	if workflow.Guarded(i.State) {
+		if err := e.guard(ctx, i); err != nil {
+			return nil, err
+		}
+	}
 	due, is := workflow.Due(i.State, e.Now())
 	switch {
 	case !is || due.After(e.Now()):
@@ -135,7 +145,10 @@ func (e Engine) work(ctx context.Context, i *workflow.Item) error {
 	if err != nil {
 		return err
 	}
-	if i.State.Protection == protecteditem.PlannedFailoverInProgress {
+	if taken, err := e.canceled(ctx, i, rb); taken || err != nil {
+		return err
+	}
+	if _, ok := retreatOf(i, rb.Kind); ok {
 		if failure, err := failedStep(ctx, rb); err != nil || failure != nil {
 			return errors.Join(err, e.undo(ctx, i, rb, failure))
 		}
@@ -184,6 +197,12 @@ func (e Engine) runbook(i *workflow.Item) (*runbook.Runbook, error) {
 		rb.Steps = resynchronization.Resynchronization{Item: i}.Steps()
 	case job.PlannedFailover:
 		rb.Steps = failover.Planned{Item: i}.Steps()
+	case job.UnplannedFailover:
+		rb.Steps = failover.Unplanned{Item: i}.Steps()
+	case job.ApplyRecoveryPoint:
+		rb.Steps = failover.ChangePoint{Item: i}.Steps()
+	case job.FailoverCancel:
+		rb.Steps = failover.Cancel{Item: i}.Steps()
 	case job.FailoverCommit:
 		rb.Steps = failover.Commit{Item: i}.Steps()
 	case job.DisableProtection:

@@ -29,10 +29,11 @@ func (e Engine) settle(ctx context.Context, i *workflow.Item, rb *runbook.Runboo
 	if se, ok := errors.AsType[*runbook.StepError](err); ok {
 		step = se.Step
 	}
+	_, retreats := retreatOf(i, rb.Kind)
 	switch {
 	case rb.Kind == job.EnableProtection && errorcatalog.ClassOf(f.Code) != errorcatalog.Recoverable:
 		return e.failEnable(ctx, i, rb, step, f)
-	case rb.Kind == job.PlannedFailover:
+	case retreats:
 		if err := rb.Failed(ctx, step, f, time.Time{}); err != nil {
 			return err
 		}
@@ -87,17 +88,59 @@ func (e Engine) failEnable(ctx context.Context, i *workflow.Item, rb *runbook.Ru
 		}
 		return e.count(ctx, i, persistent(errorcatalog.Of(err)))
 	}
-	if err := rb.Failed(ctx, step, f, time.Time{}); err != nil {
-		return err
+	if step != "" {
+		if err := rb.Failed(ctx, step, f, time.Time{}); err != nil {
+			return err
+		}
 	}
 	if err := i.Record(ctx, protecteditem.FailEnable{JobID: rb.ID, Failure: f, At: e.Now()}); err != nil {
 		return err
 	}
+	return e.close(ctx, rb, f)
+}
+
+// close ends the job of a workflow that has been taken back.
+func (e Engine) close(ctx context.Context, rb *runbook.Runbook, f *errorcatalog.Failure) error {
+	if f.Code == errorcatalog.Canceled {
+		return rb.Cancel(ctx)
+	}
 	return rb.Fail(ctx, f)
 }
 
-// undo takes a failed planned failover back and returns the item to protection.
-// It is tried on the schedule until it succeeds, for the source may be off.
+// retreat is how a workflow that has failed leaves the item so that an operator
+// can go on with it.
+type retreat struct {
+	undo func(ctx context.Context, journal job.State) error
+	fail func(journal job.State, f *errorcatalog.Failure) protecteditem.Command
+}
+
+// retreatOf is the retreat of a kind of workflow that is not tried again by
+// itself.
+func retreatOf(i *workflow.Item, kind job.Kind) (retreat, bool) {
+	switch kind {
+	case job.PlannedFailover:
+		return retreat{failover.Planned{Item: i}.Undo, func(_ job.State, f *errorcatalog.Failure) protecteditem.Command {
+			return protecteditem.FailPlannedFailover{JobID: i.State.Job.ID, Failure: f, At: i.Now()}
+		}}, true
+	case job.UnplannedFailover:
+		return retreat{failover.Unplanned{Item: i}.Undo, func(_ job.State, f *errorcatalog.Failure) protecteditem.Command {
+			return protecteditem.FailUnplannedFailover{JobID: i.State.Job.ID, Failure: f, At: i.Now()}
+		}}, true
+	case job.ApplyRecoveryPoint:
+		return retreat{failover.ChangePoint{Item: i}.Undo, func(journal job.State, f *errorcatalog.Failure) protecteditem.Command {
+			return protecteditem.FailRecoveryPointChange{JobID: i.State.Job.ID, Failure: f, RecoveryVM: failover.Left(i.State, journal), At: i.Now()}
+		}}, true
+	case job.FailoverCancel:
+		return retreat{failover.Cancel{Item: i}.Undo, func(journal job.State, f *errorcatalog.Failure) protecteditem.Command {
+			return protecteditem.FailFailoverCancel{JobID: i.State.Job.ID, Failure: f, RecoveryVM: failover.Left(i.State, journal), At: i.Now()}
+		}}, true
+	default:
+		return retreat{}, false
+	}
+}
+
+// undo takes a workflow back that has failed or was canceled. It is tried on the
+// schedule until it succeeds, for the VM may run nowhere.
 func (e Engine) undo(ctx context.Context, i *workflow.Item, rb *runbook.Runbook, f *errorcatalog.Failure) error {
 	if f == nil {
 		return nil
@@ -106,21 +149,22 @@ func (e Engine) undo(ctx context.Context, i *workflow.Item, rb *runbook.Runbook,
 	if err != nil {
 		return err
 	}
-	err = runbook.Patiently(ctx, e.Now, func() error { return failover.Planned{Item: i}.Undo(ctx, journal) })
+	back, _ := retreatOf(i, rb.Kind)
+	err = runbook.Patiently(ctx, e.Now, func() error { return back.undo(ctx, journal) })
 	if err != nil {
 		if workflow.OutcomeOf(ctx, err) != workflow.Failed {
 			return err
 		}
-		e.Logger.WarnContext(ctx, "planned failover was not taken back; trying again later", "item", i.Item(), "error", err)
+		e.Logger.WarnContext(ctx, "workflow was not taken back; trying again later", "item", i.Item(), "job", rb.Kind, "error", err)
 		return e.count(ctx, i, persistent(errorcatalog.Of(err)))
 	}
-	if err := i.Record(ctx, protecteditem.FailPlannedFailover{JobID: rb.ID, Failure: f, At: e.Now()}); err != nil {
+	if err := i.Record(ctx, back.fail(journal, f)); err != nil {
 		return err
 	}
-	if err := rb.Fail(ctx, f); err != nil {
+	if err := e.close(ctx, rb, f); err != nil {
 		return err
 	}
-	if errorcatalog.ClassOf(f.Code) == errorcatalog.Resynchronize {
+	if rb.Kind == job.PlannedFailover && errorcatalog.ClassOf(f.Code) == errorcatalog.Resynchronize {
 		return e.require(ctx, i, f)
 	}
 	return nil

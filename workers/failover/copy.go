@@ -11,7 +11,6 @@ import (
 	"farshore/workers/disk"
 	"farshore/workers/host"
 	"farshore/workers/replica"
-	"farshore/workers/runbook"
 )
 
 // stretch is how much of a disk is brought over between two checkpoints.
@@ -23,47 +22,47 @@ type progress struct {
 	Disks map[string]int64 `json:"disks"`
 }
 
-// copyDisks fills the recovery VM's disks from the point and holds every block
-// against the point's manifest on its way. It resumes at the last checkpoint;
-// blocks that are written twice are the same.
-func (p Planned) copyDisks(ctx context.Context, m *runbook.Memo) error {
+// Fill brings a recovery point to the VM's disks and holds every block against
+// the point's manifest on its way. It resumes at the last checkpoint; blocks that
+// are written twice are the same.
+func (t Target) Fill(ctx context.Context, id string) error {
 	var done progress
-	if _, err := p.Restore(&done); err != nil {
+	if _, err := t.Restore(&done); err != nil {
 		return err
 	}
-	if done.Job != p.State.Job.ID {
-		done = progress{Job: p.State.Job.ID}
+	if done.Job != t.Job {
+		done = progress{Job: t.Job}
 	}
 	if done.Disks == nil {
 		done.Disks = map[string]int64{}
 	}
-	point, ok := p.State.Point(m.Value(lastCut))
+	point, ok := t.State.Point(id)
 	if !ok {
-		return errorcatalog.Fail(errorcatalog.RecoveryPointNotFound, "recovery point %s is not listed", m.Value(lastCut))
+		return errorcatalog.Fail(errorcatalog.RecoveryPointNotFound, "recovery point %s is not listed", id)
 	}
 	for _, d := range point.Disks {
-		if err := p.copyDisk(ctx, point.ID, d, &done); err != nil {
+		if err := t.copyDisk(ctx, point.ID, d, &done); err != nil {
 			return fmt.Errorf("bring over disk %s: %w", d.Disk, err)
 		}
 	}
 	return nil
 }
 
-func (p Planned) copyDisk(ctx context.Context, point string, d protecteditem.PointDisk, done *progress) (err error) {
-	store, err := p.Replica(ctx)
+func (t Target) copyDisk(ctx context.Context, point string, d protecteditem.PointDisk, done *progress) (err error) {
+	store, err := t.Replica(ctx)
 	if err != nil {
 		return err
 	}
-	manifest, err := checksum.Load(ctx, store, p.ReplicaID(), d.Disk, d.Root)
+	manifest, err := checksum.Load(ctx, store, t.ReplicaID(), d.Disk, d.Root)
 	if err != nil {
 		return err
 	}
-	reader, err := openPoint(ctx, store, p.ReplicaID(), point, d.Disk)
+	reader, err := openPoint(ctx, store, t.ReplicaID(), point, d.Disk)
 	if err != nil {
 		return err
 	}
 	defer reader.Close() //nolint:errcheck // read only
-	target, err := p.openTarget(ctx, d.Disk)
+	target, err := t.openTarget(ctx, d.Disk)
 	if err != nil {
 		return err
 	}
@@ -73,25 +72,25 @@ func (p Planned) copyDisk(ctx context.Context, point string, d protecteditem.Poi
 		}
 	}()
 	for at := done.Disks[d.Disk]; at < manifest.Size(); at = done.Disks[d.Disk] {
-		e := disk.Extent{Offset: at, Length: min(p.StretchOr(stretch), manifest.Size()-at)}
-		if err := p.copyStretch(ctx, d.Disk, e, reader, &arrival{target: target, manifest: manifest}); err != nil {
+		e := disk.Extent{Offset: at, Length: min(t.StretchOr(stretch), manifest.Size()-at)}
+		if err := t.copyStretch(ctx, d.Disk, e, reader, &arrival{target: target, manifest: manifest}); err != nil {
 			return err
 		}
 		if err := target.Flush(); err != nil {
 			return fmt.Errorf("flush disk: %w", err)
 		}
 		done.Disks[d.Disk] = e.End()
-		if err := p.Checkpoint(*done); err != nil {
+		if err := t.Checkpoint(*done); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (p Planned) copyStretch(ctx context.Context, id string, e disk.Extent, reader disk.Reader, a *arrival) error {
+func (t Target) copyStretch(ctx context.Context, id string, e disk.Extent, reader disk.Reader, a *arrival) error {
 	options := checksum.ScanOptions{
 		From: e.Offset, Only: []disk.Extent{e},
-		Progress: func(done, _ int64) { p.Tell(ctx, p.State.Job.ID, id, e.Offset+done, reader.Size()) },
+		Progress: func(done, _ int64) { t.Tell(ctx, t.Job, id, e.Offset+done, reader.Size()) },
 	}
 	if err := checksum.Scan(ctx, reader, options, a.write); err != nil {
 		return err
@@ -110,12 +109,12 @@ func openPoint(ctx context.Context, store replica.Points, item, point, id string
 	return r, nil
 }
 
-func (p Planned) openTarget(ctx context.Context, id string) (host.DiskWriter, error) {
-	recovery, err := p.Recovery(ctx)
+func (t Target) openTarget(ctx context.Context, id string) (host.DiskWriter, error) {
+	recovery, err := t.Recovery(ctx)
 	if err != nil {
 		return nil, err
 	}
-	w, err := recovery.OpenVMDisk(ctx, p.vmID(), id)
+	w, err := recovery.OpenVMDisk(ctx, t.Machine.ID, id)
 	if err != nil {
 		return nil, fmt.Errorf("open disk of the recovery vm: %w", err)
 	}

@@ -1,0 +1,60 @@
+package engine
+
+import (
+	"context"
+
+	"farshore/domain/errorcatalog"
+	"farshore/domain/job"
+	"farshore/domain/protecteditem"
+	"farshore/workers/failover"
+	"farshore/workers/runbook"
+	"farshore/workers/workflow"
+)
+
+// cancelNote is what the steps of a job note that cannot be taken back any more.
+const (
+	cancelNote    = "cancelRequest"
+	cancelRefused = "refused: this workflow cannot be taken back any more and goes on"
+)
+
+// canceled takes a workflow back if an operator has asked for that and if it can
+// be. Otherwise the job says that it goes on. A job that is about to begin first
+// ends those that it has overtaken.
+func (e Engine) canceled(ctx context.Context, i *workflow.Item, rb *runbook.Runbook) (bool, error) {
+	journal, version, err := e.Jobs.Load(ctx, rb.ID)
+	if err != nil {
+		return false, err
+	}
+	if version == 0 && (rb.Kind == job.UnplannedFailover || rb.Kind == job.DisableProtection) {
+		return false, e.concludeOvertaken(ctx, i)
+	}
+	if !journal.CancelRequested {
+		return false, nil
+	}
+	f := errorcatalog.Fail(errorcatalog.Canceled, "the job was canceled by an operator")
+	switch rb.Kind {
+	case job.EnableProtection:
+		return true, e.failEnable(ctx, i, rb, "", f)
+	case job.InitialReplication:
+		return true, i.Record(ctx, protecteditem.DisableProtection{JobID: e.NewID(), Reason: "initial replication was canceled", At: e.Now()})
+	case job.Resynchronization:
+		return true, i.Record(ctx, protecteditem.CancelResynchronization{At: e.Now()})
+	case job.PlannedFailover, job.UnplannedFailover:
+		if !failover.PastRecall(journal) {
+			return true, e.undo(ctx, i, rb, f)
+		}
+	default:
+	}
+	decline(rb)
+	return false, nil
+}
+
+// decline makes the steps that are left say that the job was not canceled.
+func decline(rb *runbook.Runbook) {
+	for n, s := range rb.Steps {
+		rb.Steps[n].Run = func(ctx context.Context, m *runbook.Memo) error {
+			m.Note(cancelNote, cancelRefused)
+			return s.Run(ctx, m)
+		}
+	}
+}
