@@ -130,8 +130,14 @@ var Decider = domain.Decider[Command, Event, State]{
 // Events lists one zero value of each event, for the codec.
 func Events() []Event {
 	return []Event{
-		JobStarted{}, TaskStarted{}, TaskCompleted{}, TaskFailed{},
-		JobSucceeded{}, JobFailed{}, CancelRequested{}, JobCanceled{},
+		JobStarted{},
+		TaskStarted{},
+		TaskCompleted{},
+		TaskFailed{},
+		JobSucceeded{},
+		JobFailed{},
+		CancelRequested{},
+		JobCanceled{},
 	}
 }
 

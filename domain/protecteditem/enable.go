@@ -57,8 +57,13 @@ func (c EnableProtection) decide(s State) ([]Event, error) {
 
 func (c EnableProtection) validate() error {
 	for _, f := range []struct{ field, slug string }{
-		{"/vault", c.Vault}, {"/item", c.Item}, {"/site", c.Site}, {"/host", c.Host}, {"/storageAccount", c.Store.ID},
-		{"/recoverySite", c.RecoverySite}, {"/recoveryHost", c.RecoveryHost},
+		{"/vault", c.Vault},
+		{"/item", c.Item},
+		{"/site", c.Site},
+		{"/host", c.Host},
+		{"/storageAccount", c.Store.ID},
+		{"/recoverySite", c.RecoverySite},
+		{"/recoveryHost", c.RecoveryHost},
 	} {
 		if err := domain.CheckSlug(f.field, f.slug); err != nil {
 			return err

@@ -2,6 +2,7 @@ package protecteditem_test
 
 import (
 	"fmt"
+	"strconv"
 
 	"farshore/domain/errorcatalog"
 	"farshore/domain/policy"
@@ -210,7 +211,7 @@ func (g *generator) failover(kind, b int, fresh string) protecteditem.Command {
 	case sourceRuns:
 		return protecteditem.RecordSourceRunning{Detail: "hv-1", At: g.now}
 	case sourceFenced:
-		return protecteditem.RecordSourceFenced{Held: []protecteditem.ShippedLog{{Disk: "os", Log: fmt.Sprint(b % 2)}}, At: g.now}
+		return protecteditem.RecordSourceFenced{Held: []protecteditem.ShippedLog{{Disk: "os", Log: strconv.Itoa(b % 2)}}, At: g.now}
 	default:
 		return nil
 	}

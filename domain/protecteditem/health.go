@@ -42,24 +42,7 @@ func HealthOf(s State, now time.Time) (Health, []HealthError) {
 	if s.Fencing.SourceActive {
 		critical = append(critical, HealthError{Code: errorcatalog.SourceStillRunning, Detail: s.Fencing.Detail, Since: s.Fencing.Since})
 	}
-	if f := s.TestRetry.Failure; f != nil {
-		warning = append(warning, HealthError{Code: f.Code, Detail: f.Detail, Since: s.TestRetry.Since})
-	}
-	if f := s.DiskRetry.Failure; f != nil {
-		warning = append(warning, HealthError{Code: f.Code, Detail: f.Detail, Since: s.DiskRetry.Since})
-	}
-	for _, d := range s.NewDisks {
-		warning = append(warning, HealthError{Code: errorcatalog.DiskUnprotected, Detail: d.ID, Since: s.LastShipped.Instant})
-	}
-	if f := s.TestFailure; f != nil {
-		warning = append(warning, HealthError{Code: f.Code, Detail: f.Detail, Since: s.TestFailedAt})
-	}
-	if p := s.Paused; p != nil {
-		warning = append(warning, HealthError{Code: errorcatalog.ReplicationPaused, Detail: p.Reason, Since: p.Since})
-	}
-	if since, due := DrillDue(s, now); due {
-		warning = append(warning, HealthError{Code: errorcatalog.TestFailoverDue, Since: since})
-	}
+	warning = append(warning, besides(s, now)...)
 	resync := HealthError{Code: s.Resync.Reason, Detail: s.Resync.Detail, Since: s.Resync.Since}
 	switch s.Resync.State {
 	case ResyncRequired:
@@ -98,4 +81,29 @@ func HealthOf(s State, now time.Time) (Health, []HealthError) {
 	default:
 		return Normal, nil
 	}
+}
+
+// besides returns the reasons for a warning that come from what is beside the
+// replication: new disks, test failovers, a pause.
+func besides(s State, now time.Time) []HealthError {
+	var warning []HealthError
+	if f := s.TestRetry.Failure; f != nil {
+		warning = append(warning, HealthError{Code: f.Code, Detail: f.Detail, Since: s.TestRetry.Since})
+	}
+	if f := s.DiskRetry.Failure; f != nil {
+		warning = append(warning, HealthError{Code: f.Code, Detail: f.Detail, Since: s.DiskRetry.Since})
+	}
+	for _, d := range s.NewDisks {
+		warning = append(warning, HealthError{Code: errorcatalog.DiskUnprotected, Detail: d.ID, Since: s.LastShipped.Instant})
+	}
+	if f := s.TestFailure; f != nil {
+		warning = append(warning, HealthError{Code: f.Code, Detail: f.Detail, Since: s.TestFailedAt})
+	}
+	if p := s.Paused; p != nil {
+		warning = append(warning, HealthError{Code: errorcatalog.ReplicationPaused, Detail: p.Reason, Since: p.Since})
+	}
+	if since, due := DrillDue(s, now); due {
+		warning = append(warning, HealthError{Code: errorcatalog.TestFailoverDue, Since: since})
+	}
+	return warning
 }

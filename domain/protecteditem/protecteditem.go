@@ -37,7 +37,11 @@
 // crashed after recording a step may record it again.
 package protecteditem
 
-import "farshore/domain"
+import (
+	"slices"
+
+	"farshore/domain"
+)
 
 // Category begins the name of every protected item's stream; "<vault>.<item>"
 // follows.
@@ -62,6 +66,10 @@ var Decider = domain.Decider[Command, Event, State]{
 
 // Events lists one zero value of each event, for the codec.
 func Events() []Event {
+	return slices.Concat(replicationEvents(), failoverEvents(), testFailoverEvents(), failbackEvents(), diskEvents())
+}
+
+func replicationEvents() []Event {
 	return []Event{
 		ProtectionEnabling{},
 		RelationshipCreated{},
@@ -78,14 +86,24 @@ func Events() []Event {
 		ResynchronizationRequested{},
 		ResynchronizationStarted{},
 		ResynchronizationCompleted{},
+		ProtectionDisabling{},
+		ProtectionDisabled{},
+		ReplicationPaused{},
+		ReplicationResumed{},
+		PolicyChanged{},
+		RetryRequested{},
+		ResynchronizationCanceled{},
+	}
+}
+
+func failoverEvents() []Event {
+	return []Event{
 		PlannedFailoverStarted{},
 		SourceStopped{},
 		PlannedFailoverCompleted{},
 		PlannedFailoverFailed{},
 		FailoverCommitStarted{},
 		FailoverCommitted{},
-		ProtectionDisabling{},
-		ProtectionDisabled{},
 		UnplannedFailoverStarted{},
 		FailoverPointChosen{},
 		UnplannedFailoverCompleted{},
@@ -98,6 +116,11 @@ func Events() []Event {
 		FailoverCancelFailed{},
 		SourceFoundRunning{},
 		SourceFenced{},
+	}
+}
+
+func testFailoverEvents() []Event {
+	return []Event{
 		TestFailoverStarted{},
 		TestFailoverPointChosen{},
 		TestFailoverCompleted{},
@@ -105,11 +128,11 @@ func Events() []Event {
 		TestFailoverCleanupStarted{},
 		TestFailoverCleanedUp{},
 		TestFailoverCleanupFailed{},
-		ReplicationPaused{},
-		ReplicationResumed{},
-		PolicyChanged{},
-		RetryRequested{},
-		ResynchronizationCanceled{},
+	}
+}
+
+func failbackEvents() []Event {
+	return []Event{
 		FailbackStarted{},
 		FailbackSynchronized{},
 		FailbackCompletionStarted{},
@@ -123,6 +146,11 @@ func Events() []Event {
 		ReverseReplicationStarted{},
 		ReverseReplicationCompleted{},
 		ReverseReplicationFailed{},
+	}
+}
+
+func diskEvents() []Event {
+	return []Event{
 		DisksAdding{},
 		DiskGrown{},
 		DisksProtected{},

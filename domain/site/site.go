@@ -87,8 +87,13 @@ var Decider = domain.Decider[Command, Event, State]{
 // Events lists one zero value of each event, for the codec.
 func Events() []Event {
 	return []Event{
-		Registered{}, HostAdded{}, HostRemoved{},
-		VirtualMachineDiscovered{}, VirtualMachineChanged{}, VirtualMachineVanished{}, ProblemsChanged{},
+		Registered{},
+		HostAdded{},
+		HostRemoved{},
+		VirtualMachineDiscovered{},
+		VirtualMachineChanged{},
+		VirtualMachineVanished{},
+		ProblemsChanged{},
 	}
 }
 
