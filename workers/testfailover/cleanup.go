@@ -5,8 +5,8 @@ import (
 	"fmt"
 
 	"farshore/domain/errorcatalog"
-	"farshore/domain/job"
 	"farshore/domain/protecteditem"
+	"farshore/workers/failover"
 	"farshore/workers/runbook"
 	"farshore/workers/workflow"
 )
@@ -79,6 +79,5 @@ func begun(ctx context.Context, i *workflow.Item) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("read journal of job %s: %w", id, err)
 	}
-	t, ok := journal.Task(createStep)
-	return ok && t.Status != job.NotStarted && t.Status != job.Skipped, nil
+	return failover.Begun(journal, createStep), nil
 }

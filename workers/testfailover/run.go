@@ -7,7 +7,6 @@ package testfailover
 
 import (
 	"context"
-	"fmt"
 
 	"farshore/domain/errorcatalog"
 	"farshore/domain/protecteditem"
@@ -35,36 +34,20 @@ func (r Run) Steps() []runbook.Step {
 
 // inspect reads only: it makes sure that the test VM, which cleaning up deletes,
 // is not somebody else's.
-func (r Run) inspect(ctx context.Context, _ *runbook.Memo) error {
-	recovery, err := r.Recovery(ctx)
-	if err != nil {
-		return err
-	}
-	id := vmID(r.State)
-	vm, err := recovery.VirtualMachine(ctx, id)
-	switch {
-	case err == nil:
-		return errorcatalog.Fail(errorcatalog.VMExists, "the recovery host has a vm %q already", vm.Name)
-	case workflow.Is(err, errorcatalog.VMNotFound):
-		return nil
-	default:
-		return fmt.Errorf("look for vm %s on the recovery host: %w", id, err)
-	}
-}
+func (r Run) inspect(ctx context.Context, _ *runbook.Memo) error { return target(r.Item).Vacant(ctx) }
 
 // createVM repeats safely: a VM under construction is taken up again.
 func (r Run) createVM(ctx context.Context, _ *runbook.Memo) error {
 	if err := r.stillOpen(ctx); err != nil {
 		return err
 	}
-	recovery, err := r.Recovery(ctx)
-	if err != nil {
-		return err
-	}
-	if err := recovery.CreateVM(ctx, testVM(r.State)); err != nil {
-		return fmt.Errorf("create test vm %s: %w", vmID(r.State), err)
-	}
-	return nil
+	return target(r.Item).Create(ctx)
+}
+
+// copyDisks repeats safely: it resumes at the last checkpoint, and blocks that are
+// written twice are the same.
+func (r Run) copyDisks(ctx context.Context, _ *runbook.Memo) error {
+	return target(r.Item).Fill(ctx, r.State.Test.Point)
 }
 
 // startVM repeats safely: a running VM is left alone.
@@ -72,21 +55,7 @@ func (r Run) startVM(ctx context.Context, _ *runbook.Memo) error {
 	if err := r.stillOpen(ctx); err != nil {
 		return err
 	}
-	recovery, err := r.Recovery(ctx)
-	if err != nil {
-		return err
-	}
-	id := vmID(r.State)
-	if err := recovery.CompleteVM(ctx, id); err != nil {
-		return fmt.Errorf("complete test vm %s: %w", id, err)
-	}
-	if err := recovery.SetActive(ctx, id, true); err != nil {
-		return fmt.Errorf("let test vm %s run: %w", id, err)
-	}
-	if err := recovery.Start(ctx, id); err != nil {
-		return fmt.Errorf("start test vm %s: %w", id, err)
-	}
-	return nil
+	return target(r.Item).Start(ctx)
 }
 
 func (r Run) complete(ctx context.Context, _ *runbook.Memo) error {

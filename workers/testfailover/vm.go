@@ -9,6 +9,7 @@ import (
 	"farshore/domain/errorcatalog"
 	"farshore/domain/protecteditem"
 	"farshore/domain/site"
+	"farshore/workers/failover"
 	"farshore/workers/workflow"
 )
 
@@ -47,6 +48,11 @@ func testVM(s protecteditem.State) site.VirtualMachine {
 		}
 	}
 	return vm
+}
+
+// target is the test VM as it is brought up on the recovery host.
+func target(i *workflow.Item) failover.Target {
+	return failover.Target{Item: i, Job: jobOf(i.State), Machine: testVM(i.State)}
 }
 
 // jobOf is the job of the test failover or of its cleanup.
