@@ -25,12 +25,15 @@ import (
 const testVM = "web-dr-test"
 
 // enableShort protects the VM with an adapter and a policy that keeps no point
-// but the newest.
-func (s *scene) enableShort() protecteditem.State {
+// but the newest. change may make it another VM.
+func (s *scene) enableShort(change ...func(*site.VirtualMachine)) protecteditem.State {
 	s.t.Helper()
 	vm, err := s.host.VirtualMachine(s.t.Context(), "web")
 	must(s.t, err)
 	vm.NICs = []site.NIC{{Name: "lan", MACAddress: "00:15:5d:00:00:01", Network: "production"}}
+	for _, c := range change {
+		c(&vm)
+	}
 	settings := policy.Defaults()
 	settings.CopyFrequencySeconds, settings.RetentionHours = 900, 0
 	s.do(protecteditem.EnableProtection{
@@ -56,6 +59,12 @@ func (s *scene) cleanUp() {
 	s.until("cleaned up", func(st protecteditem.State) bool { return st.TestFailover == protecteditem.TestFailoverNone })
 	s.endedWell(id)
 	s.nothingOf(testVM)
+	for rec, err := range s.store.Stream(s.t.Context(), s.items.StreamOf(itemKey), 0) {
+		must(s.t, err)
+		if e, ok := rec.Event.(protecteditem.TestFailoverCleanupStarted); ok && e.JobID == id && e.Notes != "it came up" {
+			s.t.Errorf("the notes are recorded as %q", e.Notes)
+		}
+	}
 }
 
 // nothingOf checks that the recovery host has forgotten a VM.
@@ -154,6 +163,7 @@ func TestATestFailoverRunsWhileReplicationGoesOn(t *testing.T) {
 	s.enableShort()
 	p := s.replicate()
 	before := s.contents(p.ID)
+	s.refused(protecteditem.StartTestFailover{JobID: newID(), Choice: protecteditem.LatestAppConsistent, At: s.now()}, errorcatalog.NoRecoveryPoint)
 	id := newID()
 	st := s.drill(id, protecteditem.LatestProcessed)
 	if st.Test.Point != p.ID || st.Test.VM != testVM || st.Protection != protecteditem.Protected {
@@ -300,6 +310,15 @@ func (s *scene) failsWith(code errorcatalog.Code) {
 		return err == nil && j.Status == job.Failed
 	})
 	s.replicate()
+}
+
+func TestATestVMThatDoesNotStartIsTakenBack(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, nil)
+	s.work()
+	s.enableShort(func(vm *site.VirtualMachine) { vm.Guest = &site.Guest{Command: []string{"/nowhere/guest"}} })
+	s.failsWith(errorcatalog.GuestStartFailed)
+	s.nothingOf(testVM)
 }
 
 func TestAPlannedFailoverMayOvertakeAnOpenTestFailover(t *testing.T) {
