@@ -73,6 +73,8 @@ func TestBadInputIsRefusedWithItsReasonAndLeavesNoEvent(t *testing.T) {
 		"a confirmation of no form":  {"POST", item + "/applyRecoveryPoint", `{"recoveryPoint":"0198c0de-0000-7000-8000-000000000000","confirm":1}`, nil, 400, "validation_failed", "/confirm"},
 		"a cancel with a bad etag":   {"POST", item + "/failoverCancel", "", []string{"If-Match", "7"}, 400, "validation_failed", "#/header/If-Match"},
 		"resuming maybe":             {"POST", item + "/plannedFailover?resume=maybe", "", nil, 400, "validation_failed", "#/query/resume"},
+		"forcing maybe":              {"DELETE", item + "?force=maybe", "", []string{"If-Match", "*"}, 400, "validation_failed", "#/query/force"},
+		"a survivor of no form":      {"DELETE", item + "?force=true&survivor=-", "", []string{"If-Match", "*"}, 400, "validation_failed", "#/query/survivor"},
 		"cleaning up maybe":          {"DELETE", item + "?cleanup=maybe", "", []string{"If-Match", "*"}, 400, "validation_failed", "#/query/cleanup"},
 		"disabling without If-Match": {"DELETE", item, "", nil, 428, "precondition_required", ""},
 		"disabling no item":          {"DELETE", item, "", []string{"If-Match", "*"}, 404, "protected_item_not_found", ""},

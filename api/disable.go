@@ -23,7 +23,8 @@ func (s *Server) DisableProtection(ctx context.Context, r oapi.DisableProtection
 	}
 	id := s.newID()
 	cmd := protecteditem.DisableProtection{
-		JobID: id, KeepReplica: time.Duration(hours) * time.Hour, Reason: value(r.Params.Reason), CleanUp: value(r.Params.Cleanup), At: s.now(),
+		JobID: id, KeepReplica: time.Duration(hours) * time.Hour, Reason: value(r.Params.Reason), CleanUp: value(r.Params.Cleanup),
+		Force: value(r.Params.Force), Survivor: value(r.Params.Survivor), At: s.now(),
 	}
 	body, err := s.beginJob(ctx, cmd, workflow{
 		vault: r.Vault, item: r.Item, kind: protecteditem.DisableProtectionJob, job: id, ifMatch: r.Params.IfMatch, key: r.Params.IdempotencyKey,

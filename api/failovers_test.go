@@ -364,3 +364,32 @@ func TestDisablingLeavesNoTestFailoverBehind(t *testing.T) {
 		t.Errorf("the test failover's job: %v %s", err, a.body)
 	}
 }
+
+func TestAFailbackIsEndedByDisablingOnlyWithItsSurvivorNamed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.furnish("acme")
+	i, enabling := w.enable()
+	i.replicated(enabling.ID)
+	i.failedOver()
+	committing := newID()
+	i.do(protecteditem.CommitFailover{JobID: committing, At: time.Now()})
+	i.do(protecteditem.CompleteFailoverCommit{JobID: committing, At: time.Now()})
+	i.do(protecteditem.RecordSourceFenced{At: time.Now()})
+	i.do(protecteditem.StartFailback{JobID: newID(), Mode: protecteditem.FullDownload, At: time.Now()})
+	disable := func(force *bool, survivor *string) func() answer {
+		return func() answer {
+			return i.asked(w.client.DisableProtection(t.Context(), "acme", "web", &oapi.DisableProtectionParams{IfMatch: new("*"), Force: force, Survivor: survivor}))
+		}
+	}
+	i.refusing(disable(nil, nil), http.StatusConflict, "failback_open")
+	i.may("disableProtection", "failback_open")
+	i.refusing(disable(nil, new("web-1")), http.StatusConflict, "failback_open")
+	for _, survivor := range []*string{nil, new("web")} {
+		i.refusing(disable(new(true), survivor), http.StatusBadRequest, "validation_failed")
+	}
+	if p := disable(new(true), new("web"))().problem(t); p.Errors == nil || (*p.Errors)[0].Pointer != "#/query/survivor" {
+		t.Errorf("problem: %+v", p)
+	}
+	jobIn(t, disable(new(true), new("web-1"))())
+}

@@ -104,7 +104,7 @@ func draw(t *rapid.T, w *world, method, path, body string) drawn {
 		rapid.SampledFrom([]string{"web", "p30", "h1", "acme", "store", "primary", "0198c0de-0000-7000-8000-000000000000"}),
 		rapid.StringMatching(`[a-z0-9-]{1,8}`), rapid.StringN(1, 6, 70)).Draw(t, "id")
 	d := drawn{method: method, url: w.url + strings.ReplaceAll(path, "{}", url.PathEscape(id)), header: map[string]string{"Authorization": "Bearer " + w.key}}
-	if q := rapid.SampledFrom([]string{"", "pageSize", "cursor", "minPosition", "keepReplica", "validateOnly", "resume", "cleanup", "item", "state", "after", "reason"}).Draw(t, "parameter"); q != "" {
+	if q := rapid.SampledFrom([]string{"", "pageSize", "cursor", "minPosition", "keepReplica", "validateOnly", "resume", "cleanup", "force", "survivor", "item", "state", "after", "reason"}).Draw(t, "parameter"); q != "" {
 		v := rapid.OneOf(rapid.SampledFrom([]string{"0", "1", "-1", "true", "1e3", "99999999999999999999", "web", "Running"}), rapid.StringN(0, 8, 40)).Draw(t, "argument")
 		d.url += "?" + q + "=" + url.QueryEscape(v)
 	}

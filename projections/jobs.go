@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"farshore/domain"
 	"farshore/domain/job"
 	"farshore/domain/protecteditem"
 	"farshore/eventstore"
@@ -25,66 +26,24 @@ func Jobs() *Model[job.Event, job.State] {
 	}
 }
 
-// announcedJobs finds the jobs that an item's event begins, and the one that it
-// ends before any worker has taken it up.
+// announcedJobs finds the job that an item's event begins, and those that it
+// ends before any worker has taken them up.
 func announcedJobs(rec eventstore.Recorded) []announcement[job.State] {
 	key, ok := strings.CutPrefix(string(rec.Stream), protecteditem.Category+"-")
 	if !ok {
 		return nil
 	}
-	begin := func(id string, kind job.Kind) []announcement[job.State] {
-		if id == "" {
-			return nil
-		}
-		vault, _, _ := strings.Cut(key, ".")
-		return []announcement[job.State]{{id: id, change: func(s job.State) job.State {
+	vault, _, _ := strings.Cut(key, ".")
+	var out []announcement[job.State]
+	if id, kind := begun(rec.Event); id != "" {
+		out = append(out, announcement[job.State]{id: id, change: func(s job.State) job.State {
 			if s.Status == "" {
 				s = job.State{Status: job.NotStarted, Vault: vault, Kind: kind, Subject: key}
 			}
 			return s
-		}}}
+		}})
 	}
-	switch e := rec.Event.(type) {
-	case protecteditem.ProtectionEnabling:
-		return begin(e.JobID, job.EnableProtection)
-	case protecteditem.InitialReplicationStarted:
-		return begin(e.JobID, job.InitialReplication)
-	case protecteditem.InitialReplicationCompleted:
-		return begin(e.FinalizeJobID, job.FinalizeProtection)
-	case protecteditem.ResynchronizationRequested:
-		return begin(e.JobID, job.Resynchronization)
-	case protecteditem.ResynchronizationRequired:
-		return overtaken(key, e.At, e.OvertakenJobID)
-	case protecteditem.ResynchronizationCanceled:
-		return overtaken(key, e.At, e.JobID)
-	case protecteditem.ResynchronizationStarted:
-		return begin(e.JobID, job.Resynchronization)
-	case protecteditem.ResynchronizationCompleted:
-		return begin(e.FinalizeJobID, job.FinalizeProtection)
-	case protecteditem.PlannedFailoverStarted:
-		return begin(e.JobID, job.PlannedFailover)
-	case protecteditem.FailoverCommitStarted:
-		return begin(e.JobID, job.FailoverCommit)
-	case protecteditem.UnplannedFailoverStarted:
-		return append(begin(e.JobID, job.UnplannedFailover), overtaken(key, e.At, e.OvertakenJobID)...)
-	case protecteditem.RecoveryPointChangeStarted:
-		return begin(e.JobID, job.ApplyRecoveryPoint)
-	case protecteditem.FailoverCancelStarted:
-		return begin(e.JobID, job.FailoverCancel)
-	case protecteditem.TestFailoverStarted:
-		return begin(e.JobID, job.TestFailover)
-	case protecteditem.TestFailoverCleanupStarted:
-		return begin(e.JobID, job.TestFailoverCleanup)
-	case protecteditem.ProtectionDisabling:
-		return append(begin(e.JobID, job.DisableProtection), overtaken(key, e.At, e.OvertakenJobID, e.OvertakenTestJobID)...)
-	}
-	return nil
-}
-
-// overtaken ends the jobs that another one takes the place of.
-func overtaken(key string, at time.Time, ids ...string) []announcement[job.State] {
-	var out []announcement[job.State]
-	vault, _, _ := strings.Cut(key, ".")
+	ids, at := overtaken(rec.Event)
 	for _, id := range ids {
 		if id == "" {
 			continue
@@ -95,6 +54,81 @@ func overtaken(key string, at time.Time, ids ...string) []announcement[job.State
 		}})
 	}
 	return out
+}
+
+// begun is the job that an event begins.
+func begun(event domain.Event) (string, job.Kind) {
+	switch e := event.(type) {
+	case protecteditem.ProtectionEnabling:
+		return e.JobID, job.EnableProtection
+	case protecteditem.InitialReplicationStarted:
+		return e.JobID, job.InitialReplication
+	case protecteditem.InitialReplicationCompleted:
+		return e.FinalizeJobID, job.FinalizeProtection
+	case protecteditem.ResynchronizationRequested:
+		return e.JobID, job.Resynchronization
+	case protecteditem.ResynchronizationStarted:
+		return e.JobID, job.Resynchronization
+	case protecteditem.ResynchronizationCompleted:
+		return e.FinalizeJobID, job.FinalizeProtection
+	case protecteditem.DisksAdding:
+		return e.JobID, job.DiskReplication
+	case protecteditem.DiskGrown:
+		return e.JobID, job.DiskReplication
+	case protecteditem.TestFailoverStarted:
+		return e.JobID, job.TestFailover
+	case protecteditem.TestFailoverCleanupStarted:
+		return e.JobID, job.TestFailoverCleanup
+	case protecteditem.ProtectionDisabling:
+		return e.JobID, job.DisableProtection
+	default:
+		return begunByFailover(event)
+	}
+}
+
+// begunByFailover is the job that an event of a failover or a failback begins.
+func begunByFailover(event domain.Event) (string, job.Kind) {
+	switch e := event.(type) {
+	case protecteditem.PlannedFailoverStarted:
+		return e.JobID, job.PlannedFailover
+	case protecteditem.UnplannedFailoverStarted:
+		return e.JobID, job.UnplannedFailover
+	case protecteditem.RecoveryPointChangeStarted:
+		return e.JobID, job.ApplyRecoveryPoint
+	case protecteditem.FailoverCancelStarted:
+		return e.JobID, job.FailoverCancel
+	case protecteditem.FailoverCommitStarted:
+		return e.JobID, job.FailoverCommit
+	case protecteditem.FailbackStarted:
+		return e.JobID, job.Failback
+	case protecteditem.FailbackCancelStarted:
+		return e.JobID, job.FailbackCancel
+	case protecteditem.FailbackCommitStarted:
+		return e.JobID, job.FailbackCommit
+	case protecteditem.ReverseReplicationStarted:
+		return e.JobID, job.ReverseReplication
+	default:
+		return "", ""
+	}
+}
+
+// overtaken are the jobs that an event ends because something else takes their
+// place.
+func overtaken(event domain.Event) ([]string, time.Time) {
+	switch e := event.(type) {
+	case protecteditem.ResynchronizationRequired:
+		return []string{e.OvertakenJobID}, e.At
+	case protecteditem.ResynchronizationCanceled:
+		return []string{e.JobID}, e.At
+	case protecteditem.UnplannedFailoverStarted:
+		return []string{e.OvertakenJobID, e.OvertakenDiskJobID}, e.At
+	case protecteditem.FailbackCancelStarted:
+		return []string{e.OvertakenJobID}, e.At
+	case protecteditem.ProtectionDisabling:
+		return []string{e.OvertakenJobID, e.OvertakenTestJobID, e.OvertakenDiskJobID}, e.At
+	default:
+		return nil, time.Time{}
+	}
 }
 
 // Job reads one, ErrNotFound when the vault has none of that id.

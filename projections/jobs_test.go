@@ -63,6 +63,25 @@ func TestAJobThatIsOvertakenBeforeItBeginsIsCanceled(t *testing.T) {
 			},
 			[]string{"Resynchronization Canceled"},
 		},
+		"a failback that is cancelled": {
+			[]protecteditem.Command{
+				protecteditem.StartUnplannedFailover{JobID: id(12), Choice: protecteditem.LatestProcessed, At: noon},
+				protecteditem.CompleteUnplannedFailover{JobID: id(12), Point: id(10), RecoveryVM: "web", At: noon},
+				protecteditem.CommitFailover{JobID: id(13), At: noon},
+				protecteditem.CompleteFailoverCommit{JobID: id(13), At: noon},
+				protecteditem.RecordSourceFenced{At: noon},
+				protecteditem.StartFailback{JobID: id(14), Mode: protecteditem.FullDownload, At: noon},
+				protecteditem.CancelFailback{JobID: id(15), At: noon},
+			},
+			[]string{"FailbackCancel NotStarted", "Failback Canceled", "FailoverCommit NotStarted", "UnplannedFailover NotStarted"},
+		},
+		"the copy of a disk's growth": {
+			[]protecteditem.Command{
+				protecteditem.RecordDiskGrown{JobID: id(12), Disk: "os", SizeBytes: 3 << 30, At: noon},
+				protecteditem.StartUnplannedFailover{JobID: id(13), Choice: protecteditem.LatestProcessed, At: noon},
+			},
+			[]string{"UnplannedFailover NotStarted", "DiskReplication Canceled"},
+		},
 		"a test failover of what is disabled": {
 			[]protecteditem.Command{
 				protecteditem.StartTestFailover{JobID: id(12), Choice: protecteditem.LatestProcessed, At: noon},

@@ -53,13 +53,18 @@ func (e ErrorClass) Valid() bool {
 const (
 	JobKindApplyRecoveryPoint  JobKind = "ApplyRecoveryPoint"
 	JobKindDisableProtection   JobKind = "DisableProtection"
+	JobKindDiskReplication     JobKind = "DiskReplication"
 	JobKindEnableProtection    JobKind = "EnableProtection"
+	JobKindFailback            JobKind = "Failback"
+	JobKindFailbackCancel      JobKind = "FailbackCancel"
+	JobKindFailbackCommit      JobKind = "FailbackCommit"
 	JobKindFailoverCancel      JobKind = "FailoverCancel"
 	JobKindFailoverCommit      JobKind = "FailoverCommit"
 	JobKindFinalizeProtection  JobKind = "FinalizeProtection"
 	JobKindInitialReplication  JobKind = "InitialReplication"
 	JobKindPlannedFailover     JobKind = "PlannedFailover"
 	JobKindResynchronization   JobKind = "Resynchronization"
+	JobKindReverseReplication  JobKind = "ReverseReplication"
 	JobKindTestFailover        JobKind = "TestFailover"
 	JobKindTestFailoverCleanup JobKind = "TestFailoverCleanup"
 	JobKindUnplannedFailover   JobKind = "UnplannedFailover"
@@ -72,7 +77,15 @@ func (e JobKind) Valid() bool {
 		return true
 	case JobKindDisableProtection:
 		return true
+	case JobKindDiskReplication:
+		return true
 	case JobKindEnableProtection:
+		return true
+	case JobKindFailback:
+		return true
+	case JobKindFailbackCancel:
+		return true
+	case JobKindFailbackCommit:
 		return true
 	case JobKindFailoverCancel:
 		return true
@@ -85,6 +98,8 @@ func (e JobKind) Valid() bool {
 	case JobKindPlannedFailover:
 		return true
 	case JobKindResynchronization:
+		return true
+	case JobKindReverseReplication:
 		return true
 	case JobKindTestFailover:
 		return true
@@ -1386,6 +1401,12 @@ type DisableProtectionParams struct {
 
 	// Cleanup An open test failover is cleaned up, too; without it, it is refused.
 	Cleanup *bool `form:"cleanup,omitempty" json:"cleanup,omitempty"`
+
+	// Force In spite of an open failback; `survivor` is then required.
+	Force *bool `form:"force,omitempty" json:"force,omitempty"`
+
+	// Survivor With `force`: the recovery VM's id, as the one that is left.
+	Survivor *VirtualMachineID `form:"survivor,omitempty" json:"survivor,omitempty"`
 
 	// IfMatch The ETag of the state that the request is based on, or `*`.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`

@@ -210,7 +210,7 @@ const understood = "understood"
 // Understood notes that a command's command line has been accepted: errors from
 // here on are not of usage.
 func Understood(cmd *cobra.Command, _ []string) error {
-	if err := cmd.ValidateRequiredFlags(); err != nil {
+	if err := errors.Join(cmd.ValidateRequiredFlags(), cmd.ValidateFlagGroups()); err != nil {
 		return &usageError{err.Error()}
 	}
 	cmd.Annotations = map[string]string{understood: "yes"}

@@ -89,6 +89,7 @@ func TestACommandAsksForWhatItSays(t *testing.T) {
 		"item resume web":                                                   "POST " + item + "/resume",
 		"item retry web":                                                    "POST " + item + "/retryNow",
 		"item policy web seldom":                                            "POST " + item + `/changePolicy {"policy":"seldom"}`,
+		"item disable web --force --survivor web-1":                         "DELETE " + item + "?keepReplica=168&force=true&survivor=web-1",
 		"item disable web --cleanup":                                        "DELETE " + item + "?keepReplica=168&cleanup=true",
 	} {
 		t.Run(args, func(t *testing.T) {
@@ -130,7 +131,7 @@ func TestACommandLineThatIsWrongSendsNothing(t *testing.T) {
 	t.Parallel()
 	for _, args := range []string{
 		"failover unplanned", "failover test", "failover cleanup", "failover change-point web", "failover cancel", "failover undo web",
-		"item pause", "item resume web db", "item retry", "item policy web", "failover test web --pont x",
+		"item pause", "item resume web db", "item retry", "item policy web", "item disable web --force", "failover test web --pont x",
 	} {
 		t.Run(args, func(t *testing.T) {
 			t.Parallel()

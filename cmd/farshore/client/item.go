@@ -210,19 +210,23 @@ func (s *session) validated(resp *http.Response, err error) error {
 
 func (s *session) itemDisable() *cobra.Command {
 	var (
-		w      waiting
-		keep   int32
-		reason string
-		tests  bool
+		w                waiting
+		keep             int32
+		reason, survivor string
+		tests, force     bool
 	)
 	cmd := &cobra.Command{Use: "disable ITEM", Short: "End the protection of a VM; its host is left clean", Args: cobra.ExactArgs(1)}
 	cmd.Flags().Int32Var(&keep, "keep-replica", 168, "hours to keep the replica and its recovery points")
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
 	cmd.Flags().BoolVar(&tests, "cleanup", false, "clean up an open test failover, too")
+	cmd.Flags().BoolVar(&force, "force", false, "in spite of an open failback; with --survivor")
+	cmd.Flags().StringVar(&survivor, "survivor", "", "with --force: the recovery VM, as the one that is left")
+	cmd.MarkFlagsRequiredTogether("force", "survivor")
 	w.flags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		resp, err := s.api.DisableProtection(cmd.Context(), s.vault, args[0], &oapi.DisableProtectionParams{
-			KeepReplica: &keep, Reason: ref(reason), Cleanup: ref(tests), IfMatch: new("*"), IdempotencyKey: newIdempotencyKey(),
+			KeepReplica: &keep, Reason: ref(reason), Cleanup: ref(tests), Force: ref(force), Survivor: ref(survivor),
+			IfMatch: new("*"), IdempotencyKey: newIdempotencyKey(),
 		})
 		return s.started(cmd.Context(), w, resp, err)
 	}
