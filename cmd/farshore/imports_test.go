@@ -14,6 +14,7 @@ const module = "farshore/"
 var layers = []struct{ pkg, may string }{
 	{"domain", "domain/errorcatalog"},
 	{"domain/errorcatalog", ""},
+	{"domain/domaintest", "domain domain/errorcatalog"},
 	{"domain/protecteditem", "domain domain/errorcatalog domain/policy domain/site"}, // their value types
 	{"domain/...", "domain domain/errorcatalog"},
 	{"migrations", ""},

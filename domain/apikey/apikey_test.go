@@ -1,13 +1,11 @@
 package apikey_test
 
 import (
-	"errors"
-	"reflect"
 	"testing"
 	"time"
 
-	"farshore/domain"
 	"farshore/domain/apikey"
+	"farshore/domain/domaintest"
 	"farshore/domain/errorcatalog"
 )
 
@@ -30,19 +28,19 @@ func TestDecide(t *testing.T) {
 	}
 	everywhere := with(func(c *apikey.Issue) { c.Vault, c.ExpiresAt = apikey.AllVaults, time.Time{} })
 	run(t, map[string]scenario{
-		"a key is issued":                           {when: issue, then: stored()[:1]},
-		"a key may be good everywhere for ever":     {when: everywhere, then: []apikey.Event{apikey.Issued(everywhere)}},
-		"issuing it again changes nothing":          {given: stored()[:1], when: issue},
-		"issuing it with another role is refused":   {given: stored()[:1], when: with(func(c *apikey.Issue) { c.Role = apikey.Reader }), refused: errorcatalog.AlreadyExistsWithOtherSettings},
-		"issuing what is revoked is refused":        {given: stored(), when: issue, refused: errorcatalog.AlreadyExistsWithOtherSettings},
-		"a key needs a vault":                       {when: with(func(c *apikey.Issue) { c.Vault = "" }), refused: errorcatalog.ValidationFailed, field: "/vault"},
-		"a key needs a name":                        {when: with(func(c *apikey.Issue) { c.Name = "" }), refused: errorcatalog.ValidationFailed, field: "/name"},
-		"a key needs a known role":                  {when: with(func(c *apikey.Issue) { c.Role = "Root" }), refused: errorcatalog.ValidationFailed, field: "/role"},
-		"a key needs a hash":                        {when: with(func(c *apikey.Issue) { c.SecretHash = "" }), refused: errorcatalog.ValidationFailed, field: "/secretHash"},
-		"a key does not expire before it is issued": {when: with(func(c *apikey.Issue) { c.ExpiresAt = noon }), refused: errorcatalog.ValidationFailed, field: "/expiresAt"},
-		"a key is revoked":                          {given: stored()[:1], when: apikey.Revoke{At: noon.Add(time.Minute)}, then: stored()[1:]},
-		"revoking it again changes nothing":         {given: stored(), when: apikey.Revoke{At: noon.Add(time.Hour)}},
-		"revoking an unknown key is refused":        {when: apikey.Revoke{At: noon}, refused: errorcatalog.APIKeyNotFound},
+		"a key is issued":                           {When: issue, Then: stored()[:1]},
+		"a key may be good everywhere for ever":     {When: everywhere, Then: []apikey.Event{apikey.Issued(everywhere)}},
+		"issuing it again changes nothing":          {Given: stored()[:1], When: issue},
+		"issuing it with another role is refused":   {Given: stored()[:1], When: with(func(c *apikey.Issue) { c.Role = apikey.Reader }), Refused: errorcatalog.AlreadyExistsWithOtherSettings},
+		"issuing what is revoked is refused":        {Given: stored(), When: issue, Refused: errorcatalog.AlreadyExistsWithOtherSettings},
+		"a key needs a vault":                       {When: with(func(c *apikey.Issue) { c.Vault = "" }), Refused: errorcatalog.ValidationFailed, Field: "/vault"},
+		"a key needs a name":                        {When: with(func(c *apikey.Issue) { c.Name = "" }), Refused: errorcatalog.ValidationFailed, Field: "/name"},
+		"a key needs a known role":                  {When: with(func(c *apikey.Issue) { c.Role = "Root" }), Refused: errorcatalog.ValidationFailed, Field: "/role"},
+		"a key needs a hash":                        {When: with(func(c *apikey.Issue) { c.SecretHash = "" }), Refused: errorcatalog.ValidationFailed, Field: "/secretHash"},
+		"a key does not expire before it is issued": {When: with(func(c *apikey.Issue) { c.ExpiresAt = noon }), Refused: errorcatalog.ValidationFailed, Field: "/expiresAt"},
+		"a key is revoked":                          {Given: stored()[:1], When: apikey.Revoke{At: noon.Add(time.Minute)}, Then: stored()[1:]},
+		"revoking it again changes nothing":         {Given: stored(), When: apikey.Revoke{At: noon.Add(time.Hour)}},
+		"revoking an unknown key is refused":        {When: apikey.Revoke{At: noon}, Refused: errorcatalog.APIKeyNotFound},
 	})
 }
 
@@ -67,35 +65,9 @@ func TestAKeyIsValidUntilItExpiresOrIsRevoked(t *testing.T) {
 	}
 }
 
-type scenario struct {
-	given   []apikey.Event
-	when    apikey.Command
-	then    []apikey.Event // none and not refused: nothing changes
-	refused errorcatalog.Code
-	field   string
-}
+type scenario = domaintest.Scenario[apikey.Command, apikey.Event]
 
 func run(t *testing.T, rows map[string]scenario) {
 	t.Helper()
-	for name, tt := range rows {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			d := apikey.Decider
-			got, err := d.Decide(d.Fold(apikey.State{}, tt.given...), tt.when)
-			var code errorcatalog.Code
-			var field string
-			if r, ok := errors.AsType[*domain.RejectionError](err); ok {
-				code, field = r.Code, r.Field
-				if e, ok := errorcatalog.Lookup(code); !ok || e.Class != errorcatalog.Refusal {
-					t.Errorf("%s is not a refusal of the catalogue", code)
-				}
-			}
-			if code != tt.refused || field != tt.field || (err != nil) != (tt.refused != "") {
-				t.Fatalf("refusal = %q at %q (%v), want %q at %q", code, field, err, tt.refused, tt.field)
-			}
-			if !reflect.DeepEqual(got, tt.then) {
-				t.Errorf("events = %+v\nwant %+v", got, tt.then)
-			}
-		})
-	}
+	domaintest.Decide(t, apikey.Decider, rows)
 }

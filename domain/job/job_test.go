@@ -1,12 +1,10 @@
 package job_test
 
 import (
-	"errors"
-	"reflect"
 	"testing"
 	"time"
 
-	"farshore/domain"
+	"farshore/domain/domaintest"
 	"farshore/domain/errorcatalog"
 	"farshore/domain/job"
 )
@@ -35,44 +33,44 @@ func TestDecide(t *testing.T) {
 	start := job.Start{Vault: "acme", Kind: job.InitialReplication, Subject: "acme.sql", Tasks: tasks, At: noon}
 	type events = []job.Event
 	run(t, map[string]scenario{
-		"a job starts":                            {when: start, then: events{started}},
-		"starting it again changes nothing":       {given: events{started, begun}, when: start},
-		"starting it for another item is refused": {given: events{started}, when: job.Start{Kind: start.Kind, Subject: "acme.web"}, refused: errorcatalog.AlreadyExistsWithOtherSettings},
-		"a job needs a kind":                      {when: job.Start{Subject: "acme.sql"}, refused: errorcatalog.ValidationFailed, field: "/kind"},
-		"a job needs a subject":                   {when: job.Start{Kind: start.Kind}, refused: errorcatalog.ValidationFailed, field: "/subject"},
-		"tasks are named":                         {when: job.Start{Kind: start.Kind, Subject: "x", Tasks: []job.TaskSpec{{}}}, refused: errorcatalog.ValidationFailed, field: "/tasks"},
-		"tasks are named once":                    {when: job.Start{Kind: start.Kind, Subject: "x", Tasks: []job.TaskSpec{tasks[0], tasks[0]}}, refused: errorcatalog.ValidationFailed, field: "/tasks"},
+		"a job starts":                            {When: start, Then: events{started}},
+		"starting it again changes nothing":       {Given: events{started, begun}, When: start},
+		"starting it for another item is refused": {Given: events{started}, When: job.Start{Kind: start.Kind, Subject: "acme.web"}, Refused: errorcatalog.AlreadyExistsWithOtherSettings},
+		"a job needs a kind":                      {When: job.Start{Subject: "acme.sql"}, Refused: errorcatalog.ValidationFailed, Field: "/kind"},
+		"a job needs a subject":                   {When: job.Start{Kind: start.Kind}, Refused: errorcatalog.ValidationFailed, Field: "/subject"},
+		"tasks are named":                         {When: job.Start{Kind: start.Kind, Subject: "x", Tasks: []job.TaskSpec{{}}}, Refused: errorcatalog.ValidationFailed, Field: "/tasks"},
+		"tasks are named once":                    {When: job.Start{Kind: start.Kind, Subject: "x", Tasks: []job.TaskSpec{tasks[0], tasks[0]}}, Refused: errorcatalog.ValidationFailed, Field: "/tasks"},
 
-		"a task starts":                      {given: events{started}, when: job.StartTask{Task: "copy_disks", At: noon}, then: events{begun}},
-		"a task that runs is not started":    {given: events{started, begun}, when: job.StartTask{Task: "copy_disks", At: noon}},
-		"a task that is done is not started": {given: events{started, completed}, when: job.StartTask{Task: "copy_disks", At: noon}},
-		"a task that failed starts again":    {given: events{started, begun, taskFailed}, when: job.StartTask{Task: "copy_disks", At: noon}, then: events{begun}},
-		"an unknown task is refused":         {given: events{started}, when: job.StartTask{Task: "dance"}, refused: errorcatalog.TaskNotFound},
-		"a task of no job is refused":        {when: job.StartTask{Task: "copy_disks"}, refused: errorcatalog.JobNotFound},
-		"a task of an ended job is refused":  {given: events{started, canceled}, when: job.StartTask{Task: "copy_disks"}, refused: errorcatalog.JobEnded},
-		"a task completes":                   {given: events{started, begun}, when: job.CompleteTask{Task: "copy_disks", Output: completed.Output, At: noon}, then: events{completed}},
-		"a task completes without a start":   {given: events{started}, when: job.CompleteTask{Task: "copy_disks", Output: completed.Output, At: noon}, then: events{completed}},
-		"a task completes once":              {given: events{started, completed}, when: job.CompleteTask{Task: "copy_disks", At: noon}},
-		"an unknown task cannot complete":    {given: events{started}, when: job.CompleteTask{Task: "dance"}, refused: errorcatalog.TaskNotFound},
-		"a task fails and is tried again":    {given: events{started, begun}, when: job.FailTask{Task: "copy_disks", Failure: &unreachable, NextAttemptAt: noon.Add(time.Minute), At: noon}, then: events{taskFailed}},
-		"a task that is done cannot fail":    {given: events{started, completed}, when: job.FailTask{Task: "copy_disks", Failure: &unreachable}, refused: errorcatalog.NothingToDo},
-		"a task of an ended job cannot fail": {given: events{started, succeeded}, when: job.FailTask{Task: "copy_disks", Failure: &unreachable}, refused: errorcatalog.JobEnded},
+		"a task starts":                      {Given: events{started}, When: job.StartTask{Task: "copy_disks", At: noon}, Then: events{begun}},
+		"a task that runs is not started":    {Given: events{started, begun}, When: job.StartTask{Task: "copy_disks", At: noon}},
+		"a task that is done is not started": {Given: events{started, completed}, When: job.StartTask{Task: "copy_disks", At: noon}},
+		"a task that failed starts again":    {Given: events{started, begun, taskFailed}, When: job.StartTask{Task: "copy_disks", At: noon}, Then: events{begun}},
+		"an unknown task is refused":         {Given: events{started}, When: job.StartTask{Task: "dance"}, Refused: errorcatalog.TaskNotFound},
+		"a task of no job is refused":        {When: job.StartTask{Task: "copy_disks"}, Refused: errorcatalog.JobNotFound},
+		"a task of an ended job is refused":  {Given: events{started, canceled}, When: job.StartTask{Task: "copy_disks"}, Refused: errorcatalog.JobEnded},
+		"a task completes":                   {Given: events{started, begun}, When: job.CompleteTask{Task: "copy_disks", Output: completed.Output, At: noon}, Then: events{completed}},
+		"a task completes without a start":   {Given: events{started}, When: job.CompleteTask{Task: "copy_disks", Output: completed.Output, At: noon}, Then: events{completed}},
+		"a task completes once":              {Given: events{started, completed}, When: job.CompleteTask{Task: "copy_disks", At: noon}},
+		"an unknown task cannot complete":    {Given: events{started}, When: job.CompleteTask{Task: "dance"}, Refused: errorcatalog.TaskNotFound},
+		"a task fails and is tried again":    {Given: events{started, begun}, When: job.FailTask{Task: "copy_disks", Failure: &unreachable, NextAttemptAt: noon.Add(time.Minute), At: noon}, Then: events{taskFailed}},
+		"a task that is done cannot fail":    {Given: events{started, completed}, When: job.FailTask{Task: "copy_disks", Failure: &unreachable}, Refused: errorcatalog.NothingToDo},
+		"a task of an ended job cannot fail": {Given: events{started, succeeded}, When: job.FailTask{Task: "copy_disks", Failure: &unreachable}, Refused: errorcatalog.JobEnded},
 
-		"a job succeeds":                            {given: events{started, completed}, when: job.Succeed{At: noon}, then: events{succeeded}},
-		"a job succeeds once":                       {given: events{started, succeeded}, when: job.Succeed{At: noon}},
-		"a job with a running task cannot succeed":  {given: events{started, begun}, when: job.Succeed{At: noon}, refused: errorcatalog.JobTasksUnfinished},
-		"a job with a failed task cannot succeed":   {given: events{started, taskFailed}, when: job.Succeed{At: noon}, refused: errorcatalog.JobTasksUnfinished},
-		"a failed job cannot succeed":               {given: events{started, jobFailed}, when: job.Succeed{At: noon}, refused: errorcatalog.JobEnded},
-		"no job cannot succeed":                     {when: job.Succeed{At: noon}, refused: errorcatalog.JobNotFound},
-		"a job fails":                               {given: events{started, begun}, when: job.Fail{Failure: &unreachable, At: noon}, then: events{jobFailed}},
-		"a job fails once":                          {given: events{started, jobFailed}, when: job.Fail{Failure: &unreachable, At: noon}},
-		"a job that succeeded cannot fail":          {given: events{started, succeeded}, when: job.Fail{Failure: &unreachable}, refused: errorcatalog.JobEnded},
-		"a cancel is asked for":                     {given: events{started}, when: job.RequestCancel{By: "apikey:1", At: noon}, then: events{asked}},
-		"asking for a cancel again changes nothing": {given: events{started, asked}, when: job.RequestCancel{By: "apikey:2", At: noon}},
-		"a cancel of an ended job is refused":       {given: events{started, canceled}, when: job.RequestCancel{At: noon}, refused: errorcatalog.JobEnded},
-		"a job is canceled":                         {given: events{started, asked}, when: job.Cancel{At: noon}, then: events{canceled}},
-		"a job is canceled once":                    {given: events{started, canceled}, when: job.Cancel{At: noon}},
-		"a job that failed is not canceled":         {given: events{started, jobFailed}, when: job.Cancel{At: noon}, refused: errorcatalog.JobEnded},
+		"a job succeeds":                            {Given: events{started, completed}, When: job.Succeed{At: noon}, Then: events{succeeded}},
+		"a job succeeds once":                       {Given: events{started, succeeded}, When: job.Succeed{At: noon}},
+		"a job with a running task cannot succeed":  {Given: events{started, begun}, When: job.Succeed{At: noon}, Refused: errorcatalog.JobTasksUnfinished},
+		"a job with a failed task cannot succeed":   {Given: events{started, taskFailed}, When: job.Succeed{At: noon}, Refused: errorcatalog.JobTasksUnfinished},
+		"a failed job cannot succeed":               {Given: events{started, jobFailed}, When: job.Succeed{At: noon}, Refused: errorcatalog.JobEnded},
+		"no job cannot succeed":                     {When: job.Succeed{At: noon}, Refused: errorcatalog.JobNotFound},
+		"a job fails":                               {Given: events{started, begun}, When: job.Fail{Failure: &unreachable, At: noon}, Then: events{jobFailed}},
+		"a job fails once":                          {Given: events{started, jobFailed}, When: job.Fail{Failure: &unreachable, At: noon}},
+		"a job that succeeded cannot fail":          {Given: events{started, succeeded}, When: job.Fail{Failure: &unreachable}, Refused: errorcatalog.JobEnded},
+		"a cancel is asked for":                     {Given: events{started}, When: job.RequestCancel{By: "apikey:1", At: noon}, Then: events{asked}},
+		"asking for a cancel again changes nothing": {Given: events{started, asked}, When: job.RequestCancel{By: "apikey:2", At: noon}},
+		"a cancel of an ended job is refused":       {Given: events{started, canceled}, When: job.RequestCancel{At: noon}, Refused: errorcatalog.JobEnded},
+		"a job is canceled":                         {Given: events{started, asked}, When: job.Cancel{At: noon}, Then: events{canceled}},
+		"a job is canceled once":                    {Given: events{started, canceled}, When: job.Cancel{At: noon}},
+		"a job that failed is not canceled":         {Given: events{started, jobFailed}, When: job.Cancel{At: noon}, Refused: errorcatalog.JobEnded},
 	})
 }
 
@@ -100,35 +98,9 @@ func TestAJobIsItsJournal(t *testing.T) {
 	}
 }
 
-type scenario struct {
-	given   []job.Event
-	when    job.Command
-	then    []job.Event // none and not refused: nothing changes
-	refused errorcatalog.Code
-	field   string
-}
+type scenario = domaintest.Scenario[job.Command, job.Event]
 
 func run(t *testing.T, rows map[string]scenario) {
 	t.Helper()
-	for name, tt := range rows {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			d := job.Decider
-			got, err := d.Decide(d.Fold(job.State{}, tt.given...), tt.when)
-			var code errorcatalog.Code
-			var field string
-			if r, ok := errors.AsType[*domain.RejectionError](err); ok {
-				code, field = r.Code, r.Field
-				if e, ok := errorcatalog.Lookup(code); !ok || e.Class != errorcatalog.Refusal {
-					t.Errorf("%s is not a refusal of the catalogue", code)
-				}
-			}
-			if code != tt.refused || field != tt.field || (err != nil) != (tt.refused != "") {
-				t.Fatalf("refusal = %q at %q (%v), want %q at %q", code, field, err, tt.refused, tt.field)
-			}
-			if !reflect.DeepEqual(got, tt.then) {
-				t.Errorf("events = %+v\nwant %+v", got, tt.then)
-			}
-		})
-	}
+	domaintest.Decide(t, job.Decider, rows)
 }

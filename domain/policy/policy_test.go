@@ -1,12 +1,10 @@
 package policy_test
 
 import (
-	"errors"
-	"reflect"
 	"testing"
 	"time"
 
-	"farshore/domain"
+	"farshore/domain/domaintest"
 	"farshore/domain/errorcatalog"
 	"farshore/domain/policy"
 )
@@ -21,10 +19,10 @@ func TestDecide(t *testing.T) {
 	t.Parallel()
 	define := policy.Define{Name: "Gold", Settings: policy.Defaults(), At: noon}
 	rows := map[string]scenario{
-		"a policy is defined":               {when: define, then: stored()},
-		"defining it again changes nothing": {given: stored(), when: define},
-		"a policy needs a name":             {when: policy.Define{Settings: policy.Defaults()}, refused: errorcatalog.ValidationFailed, field: "/name"},
-		"defining it otherwise is refused":  {given: stored(), when: policy.Define{Name: "Silver", Settings: policy.Defaults()}, refused: errorcatalog.AlreadyExistsWithOtherSettings},
+		"a policy is defined":               {When: define, Then: stored()},
+		"defining it again changes nothing": {Given: stored(), When: define},
+		"a policy needs a name":             {When: policy.Define{Settings: policy.Defaults()}, Refused: errorcatalog.ValidationFailed, Field: "/name"},
+		"defining it otherwise is refused":  {Given: stored(), When: policy.Define{Name: "Silver", Settings: policy.Defaults()}, Refused: errorcatalog.AlreadyExistsWithOtherSettings},
 	}
 	for name, tt := range map[string]struct {
 		change func(*policy.Settings)
@@ -56,11 +54,11 @@ func TestDecide(t *testing.T) {
 	} {
 		settings := policy.Defaults()
 		tt.change(&settings)
-		row := scenario{when: policy.Define{Name: "Gold", Settings: settings, At: noon}}
+		row := scenario{When: policy.Define{Name: "Gold", Settings: settings, At: noon}}
 		if tt.field == "" {
-			row.then = []policy.Event{policy.Defined{Name: "Gold", Settings: settings, At: noon}}
+			row.Then = []policy.Event{policy.Defined{Name: "Gold", Settings: settings, At: noon}}
 		} else {
-			row.refused, row.field = errorcatalog.ValidationFailed, "/settings"+tt.field
+			row.Refused, row.Field = errorcatalog.ValidationFailed, "/settings"+tt.field
 		}
 		rows["a policy with "+name] = row
 	}
@@ -145,35 +143,9 @@ func TestInitialReplicationStarts(t *testing.T) {
 	}
 }
 
-type scenario struct {
-	given   []policy.Event
-	when    policy.Command
-	then    []policy.Event // none and not refused: nothing changes
-	refused errorcatalog.Code
-	field   string
-}
+type scenario = domaintest.Scenario[policy.Command, policy.Event]
 
 func run(t *testing.T, rows map[string]scenario) {
 	t.Helper()
-	for name, tt := range rows {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			d := policy.Decider
-			got, err := d.Decide(d.Fold(policy.State{}, tt.given...), tt.when)
-			var code errorcatalog.Code
-			var field string
-			if r, ok := errors.AsType[*domain.RejectionError](err); ok {
-				code, field = r.Code, r.Field
-				if e, ok := errorcatalog.Lookup(code); !ok || e.Class != errorcatalog.Refusal {
-					t.Errorf("%s is not a refusal of the catalogue", code)
-				}
-			}
-			if code != tt.refused || field != tt.field || (err != nil) != (tt.refused != "") {
-				t.Fatalf("refusal = %q at %q (%v), want %q at %q", code, field, err, tt.refused, tt.field)
-			}
-			if !reflect.DeepEqual(got, tt.then) {
-				t.Errorf("events = %+v\nwant %+v", got, tt.then)
-			}
-		})
-	}
+	domaintest.Decide(t, policy.Decider, rows)
 }

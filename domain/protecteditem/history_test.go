@@ -1,12 +1,10 @@
 package protecteditem_test
 
 import (
-	"errors"
 	"slices"
-	"testing"
 	"time"
 
-	"farshore/domain"
+	"farshore/domain/domaintest"
 	"farshore/domain/errorcatalog"
 	"farshore/domain/policy"
 	"farshore/domain/protecteditem"
@@ -147,30 +145,5 @@ func after(given []protecteditem.Event) protecteditem.State {
 	return protecteditem.Decider.Fold(protecteditem.State{}, given...)
 }
 
-// rejection returns the refusal's code and field.
-func rejection(t *testing.T, err error) (errorcatalog.Code, string) {
-	t.Helper()
-	if err == nil {
-		return "", ""
-	}
-	r, ok := errors.AsType[*domain.RejectionError](err)
-	if !ok {
-		t.Fatalf("%v is not a refusal", err)
-	}
-	if e, ok := errorcatalog.Lookup(r.Code); !ok || (e.Class != errorcatalog.Refusal) {
-		t.Errorf("%s is not a refusal of the catalogue", r.Code)
-	}
-	if r.Detail == "" {
-		t.Errorf("%s does not say why", r.Code)
-	}
-	return r.Code, r.Field
-}
-
 // scenario is one row: given these events, when this is asked, then that follows.
-type scenario struct {
-	given   []protecteditem.Event
-	when    protecteditem.Command
-	then    []protecteditem.Event // none and not refused: nothing changes
-	refused errorcatalog.Code
-	field   string
-}
+type scenario = domaintest.Scenario[protecteditem.Command, protecteditem.Event]

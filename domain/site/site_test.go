@@ -1,12 +1,10 @@
 package site_test
 
 import (
-	"errors"
-	"reflect"
 	"testing"
 	"time"
 
-	"farshore/domain"
+	"farshore/domain/domaintest"
 	"farshore/domain/errorcatalog"
 	"farshore/domain/site"
 )
@@ -50,39 +48,39 @@ func TestDecide(t *testing.T) {
 		return site.RecordInventory{Host: "hv-1", VMs: vms, Problems: p, At: noon}
 	}
 	run(t, map[string]scenario{
-		"a site is registered":                   {when: register, then: events{registered}},
-		"registering it again changes nothing":   {given: events{registered}, when: register},
-		"registering it otherwise is refused":    {given: events{registered}, when: site.Register{Name: "Graz", Kind: site.Local}, refused: errorcatalog.AlreadyExistsWithOtherSettings},
-		"a site needs a name":                    {when: site.Register{Kind: site.Local}, refused: errorcatalog.ValidationFailed, field: "/name"},
-		"a site needs a known kind":              {when: site.Register{Name: "x", Kind: "Cloud"}, refused: errorcatalog.ValidationFailed, field: "/kind"},
-		"a site's time zone is no path":          {when: site.Register{Name: "x", Kind: site.Local, TimeZone: "../etc/passwd"}, refused: errorcatalog.ValidationFailed, field: "/timeZone"},
-		"a site's time zone is not the server's": {when: site.Register{Name: "x", Kind: site.Local, TimeZone: "Local"}, refused: errorcatalog.ValidationFailed, field: "/timeZone"},
-		"a site without a time zone is on UTC":   {when: site.Register{Name: "x", Kind: site.HyperV, At: noon}, then: events{site.Registered{Name: "x", Kind: site.HyperV, At: noon}}},
+		"a site is registered":                   {When: register, Then: events{registered}},
+		"registering it again changes nothing":   {Given: events{registered}, When: register},
+		"registering it otherwise is refused":    {Given: events{registered}, When: site.Register{Name: "Graz", Kind: site.Local}, Refused: errorcatalog.AlreadyExistsWithOtherSettings},
+		"a site needs a name":                    {When: site.Register{Kind: site.Local}, Refused: errorcatalog.ValidationFailed, Field: "/name"},
+		"a site needs a known kind":              {When: site.Register{Name: "x", Kind: "Cloud"}, Refused: errorcatalog.ValidationFailed, Field: "/kind"},
+		"a site's time zone is no path":          {When: site.Register{Name: "x", Kind: site.Local, TimeZone: "../etc/passwd"}, Refused: errorcatalog.ValidationFailed, Field: "/timeZone"},
+		"a site's time zone is not the server's": {When: site.Register{Name: "x", Kind: site.Local, TimeZone: "Local"}, Refused: errorcatalog.ValidationFailed, Field: "/timeZone"},
+		"a site without a time zone is on UTC":   {When: site.Register{Name: "x", Kind: site.HyperV, At: noon}, Then: events{site.Registered{Name: "x", Kind: site.HyperV, At: noon}}},
 
-		"a host is added":                             {given: events{registered}, when: site.AddHost{Host: "hv-1", Directory: "/srv/vms", At: noon}, then: events{added}},
-		"adding it again changes nothing":             {given: events{registered, added}, when: site.AddHost{Host: "hv-1", Directory: "/srv/vms", At: noon}},
-		"adding it with another directory is refused": {given: events{registered, added}, when: site.AddHost{Host: "hv-1", Directory: "/srv/other"}, refused: errorcatalog.AlreadyExistsWithOtherSettings, field: "/directory"},
-		"two hosts do not share a directory":          {given: events{registered, added}, when: site.AddHost{Host: "hv-2", Directory: "/srv/vms"}, refused: errorcatalog.AlreadyExistsWithOtherSettings, field: "/directory"},
-		"a host needs an id":                          {given: events{registered}, when: site.AddHost{Host: "HV 1", Directory: "/srv/vms"}, refused: errorcatalog.ValidationFailed, field: "/host"},
-		"a local host needs a directory":              {given: events{registered}, when: site.AddHost{Host: "hv-1", Directory: "vms"}, refused: errorcatalog.ValidationFailed, field: "/directory"},
-		"a host needs a site":                         {when: site.AddHost{Host: "hv-1", Directory: "/srv/vms"}, refused: errorcatalog.SiteNotFound},
-		"a host is removed":                           {given: events{registered, added}, when: site.RemoveHost{Host: "hv-1", At: noon}, then: events{removed}},
-		"removing it again changes nothing":           {given: events{registered, added, removed}, when: site.RemoveHost{Host: "hv-1", At: noon}},
-		"a host in use is not removed":                {given: events{registered, added}, when: site.RemoveHost{Host: "hv-1", UsedBy: []string{"sql"}}, refused: errorcatalog.InUse},
-		"a host of no site is not removed":            {when: site.RemoveHost{Host: "hv-1"}, refused: errorcatalog.SiteNotFound},
+		"a host is added":                             {Given: events{registered}, When: site.AddHost{Host: "hv-1", Directory: "/srv/vms", At: noon}, Then: events{added}},
+		"adding it again changes nothing":             {Given: events{registered, added}, When: site.AddHost{Host: "hv-1", Directory: "/srv/vms", At: noon}},
+		"adding it with another directory is refused": {Given: events{registered, added}, When: site.AddHost{Host: "hv-1", Directory: "/srv/other"}, Refused: errorcatalog.AlreadyExistsWithOtherSettings, Field: "/directory"},
+		"two hosts do not share a directory":          {Given: events{registered, added}, When: site.AddHost{Host: "hv-2", Directory: "/srv/vms"}, Refused: errorcatalog.AlreadyExistsWithOtherSettings, Field: "/directory"},
+		"a host needs an id":                          {Given: events{registered}, When: site.AddHost{Host: "HV 1", Directory: "/srv/vms"}, Refused: errorcatalog.ValidationFailed, Field: "/host"},
+		"a local host needs a directory":              {Given: events{registered}, When: site.AddHost{Host: "hv-1", Directory: "vms"}, Refused: errorcatalog.ValidationFailed, Field: "/directory"},
+		"a host needs a site":                         {When: site.AddHost{Host: "hv-1", Directory: "/srv/vms"}, Refused: errorcatalog.SiteNotFound},
+		"a host is removed":                           {Given: events{registered, added}, When: site.RemoveHost{Host: "hv-1", At: noon}, Then: events{removed}},
+		"removing it again changes nothing":           {Given: events{registered, added, removed}, When: site.RemoveHost{Host: "hv-1", At: noon}},
+		"a host in use is not removed":                {Given: events{registered, added}, When: site.RemoveHost{Host: "hv-1", UsedBy: []string{"sql"}}, Refused: errorcatalog.InUse},
+		"a host of no site is not removed":            {When: site.RemoveHost{Host: "hv-1"}, Refused: errorcatalog.SiteNotFound},
 
-		"a VM is discovered":                 {given: events{registered, added}, when: inventory(nil, sql()), then: events{discovered}},
-		"the same inventory changes nothing": {given: events{registered, added, discovered, troubled}, when: inventory(problems, sql())},
-		"a VM changes":                       {given: events{registered, added, discovered}, when: inventory(nil, bigger()), then: events{changed}},
-		"a VM vanishes":                      {given: events{registered, added, discovered}, when: inventory(nil), then: events{vanished}},
-		"problems are told":                  {given: events{registered, added, discovered}, when: inventory(problems, sql()), then: events{troubled}},
+		"a VM is discovered":                 {Given: events{registered, added}, When: inventory(nil, sql()), Then: events{discovered}},
+		"the same inventory changes nothing": {Given: events{registered, added, discovered, troubled}, When: inventory(problems, sql())},
+		"a VM changes":                       {Given: events{registered, added, discovered}, When: inventory(nil, bigger()), Then: events{changed}},
+		"a VM vanishes":                      {Given: events{registered, added, discovered}, When: inventory(nil), Then: events{vanished}},
+		"problems are told":                  {Given: events{registered, added, discovered}, When: inventory(problems, sql()), Then: events{troubled}},
 		"problems that are solved are told": {
-			given: events{registered, added, troubled}, when: inventory(nil), then: events{site.ProblemsChanged{Host: "hv-1", Problems: []site.Problem{}, At: noon}},
+			Given: events{registered, added, troubled}, When: inventory(nil), Then: events{site.ProblemsChanged{Host: "hv-1", Problems: []site.Problem{}, At: noon}},
 		},
-		"two VMs of one id are refused": {given: events{registered, added}, when: inventory(nil, sql(), sql()), refused: errorcatalog.ValidationFailed, field: "/virtualMachines/1/id"},
-		"a VM without an id is refused": {given: events{registered, added}, when: inventory(nil, site.VirtualMachine{}), refused: errorcatalog.ValidationFailed, field: "/virtualMachines/0/id"},
-		"an inventory needs a host":     {given: events{registered}, when: inventory(nil), refused: errorcatalog.HostNotFound},
-		"an inventory needs a site":     {when: inventory(nil), refused: errorcatalog.SiteNotFound},
+		"two VMs of one id are refused": {Given: events{registered, added}, When: inventory(nil, sql(), sql()), Refused: errorcatalog.ValidationFailed, Field: "/virtualMachines/1/id"},
+		"a VM without an id is refused": {Given: events{registered, added}, When: inventory(nil, site.VirtualMachine{}), Refused: errorcatalog.ValidationFailed, Field: "/virtualMachines/0/id"},
+		"an inventory needs a host":     {Given: events{registered}, When: inventory(nil), Refused: errorcatalog.HostNotFound},
+		"an inventory needs a site":     {When: inventory(nil), Refused: errorcatalog.SiteNotFound},
 	})
 }
 
@@ -125,35 +123,9 @@ func TestEqualSeesEveryDifference(t *testing.T) {
 	}
 }
 
-type scenario struct {
-	given   []site.Event
-	when    site.Command
-	then    []site.Event // none and not refused: nothing changes
-	refused errorcatalog.Code
-	field   string
-}
+type scenario = domaintest.Scenario[site.Command, site.Event]
 
 func run(t *testing.T, rows map[string]scenario) {
 	t.Helper()
-	for name, tt := range rows {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			d := site.Decider
-			got, err := d.Decide(d.Fold(site.State{}, tt.given...), tt.when)
-			var code errorcatalog.Code
-			var field string
-			if r, ok := errors.AsType[*domain.RejectionError](err); ok {
-				code, field = r.Code, r.Field
-				if e, ok := errorcatalog.Lookup(code); !ok || e.Class != errorcatalog.Refusal {
-					t.Errorf("%s is not a refusal of the catalogue", code)
-				}
-			}
-			if code != tt.refused || field != tt.field || (err != nil) != (tt.refused != "") {
-				t.Fatalf("refusal = %q at %q (%v), want %q at %q", code, field, err, tt.refused, tt.field)
-			}
-			if !reflect.DeepEqual(got, tt.then) {
-				t.Errorf("events = %+v\nwant %+v", got, tt.then)
-			}
-		})
-	}
+	domaintest.Decide(t, site.Decider, rows)
 }

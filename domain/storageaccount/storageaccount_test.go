@@ -1,13 +1,11 @@
 package storageaccount_test
 
 import (
-	"errors"
-	"reflect"
 	"strings"
 	"testing"
 	"time"
 
-	"farshore/domain"
+	"farshore/domain/domaintest"
 	"farshore/domain/errorcatalog"
 	"farshore/domain/storageaccount"
 )
@@ -35,13 +33,13 @@ func TestDecide(t *testing.T) {
 		return c
 	}
 	refused := func(c storageaccount.Register, field string) scenario {
-		return scenario{when: c, refused: errorcatalog.ValidationFailed, field: field}
+		return scenario{When: c, Refused: errorcatalog.ValidationFailed, Field: field}
 	}
 	rows := map[string]scenario{
-		"page blobs are registered":              {when: blobs, then: stored()},
-		"registering them again changes nothing": {given: stored(), when: blobs},
-		"registering them otherwise is refused":  {given: stored(), when: directory, refused: errorcatalog.AlreadyExistsWithOtherSettings},
-		"a directory is registered": {when: directory, then: []storageaccount.Event{storageaccount.Registered{
+		"page blobs are registered":              {When: blobs, Then: stored()},
+		"registering them again changes nothing": {Given: stored(), When: blobs},
+		"registering them otherwise is refused":  {Given: stored(), When: directory, Refused: errorcatalog.AlreadyExistsWithOtherSettings},
+		"a directory is registered": {When: directory, Then: []storageaccount.Event{storageaccount.Registered{
 			Name: "disk", Settings: storageaccount.Settings{Kind: storageaccount.Directory, Directory: "/srv/replicas"}, At: noon,
 		}}},
 		"an account needs a name":          refused(with(blobs, func(c *storageaccount.Register) { c.Name = "" }), "/name"),
@@ -77,35 +75,9 @@ func TestARefusedCredentialIsNotRepeated(t *testing.T) {
 	}
 }
 
-type scenario struct {
-	given   []storageaccount.Event
-	when    storageaccount.Command
-	then    []storageaccount.Event // none and not refused: nothing changes
-	refused errorcatalog.Code
-	field   string
-}
+type scenario = domaintest.Scenario[storageaccount.Command, storageaccount.Event]
 
 func run(t *testing.T, rows map[string]scenario) {
 	t.Helper()
-	for name, tt := range rows {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			d := storageaccount.Decider
-			got, err := d.Decide(d.Fold(storageaccount.State{}, tt.given...), tt.when)
-			var code errorcatalog.Code
-			var field string
-			if r, ok := errors.AsType[*domain.RejectionError](err); ok {
-				code, field = r.Code, r.Field
-				if e, ok := errorcatalog.Lookup(code); !ok || e.Class != errorcatalog.Refusal {
-					t.Errorf("%s is not a refusal of the catalogue", code)
-				}
-			}
-			if code != tt.refused || field != tt.field || (err != nil) != (tt.refused != "") {
-				t.Fatalf("refusal = %q at %q (%v), want %q at %q", code, field, err, tt.refused, tt.field)
-			}
-			if !reflect.DeepEqual(got, tt.then) {
-				t.Errorf("events = %+v\nwant %+v", got, tt.then)
-			}
-		})
-	}
+	domaintest.Decide(t, storageaccount.Decider, rows)
 }

@@ -1,12 +1,10 @@
 package vault_test
 
 import (
-	"errors"
-	"reflect"
 	"testing"
 	"time"
 
-	"farshore/domain"
+	"farshore/domain/domaintest"
 	"farshore/domain/errorcatalog"
 	"farshore/domain/vault"
 )
@@ -18,43 +16,17 @@ func stored() []vault.Event { return []vault.Event{vault.Created{Name: "Acme", A
 func TestDecide(t *testing.T) {
 	t.Parallel()
 	run(t, map[string]scenario{
-		"a vault is created":                        {when: vault.Create{Name: "Acme", At: noon}, then: stored()},
-		"creating it again changes nothing":         {given: stored(), when: vault.Create{Name: "Acme", At: noon.Add(time.Hour)}},
-		"creating it under another name is refused": {given: stored(), when: vault.Create{Name: "Other", At: noon}, refused: errorcatalog.AlreadyExistsWithOtherSettings, field: "/name"},
-		"a vault needs a name":                      {when: vault.Create{At: noon}, refused: errorcatalog.ValidationFailed, field: "/name"},
-		"a name has no control characters":          {when: vault.Create{Name: "a\nb", At: noon}, refused: errorcatalog.ValidationFailed, field: "/name"},
+		"a vault is created":                        {When: vault.Create{Name: "Acme", At: noon}, Then: stored()},
+		"creating it again changes nothing":         {Given: stored(), When: vault.Create{Name: "Acme", At: noon.Add(time.Hour)}},
+		"creating it under another name is refused": {Given: stored(), When: vault.Create{Name: "Other", At: noon}, Refused: errorcatalog.AlreadyExistsWithOtherSettings, Field: "/name"},
+		"a vault needs a name":                      {When: vault.Create{At: noon}, Refused: errorcatalog.ValidationFailed, Field: "/name"},
+		"a name has no control characters":          {When: vault.Create{Name: "a\nb", At: noon}, Refused: errorcatalog.ValidationFailed, Field: "/name"},
 	})
 }
 
-type scenario struct {
-	given   []vault.Event
-	when    vault.Command
-	then    []vault.Event // none and not refused: nothing changes
-	refused errorcatalog.Code
-	field   string
-}
+type scenario = domaintest.Scenario[vault.Command, vault.Event]
 
 func run(t *testing.T, rows map[string]scenario) {
 	t.Helper()
-	for name, tt := range rows {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			d := vault.Decider
-			got, err := d.Decide(d.Fold(vault.State{}, tt.given...), tt.when)
-			var code errorcatalog.Code
-			var field string
-			if r, ok := errors.AsType[*domain.RejectionError](err); ok {
-				code, field = r.Code, r.Field
-				if e, ok := errorcatalog.Lookup(code); !ok || e.Class != errorcatalog.Refusal {
-					t.Errorf("%s is not a refusal of the catalogue", code)
-				}
-			}
-			if code != tt.refused || field != tt.field || (err != nil) != (tt.refused != "") {
-				t.Fatalf("refusal = %q at %q (%v), want %q at %q", code, field, err, tt.refused, tt.field)
-			}
-			if !reflect.DeepEqual(got, tt.then) {
-				t.Errorf("events = %+v\nwant %+v", got, tt.then)
-			}
-		})
-	}
+	domaintest.Decide(t, vault.Decider, rows)
 }
