@@ -25,7 +25,7 @@ import (
 
 // manage adds what turns events into due work, and keeps the inventory.
 func (s *service) manage(ctx context.Context, g *errgroup.Group) error {
-	items := repository(s.log, protecteditem.Category, protecteditem.Decider)
+	items := s.items()
 	manager := &processmanager.Manager{Items: items, Lanes: &lane.Postgres{Pool: s.db.pool}, Now: now, Logger: s.logger, Wake: func() {
 		select {
 		case s.due <- struct{}{}:
@@ -59,7 +59,7 @@ func (s *service) work(ctx context.Context, g *errgroup.Group) error {
 		}
 	}
 	e := engine.Engine{Parts: workflow.Parts{
-		Items: repository(s.log, protecteditem.Category, protecteditem.Decider), Jobs: repository(s.log, job.Category, job.Decider),
+		Items: s.items(), Jobs: repository(s.log, job.Category, job.Decider),
 		Hosts: s.hosts, Stores: s.stores, Zones: s.hosts.Zone,
 		Progress: &lane.Progress{Pool: s.db.pool, Now: now}, Worker: name, Now: now, NewID: newID, Logger: s.logger,
 	}}
@@ -68,6 +68,16 @@ func (s *service) work(ctx context.Context, g *errgroup.Group) error {
 	}
 	g.Go(func() error { return runner.Run(ctx) })
 	return nil
+}
+
+// snapshotEvery bounds how many events are folded to load a protected item.
+const snapshotEvery = 100
+
+// items executes commands on protected items, whose streams grow long.
+func (s *service) items() workflow.Items {
+	items := repository(s.log, protecteditem.Category, protecteditem.Decider)
+	items.Snapshots = eventstore.SnapshotPolicy{Keeper: s.log, Every: snapshotEvery, StateVersion: protecteditem.StateVersion}
+	return items
 }
 
 // targets lists all hosts of all vaults.

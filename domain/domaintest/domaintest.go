@@ -146,7 +146,7 @@ func describe(b *strings.Builder, at string, of reflect.Type, seen map[reflect.T
 	for of.Kind() == reflect.Pointer || of.Kind() == reflect.Slice {
 		of = of.Elem()
 	}
-	if of.Kind() != reflect.Struct || seen[of] {
+	if of.Kind() != reflect.Struct || !strings.HasPrefix(of.PkgPath(), "farshore/") || seen[of] {
 		return
 	}
 	seen[of] = true
