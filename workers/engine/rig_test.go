@@ -45,6 +45,8 @@ func TestMain(m *testing.M) {
 			os.Exit(exitCode(guest(os.Args[2:])))
 		case "worker":
 			os.Exit(exitCode(childWorker(os.Args[2])))
+		case "host":
+			os.Exit(exitCode(childHost(os.Args[2], os.Args[3])))
 		}
 	}
 	os.Exit(m.Run())
@@ -109,6 +111,7 @@ type config struct {
 	Frequency int  // of copies, in seconds; 30 when zero
 	Short     bool // retention keeps one point
 	Grace     int  // seconds that the guest has to shut down; 30 when zero
+	Mortal    bool // the source host is a process of its own, to be killed
 }
 
 func (c config) Host(_ context.Context, _, _, name string) (host.Host, error) {
@@ -249,6 +252,7 @@ type scene struct {
 	stopWorker func()
 	damage     func(item, name string) // what the store's medium does to objects
 	grace      int                     // seconds that the guest has to shut down
+	process    *exec.Cmd               // the mortal source host
 }
 
 var disks = []string{"os", "data"}
@@ -273,7 +277,11 @@ func newScene(t *testing.T, change func(*config)) *scene {
 	must(t, os.MkdirAll(c.Store, 0o700))
 	must(t, os.MkdirAll(filepath.Join(dir, "away"), 0o700))
 	s.makeVM()
-	s.host = s.serveHost(filepath.Join(dir, "primary"), c.Hosts["h1"], c.Speed)
+	if c.Mortal {
+		s.host = s.mortalHost(c.Hosts["h1"])
+	} else {
+		s.host = s.serveHost(filepath.Join(dir, "primary"), c.Hosts["h1"], c.Speed)
+	}
 	s.away = s.serveHost(filepath.Join(dir, "away"), c.Hosts["h2"], c.Speed)
 	must(t, s.host.SetActive(t.Context(), "web", true))
 	must(t, s.host.Start(t.Context(), "web"))

@@ -19,7 +19,7 @@ const stretch = 256 << 20
 // progress is the checkpoint: everything below a disk's offset is durable.
 type progress struct {
 	Job   string           `json:"job"`
-	Disks map[string]int64 `json:"disks"`
+	Disks map[string]int64 `json:"filled"` // a name that no other workflow's checkpoint has: one may have been left
 }
 
 // Fill brings a recovery point to the VM's disks and holds every block against

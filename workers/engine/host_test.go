@@ -1,0 +1,72 @@
+package engine_test
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"farshore/workers/host/local"
+)
+
+// childHost is a source host in a process of its own, to be killed.
+func childHost(dir, socket string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	return local.Serve(ctx, local.Options{
+		Directory: dir, Socket: socket, Version: "test", Now: clock(1), NewID: newID, Log: slog.New(slog.DiscardHandler),
+	})
+}
+
+// mortalHost serves the source from a process of its own.
+func (s *scene) mortalHost(socket string) *local.Client {
+	s.t.Helper()
+	s.spawnHost(socket)
+	c := local.Dial(socket)
+	s.t.Cleanup(func() {
+		s.returnHost()
+		_ = c.Stop(context.Background(), "web")
+		_ = s.process.Process.Kill()
+		_ = s.process.Wait()
+	})
+	return c
+}
+
+func (s *scene) spawnHost(socket string) {
+	s.t.Helper()
+	self, err := os.Executable()
+	must(s.t, err)
+	s.process = exec.Command(self, "host", filepath.Join(s.dir, "primary"), socket)
+	s.process.Stderr = testLog{s.t}
+	must(s.t, s.process.Start())
+	c := local.Dial(socket)
+	eventually(s.t, 20*time.Second, "the source host answers", func() bool {
+		_, err := c.State(context.Background())
+		return err == nil
+	})
+}
+
+// loseHost is the disaster: the source host dies and its directory is gone.
+func (s *scene) loseHost() {
+	s.t.Helper()
+	must(s.t, s.process.Process.Kill())
+	_ = s.process.Wait()
+	must(s.t, os.Rename(filepath.Join(s.dir, "primary"), filepath.Join(s.dir, "lost")))
+	s.source = filepath.Join(s.dir, "lost", "web")
+}
+
+// returnHost is the end of the disaster: all is there again, and the VM's guest
+// has gone on all the while.
+func (s *scene) returnHost() {
+	s.t.Helper()
+	if _, err := os.Stat(filepath.Join(s.dir, "lost")); err != nil {
+		return
+	}
+	must(s.t, os.Rename(filepath.Join(s.dir, "lost"), filepath.Join(s.dir, "primary")))
+	s.source = filepath.Join(s.dir, "primary", "web")
+	s.spawnHost(filepath.Join(s.dir, "h1.sock"))
+}
