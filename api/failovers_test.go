@@ -14,9 +14,10 @@ import (
 	"farshore/domain/protecteditem"
 )
 
-// asked is what the generated client's answer comes to.
-func (i item) asked(resp *http.Response, err error) answer {
+// asked is the answer that the generated client gets.
+func (i item) asked(ask func() (*http.Response, error)) answer {
 	i.t.Helper()
+	resp, err := ask()
 	if err != nil {
 		i.t.Fatal(err)
 	}
@@ -140,7 +141,7 @@ func TestAJobsOperationIsRefusedOutOfPlaceAndBegunOnce(t *testing.T) {
 			w.furnish("acme")
 			i := item{w, "web"}
 			ask := func(key *string, only bool) func() answer {
-				return func() answer { return i.asked(v.ask(w.client, key, only)) }
+				return func() answer { return i.asked(func() (*http.Response, error) { return v.ask(w.client, key, only) }) }
 			}
 			i.refusing(ask(nil, false), http.StatusNotFound, "protected_item_not_found")
 			i, enabling := w.enable()
@@ -184,12 +185,12 @@ func TestAFailoverIsValidatedWithoutATrace(t *testing.T) {
 	i, enabling := w.enable()
 	for _, name := range []string{"plannedFailover", "unplannedFailover", "testFailover"} {
 		v := verbs()[name]
-		i.refusing(func() answer { return i.asked(v.ask(w.client, nil, true)) }, http.StatusConflict, v.wrong)
+		i.refusing(func() answer { return i.asked(func() (*http.Response, error) { return v.ask(w.client, nil, true) }) }, http.StatusConflict, v.wrong)
 	}
 	i.replicated(enabling.ID)
 	head := w.head()
 	for _, name := range []string{"plannedFailover", "unplannedFailover", "testFailover"} {
-		if a := i.asked(verbs()[name].ask(w.client, nil, true)); a.status != http.StatusOK {
+		if a := i.asked(func() (*http.Response, error) { return verbs()[name].ask(w.client, nil, true) }); a.status != http.StatusOK {
 			t.Errorf("%s: %d %s", name, a.status, a.body)
 		}
 	}
@@ -246,7 +247,9 @@ func TestAnotherPointIsAppliedOnlyWhenItsLossIsConfirmed(t *testing.T) {
 	i, enabling := w.enable()
 	apply := func(key *string, in oapi.ApplyRecoveryPointInput) func() answer {
 		return func() answer {
-			return i.asked(w.client.ApplyRecoveryPoint(t.Context(), "acme", "web", &oapi.ApplyRecoveryPointParams{IdempotencyKey: key}, in))
+			return i.asked(func() (*http.Response, error) {
+				return w.client.ApplyRecoveryPoint(t.Context(), "acme", "web", &oapi.ApplyRecoveryPointParams{IdempotencyKey: key}, in)
+			})
 		}
 	}
 	in := oapi.ApplyRecoveryPointInput{RecoveryPoint: newID(), Confirm: true}
@@ -318,7 +321,9 @@ func TestATestFailoverIsSeenOnItsItemFromStartToCleanup(t *testing.T) {
 	if got := i.show().TestFailover; got.State != oapi.TestFailoverStateNone || got.LastSuccessAt != nil || got.StartedAt != nil || len(i.pinned()) != 0 {
 		t.Errorf("before: %+v, pinned %v", got, i.pinned())
 	}
-	begun := jobIn(t, i.asked(w.client.TestFailover(t.Context(), "acme", "web", &oapi.TestFailoverParams{}, oapi.TestFailoverInput{RecoveryPoint: &used})))
+	begun := jobIn(t, i.asked(func() (*http.Response, error) {
+		return w.client.TestFailover(t.Context(), "acme", "web", &oapi.TestFailoverParams{}, oapi.TestFailoverInput{RecoveryPoint: &used})
+	}))
 	got := i.show()
 	if run := got.TestFailover; run.State != oapi.TestFailoverStateInProgress || run.Job == nil || *run.Job != begun.ID || run.Point == nil || *run.Point != used || run.StartedAt == nil {
 		t.Errorf("in progress: %+v", run)
@@ -347,10 +352,14 @@ func TestDisablingLeavesNoTestFailoverBehind(t *testing.T) {
 	w.furnish("acme")
 	i, enabling := w.enable()
 	i.replicated(enabling.ID)
-	drill := jobIn(t, i.asked(w.client.TestFailover(t.Context(), "acme", "web", &oapi.TestFailoverParams{}, oapi.TestFailoverInput{})))
+	drill := jobIn(t, i.asked(func() (*http.Response, error) {
+		return w.client.TestFailover(t.Context(), "acme", "web", &oapi.TestFailoverParams{}, oapi.TestFailoverInput{})
+	}))
 	disable := func(cleanup *bool) func() answer {
 		return func() answer {
-			return i.asked(w.client.DisableProtection(t.Context(), "acme", "web", &oapi.DisableProtectionParams{IfMatch: new("*"), Cleanup: cleanup}))
+			return i.asked(func() (*http.Response, error) {
+				return w.client.DisableProtection(t.Context(), "acme", "web", &oapi.DisableProtectionParams{IfMatch: new("*"), Cleanup: cleanup})
+			})
 		}
 	}
 	i.refusing(disable(nil), http.StatusConflict, "test_failover_open")
@@ -379,7 +388,9 @@ func TestAFailbackIsEndedByDisablingOnlyWithItsSurvivorNamed(t *testing.T) {
 	i.do(protecteditem.StartFailback{JobID: newID(), Mode: protecteditem.FullDownload, At: time.Now()})
 	disable := func(force *bool, survivor *string) func() answer {
 		return func() answer {
-			return i.asked(w.client.DisableProtection(t.Context(), "acme", "web", &oapi.DisableProtectionParams{IfMatch: new("*"), Force: force, Survivor: survivor}))
+			return i.asked(func() (*http.Response, error) {
+				return w.client.DisableProtection(t.Context(), "acme", "web", &oapi.DisableProtectionParams{IfMatch: new("*"), Force: force, Survivor: survivor})
+			})
 		}
 	}
 	i.refusing(disable(nil, nil), http.StatusConflict, "failback_open")

@@ -34,12 +34,16 @@ func itemIn(tb testing.TB, a answer) oapi.ProtectedItem {
 
 func (i item) pause(key, ifMatch *string, reason string) answer {
 	i.t.Helper()
-	return i.asked(i.client.PauseReplication(context.Background(), "acme", i.id, &oapi.PauseReplicationParams{IdempotencyKey: key, IfMatch: ifMatch}, oapi.PauseInput{Reason: &reason}))
+	return i.asked(func() (*http.Response, error) {
+		return i.client.PauseReplication(context.Background(), "acme", i.id, &oapi.PauseReplicationParams{IdempotencyKey: key, IfMatch: ifMatch}, oapi.PauseInput{Reason: &reason})
+	})
 }
 
 func (i item) resume(key *string) answer {
 	i.t.Helper()
-	return i.asked(i.client.ResumeReplication(context.Background(), "acme", i.id, &oapi.ResumeReplicationParams{IdempotencyKey: key}))
+	return i.asked(func() (*http.Response, error) {
+		return i.client.ResumeReplication(context.Background(), "acme", i.id, &oapi.ResumeReplicationParams{IdempotencyKey: key})
+	})
 }
 
 func TestReplicationIsPausedAndResumedWithWhoAndWhy(t *testing.T) {
@@ -100,7 +104,9 @@ func TestAPlannedFailoverOfWhatIsPausedResumesItWhenAsked(t *testing.T) {
 	itemIn(t, i.pause(nil, nil, ""))
 	planned := func(resume *bool) func() answer {
 		return func() answer {
-			return i.asked(w.client.PlannedFailover(t.Context(), "acme", "web", &oapi.PlannedFailoverParams{Resume: resume}))
+			return i.asked(func() (*http.Response, error) {
+				return w.client.PlannedFailover(t.Context(), "acme", "web", &oapi.PlannedFailoverParams{Resume: resume})
+			})
 		}
 	}
 	i.refusing(planned(nil), http.StatusConflict, "replication_paused_refusal")
@@ -119,7 +125,9 @@ func TestWhatHasFailedIsTriedAgainAtOnce(t *testing.T) {
 	i := item{w, "web"}
 	retry := func(key *string) func() answer {
 		return func() answer {
-			return i.asked(w.client.RetryNow(t.Context(), "acme", "web", &oapi.RetryNowParams{IdempotencyKey: key}))
+			return i.asked(func() (*http.Response, error) {
+				return w.client.RetryNow(t.Context(), "acme", "web", &oapi.RetryNowParams{IdempotencyKey: key})
+			})
 		}
 	}
 	i.refusing(retry(nil), http.StatusNotFound, "protected_item_not_found")
@@ -156,7 +164,9 @@ func TestAnItemIsProtectedByAnotherPolicy(t *testing.T) {
 	i := item{w, "web"}
 	change := func(key *string, policy string) func() answer {
 		return func() answer {
-			return i.asked(w.client.ChangePolicy(t.Context(), "acme", "web", &oapi.ChangePolicyParams{IdempotencyKey: key}, oapi.ChangePolicyInput{Policy: policy}))
+			return i.asked(func() (*http.Response, error) {
+				return w.client.ChangePolicy(t.Context(), "acme", "web", &oapi.ChangePolicyParams{IdempotencyKey: key}, oapi.ChangePolicyInput{Policy: policy})
+			})
 		}
 	}
 	i.refusing(change(nil, "p900"), http.StatusNotFound, "protected_item_not_found")

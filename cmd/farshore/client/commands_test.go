@@ -73,6 +73,8 @@ func TestACommandAsksForWhatItSays(t *testing.T) {
 	t.Parallel()
 	const item = "/v1/vaults/acme/protectedItems/web"
 	for args, want := range map[string]string{
+		"item enable web --site a --host h --store s --recovery b/h2 --validate-only": "PUT " + item +
+			`?validateOnly=true {"host":"h","policy":"default","recovery":{"host":"h2","site":"b"},"site":"a","storageAccount":"s","virtualMachine":"web"}`,
 		"failover planned web":          "POST " + item + "/plannedFailover",
 		"failover planned web --resume": "POST " + item + "/plannedFailover?resume=true",
 		"failover unplanned web":        "POST " + item + "/unplannedFailover {}",

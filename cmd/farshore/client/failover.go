@@ -1,8 +1,6 @@
 package client
 
 import (
-	"net/http"
-
 	"github.com/spf13/cobra"
 
 	"farshore/api/oapi"
@@ -18,51 +16,38 @@ func pointFlag(cmd *cobra.Command, point *string) {
 	cmd.Flags().StringVar(point, "point", "", "recovery point: Latest, LatestProcessed, LatestAppConsistent or an id; default Latest")
 }
 
-func validateFlag(cmd *cobra.Command, only *bool) {
-	cmd.Flags().BoolVar(only, "validate-only", false, "check everything and do nothing")
-}
-
 func (s *session) failoverPlanned() *cobra.Command {
 	var (
-		w            waiting
-		only, resume bool
+		w      waiting
+		resume bool
 	)
 	cmd := &cobra.Command{Use: "planned ITEM", Short: "Shut the source down, ship the last delta and start the VM on the recovery side", Args: cobra.ExactArgs(1)}
-	validateFlag(cmd, &only)
+	w.validateFlag(cmd)
 	cmd.Flags().BoolVar(&resume, "resume", false, "resume replication first, if it is paused")
 	w.flags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		resp, err := s.api.PlannedFailover(cmd.Context(), s.vault, args[0], &oapi.PlannedFailoverParams{ValidateOnly: ref(only), Resume: ref(resume), IdempotencyKey: newIdempotencyKey()})
-		return s.startedOrValidated(cmd, w, only, resp, err)
+		resp, err := s.api.PlannedFailover(cmd.Context(), s.vault, args[0], &oapi.PlannedFailoverParams{ValidateOnly: ref(w.only), Resume: ref(resume), IdempotencyKey: newIdempotencyKey()})
+		return s.started(cmd.Context(), w, resp, err)
 	}
 	return cmd
 }
 
-// startedOrValidated reports what was begun or, when it was only to be checked,
-// that it could be.
-func (s *session) startedOrValidated(cmd *cobra.Command, w waiting, only bool, resp *http.Response, err error) error {
-	if only {
-		return s.validated(resp, err)
-	}
-	return s.started(cmd.Context(), w, resp, err)
-}
-
 func (s *session) failoverUnplanned() *cobra.Command {
 	var (
-		w          waiting
-		only, stop bool
-		point      string
+		w     waiting
+		stop  bool
+		point string
 	)
 	cmd := &cobra.Command{Use: "unplanned ITEM", Short: "Start the VM on the recovery side, whatever has become of its source", Args: cobra.ExactArgs(1)}
 	pointFlag(cmd, &point)
 	cmd.Flags().BoolVar(&stop, "shut-down-source", false, "try to stop the source and to ship its last writes first; go on if that fails")
-	validateFlag(cmd, &only)
 	w.flags(cmd)
+	w.validateFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		resp, err := s.api.UnplannedFailover(cmd.Context(), s.vault, args[0],
-			&oapi.UnplannedFailoverParams{ValidateOnly: ref(only), IdempotencyKey: newIdempotencyKey()},
+			&oapi.UnplannedFailoverParams{ValidateOnly: ref(w.only), IdempotencyKey: newIdempotencyKey()},
 			oapi.UnplannedFailoverInput{RecoveryPoint: ref(point), ShutDownSource: ref(stop)})
-		return s.startedOrValidated(cmd, w, only, resp, err)
+		return s.started(cmd.Context(), w, resp, err)
 	}
 	return cmd
 }
@@ -108,19 +93,18 @@ func (s *session) failoverCommit() *cobra.Command {
 func (s *session) failoverTest() *cobra.Command {
 	var (
 		w              waiting
-		only           bool
 		point, network string
 	)
 	cmd := &cobra.Command{Use: "test ITEM", Short: "Start a copy of the VM in an isolated network while replication goes on", Args: cobra.ExactArgs(1)}
 	pointFlag(cmd, &point)
 	cmd.Flags().StringVar(&network, "network", "", "isolated network for the copy; default none")
-	validateFlag(cmd, &only)
 	w.flags(cmd)
+	w.validateFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		resp, err := s.api.TestFailover(cmd.Context(), s.vault, args[0],
-			&oapi.TestFailoverParams{ValidateOnly: ref(only), IdempotencyKey: newIdempotencyKey()},
+			&oapi.TestFailoverParams{ValidateOnly: ref(w.only), IdempotencyKey: newIdempotencyKey()},
 			oapi.TestFailoverInput{RecoveryPoint: ref(point), Network: ref(network)})
-		return s.startedOrValidated(cmd, w, only, resp, err)
+		return s.started(cmd.Context(), w, resp, err)
 	}
 	return cmd
 }

@@ -157,7 +157,6 @@ func (s *session) itemEnable() *cobra.Command {
 		in       oapi.EnableProtectionInput
 		disks    []string
 		recovery string
-		only     bool
 	)
 	cmd := &cobra.Command{
 		Use: "enable ITEM", Short: "Protect a VM", Args: cobra.ExactArgs(1),
@@ -171,11 +170,11 @@ func (s *session) itemEnable() *cobra.Command {
 	f.StringVar(&in.StorageAccount, "store", "", "storage account for the replica")
 	f.StringSliceVar(&disks, "disk", nil, "protect only these disks; default all")
 	f.StringVar(&recovery, "recovery", "", "SITE/HOST where the VM is created when it fails over")
-	f.BoolVar(&only, "validate-only", false, "check everything and do nothing")
 	for _, name := range []string{"site", "host", "store", "recovery"} {
 		_ = cmd.MarkFlagRequired(name)
 	}
 	w.flags(cmd)
+	w.validateFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		in.VirtualMachine = or(in.VirtualMachine, args[0])
 		if len(disks) > 0 {
@@ -186,11 +185,8 @@ func (s *session) itemEnable() *cobra.Command {
 			return &usageError{fmt.Sprintf("--recovery %q: use SITE/HOST", recovery)}
 		}
 		in.Recovery = oapi.RecoverySettings{Site: site, Host: host}
-		params := &oapi.EnableProtectionParams{ValidateOnly: ref(only), IdempotencyKey: newIdempotencyKey()}
+		params := &oapi.EnableProtectionParams{ValidateOnly: ref(w.only), IdempotencyKey: newIdempotencyKey()}
 		resp, err := s.api.EnableProtection(cmd.Context(), s.vault, args[0], params, in)
-		if only {
-			return s.validated(resp, err)
-		}
 		return s.started(cmd.Context(), w, resp, err)
 	}
 	return cmd

@@ -22,6 +22,7 @@ const poll = 300 * time.Millisecond
 // waiting holds the flags of commands that start a job.
 type waiting struct {
 	wait    bool
+	only    bool // to be checked and not begun
 	timeout time.Duration
 }
 
@@ -30,8 +31,17 @@ func (w *waiting) flags(cmd *cobra.Command) {
 	cmd.Flags().DurationVar(&w.timeout, "timeout", 0, "with --wait: give up waiting after this long; the job goes on")
 }
 
-// started reports a job that was accepted, or waits for it.
+// validateFlag adds the flag of commands that can be checked without a trace.
+func (w *waiting) validateFlag(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&w.only, "validate-only", false, "check everything and do nothing")
+}
+
+// started reports a job that was accepted, or waits for it, or reports that the
+// request was found good when it was only to be checked.
 func (s *session) started(ctx context.Context, w waiting, resp *http.Response, err error) error {
+	if w.only {
+		return s.validated(resp, err)
+	}
 	a, err := Call[oapi.Job](resp, err)
 	if err != nil {
 		return err
