@@ -1,16 +1,22 @@
 package engine_test
 
 import (
+	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"farshore/domain/errorcatalog"
 	"farshore/domain/job"
 	"farshore/domain/protecteditem"
+	"farshore/domain/site"
 	"farshore/eventstore/pgtest"
+	"farshore/workers/host"
+	"farshore/workers/runbook"
 	"farshore/workers/testfailover"
 	"farshore/workers/workflow"
 )
@@ -146,4 +152,88 @@ func TestEndingAProtectionTakesARunningTestFailoverAlong(t *testing.T) {
 	_ = os.RemoveAll(s.config.Store)
 	must(t, os.Rename(s.config.Store+".away", s.config.Store))
 	s.until("unprotected", func(st protecteditem.State) bool { return st.Protection == protecteditem.Unprotected })
+}
+
+func TestATestFailoverWhoseHostGoesAwayWaitsForItsCleanup(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Database(t)
+	s := newScene(t, func(c *config) { c.Database = db.URL })
+	w := s.child("w")
+	p := s.enableShort().Points[0]
+	h := s.holdTasks(pgtest.Open(t, db.OwnerURL))
+	h.at("create_test_vm")
+	s.do(protecteditem.StartTestFailover{JobID: newID(), Choice: protecteditem.LatestProcessed, At: s.now()})
+	h.await("create_test_vm")
+	must(t, w.Process.Kill())
+	_ = w.Wait()
+	h.at("")
+	socket := s.Hosts["h2"]
+	must(t, os.Rename(socket, socket+".away"))
+	s.child("next")
+	last := p
+	st := s.state()
+	for st.TestFailover == protecteditem.TestFailoverInProgress { // replication does not wait for it
+		last = s.replicate()
+		<-time.After(time.Second)
+		st = s.state()
+	}
+	if st.TestFailover != protecteditem.TestFailoverAwaitingCleanup {
+		t.Fatalf("the test failover is %s", st.TestFailover)
+	}
+	if st.TestFailure == nil || st.TestFailure.Code != errorcatalog.HostUnreachable || st.Test.VM != testVM || st.Retry.Failure != nil {
+		t.Errorf("the test failover has left %+v: %v", st.Test, st.TestFailure)
+	}
+	s.judge(last)
+	if _, kept := s.state().Point(p.ID); !kept {
+		t.Error("its point is gone")
+	}
+	must(t, os.Rename(socket+".away", socket))
+	s.cleanUp()
+	s.gapless()
+}
+
+// lateHost is a recovery host on which something else happens before a VM is made
+// and after.
+type lateHost struct {
+	host.Host
+	first, then func()
+}
+
+func (h lateHost) CreateVM(ctx context.Context, vm site.VirtualMachine) error {
+	h.first()
+	defer h.then()
+	return h.Host.CreateVM(ctx, vm)
+}
+
+type lateHosts struct {
+	workflow.Hosts
+	first, then func()
+}
+
+func (h lateHosts) Host(ctx context.Context, vault, site, name string) (host.Host, error) {
+	found, err := h.Hosts.Host(ctx, vault, site, name)
+	return lateHost{found, h.first, h.then}, err
+}
+
+func TestATestVMThatIsMadeTooLateIsRemovedAtOnce(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, nil)
+	s.work()
+	s.enableShort()
+	s.stopWorker()
+	s.do(protecteditem.StartTestFailover{JobID: newID(), Choice: protecteditem.LatestProcessed, At: s.now()})
+	ctx, interrupt := context.WithCancel(t.Context())
+	i, err := workflow.Open(ctx, workflow.Parts{
+		Items: s.items, Jobs: s.jobs, Stores: s, Now: s.now, NewID: newID, Logger: s.log,
+		Hosts: lateHosts{s.config, func() {
+			s.do(protecteditem.DisableProtection{JobID: newID(), CleanUp: true, At: s.now()})
+		}, interrupt},
+	}, holder{})
+	must(t, err)
+	steps := testfailover.Run{Item: i}.Steps()
+	create := steps[slices.IndexFunc(steps, func(s runbook.Step) bool { return s.Name == "create_test_vm" })]
+	if err := create.Run(ctx, nil); workflow.OutcomeOf(ctx, err) != workflow.Interrupted {
+		t.Errorf("the step ended with %v", err)
+	}
+	s.nothingOf(testVM)
 }

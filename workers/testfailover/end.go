@@ -9,15 +9,15 @@ import (
 	"farshore/workers/workflow"
 )
 
-// letGo is how long a workflow that ends the protection waits for the lane of the
-// test failover: its worker is interrupted within a second, and one that has died
-// has lost the lane by then.
+// letGo is how long a workflow that ends the protection waits for the test
+// failover's job to be closed: its worker is interrupted within a second, and one
+// that has died has lost its lane by then.
 const letGo = 30 * time.Second
 
 // End removes what an overtaken test failover has brought up, for a workflow that
-// ends the protection in another lane. It waits until the test failover's own lane
-// has closed its job: until then a worker may still be about to create the VM. It
-// repeats safely.
+// ends the protection in another lane. It waits until the test failover's job is
+// closed; a VM that is made even so is removed by whoever makes it. It repeats
+// safely.
 func End(ctx context.Context, i *workflow.Item) error {
 	if id := i.State.EndedTest.ID; id != "" {
 		if err := awaitClosed(ctx, i, id); err != nil {

@@ -7,7 +7,10 @@ package testfailover
 
 import (
 	"context"
+	"errors"
+	"time"
 
+	"farshore/domain"
 	"farshore/domain/errorcatalog"
 	"farshore/domain/protecteditem"
 	"farshore/workers/runbook"
@@ -41,7 +44,7 @@ func (r Run) createVM(ctx context.Context, _ *runbook.Memo) error {
 	if err := r.stillOpen(ctx); err != nil {
 		return err
 	}
-	return target(r.Item).Create(ctx)
+	return r.unlessOvertaken(ctx, target(r.Item).Create(ctx))
 }
 
 // copyDisks repeats safely: it resumes at the last checkpoint, and blocks that are
@@ -80,6 +83,27 @@ func (r Run) stillOpen(ctx context.Context) error {
 	}
 	return nil
 }
+
+// unlessOvertaken returns err after what has been made. If protection was ended
+// while it was being made, the workflow that ends it may have looked too early, so
+// it is removed here: whether this worker is being interrupted or not.
+func (r Run) unlessOvertaken(ctx context.Context, err error) error {
+	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), lateRemoval)
+	defer cancel()
+	vm := target(r.Item)
+	over := r.stillOpen(late)
+	if _, refused := errors.AsType[*domain.RejectionError](over); !refused {
+		return err
+	}
+	// A VM of the same name may be a later test failover's.
+	if s := r.State; s.TestJob != nil || s.TestFailover == protecteditem.TestFailoverAwaitingCleanup {
+		return over
+	}
+	return errors.Join(vm.Delete(late), over)
+}
+
+// lateRemoval bounds how long a worker that was to stop goes on.
+const lateRemoval = 5 * time.Second
 
 // GiveUp ends a test failover that has failed: what it made is removed, and what
 // cannot be removed now waits for a cleanup. Replication is not touched.
