@@ -147,7 +147,7 @@ func TestACommandLineThatIsWrongSendsNothing(t *testing.T) {
 func TestAnItemShowsItsPauseAndItsTestFailover(t *testing.T) {
 	t.Parallel()
 	s := run(t, "Succeeded", "item", "show", "web")
-	for _, part := range []string{"paused", "by apikey …000abcd: the line is needed", "AwaitingCleanup: web-test from " + pointID, "last good test", "resume"} {
+	for _, part := range []string{"paused", "by apikey …000abcd: the line is needed", "Protected, paused, test failover awaiting cleanup", "awaiting cleanup: web-test from " + pointID, "last good test", "resume"} {
 		if !strings.Contains(s.out, part) {
 			t.Errorf("no %q in\n%s", part, s.out)
 		}

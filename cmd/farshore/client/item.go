@@ -40,13 +40,13 @@ func (s *session) itemCommand() *cobra.Command {
 func stateOf(i oapi.ProtectedItem) string {
 	state := string(i.ProtectionState)
 	if i.ResynchronizationState != oapi.ResynchronizationStateNone {
-		state += ", resynchronization " + strings.ToLower(string(i.ResynchronizationState))
+		state += ", resynchronization " + words(string(i.ResynchronizationState))
 	}
 	if i.Paused != nil {
 		state += ", paused"
 	}
 	if i.TestFailoverState != oapi.TestFailoverStateNone {
-		state += ", test failover " + strings.ToLower(string(i.TestFailoverState))
+		state += ", test failover " + words(string(i.TestFailoverState))
 	}
 	if p := i.Progress; p != nil && p.BytesTotal > 0 && p.BytesDone < p.BytesTotal {
 		state += fmt.Sprintf(" %d %%", p.BytesDone*100/p.BytesTotal)
@@ -105,7 +105,7 @@ func itemRows(i oapi.ProtectedItem) []row {
 func testRows(t oapi.TestFailover) []row {
 	var rows []row
 	if t.State != oapi.TestFailoverStateNone {
-		text := string(t.State)
+		text := words(string(t.State))
 		if vm := deref(t.VirtualMachine); vm != "" {
 			text += ": " + vm
 		}

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
@@ -89,4 +91,16 @@ func seconds(n *int64) string {
 		return "–"
 	}
 	return (time.Duration(*n) * time.Second).String()
+}
+
+// words renders a state for a person: "awaiting cleanup".
+func words(state string) string {
+	var b strings.Builder
+	for n, r := range state {
+		if n > 0 && unicode.IsUpper(r) {
+			b.WriteByte(' ')
+		}
+		b.WriteRune(unicode.ToLower(r))
+	}
+	return b.String()
 }
