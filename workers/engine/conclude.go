@@ -44,7 +44,7 @@ func (e Engine) conclude(ctx context.Context, i *workflow.Item, ended protectedi
 		return rb.Cancel(ctx)
 	case state.Kind == job.TestFailover || state.Kind == job.TestFailoverCleanup:
 		return end(ctx, rb, i.State.TestFailure)
-	case i.State.Protection == protecteditem.UnplannedFailoverInProgress:
+	case i.State.Protection == protecteditem.UnplannedFailoverInProgress, present != nil && present.Kind == protecteditem.FailbackCancelJob:
 		return rb.Cancel(ctx)
 	case i.State.Resync.State == protecteditem.ResyncInProgress:
 		return rb.Fail(ctx, errorcatalog.Fail(i.State.Resync.Reason, "%s", i.State.Resync.Detail))
@@ -84,48 +84,27 @@ func (e Engine) concludeOvertaken(ctx context.Context, i *workflow.Item) error {
 		if err != nil {
 			return fmt.Errorf("read events of %s: %w", i.Item(), err)
 		}
-		switch ev := rec.Event.(type) {
-		case protecteditem.ProtectionEnabling:
-			kinds[ev.JobID] = job.EnableProtection
-		case protecteditem.InitialReplicationStarted:
-			kinds[ev.JobID] = job.InitialReplication
-		case protecteditem.InitialReplicationCompleted:
-			kinds[ev.FinalizeJobID] = job.FinalizeProtection
-		case protecteditem.ResynchronizationRequested:
-			kinds[ev.JobID] = job.Resynchronization
-		case protecteditem.ResynchronizationStarted:
-			kinds[ev.JobID] = job.Resynchronization
-		case protecteditem.ResynchronizationCompleted:
-			kinds[ev.FinalizeJobID] = job.FinalizeProtection
-		case protecteditem.ResynchronizationCanceled:
-			overtaken[ev.JobID] = true
-		case protecteditem.PlannedFailoverStarted:
-			kinds[ev.JobID] = job.PlannedFailover
-		case protecteditem.UnplannedFailoverStarted:
-			kinds[ev.JobID], overtaken[ev.OvertakenJobID] = job.UnplannedFailover, true
-		case protecteditem.RecoveryPointChangeStarted:
-			kinds[ev.JobID] = job.ApplyRecoveryPoint
-		case protecteditem.FailoverCancelStarted:
-			kinds[ev.JobID] = job.FailoverCancel
-		case protecteditem.FailoverCommitStarted:
-			kinds[ev.JobID] = job.FailoverCommit
-		case protecteditem.TestFailoverStarted:
-			kinds[ev.JobID] = job.TestFailover
-		case protecteditem.TestFailoverCleanupStarted:
-			kinds[ev.JobID] = job.TestFailoverCleanup
-		case protecteditem.ProtectionDisabling:
-			kinds[ev.JobID], overtaken[ev.OvertakenJobID], overtaken[ev.OvertakenTestJobID] = job.DisableProtection, true, true
+		event, ok := rec.Event.(protecteditem.Event)
+		if !ok {
+			continue
+		}
+		for _, ref := range protecteditem.BegunJobs(event) {
+			kinds[ref.ID] = job.Kind(ref.Kind)
+		}
+		for _, id := range protecteditem.OvertakenJobs(event) {
+			overtaken[id] = true
+		}
+		if _, disabling := event.(protecteditem.ProtectionDisabling); disabling {
 			// A resynchronization that was asked for and had not begun.
 			for id, kind := range kinds {
 				if kind == job.Resynchronization {
 					overtaken[id] = true
 				}
 			}
-		default:
 		}
 	}
-	for id, is := range overtaken {
-		if kind := kinds[id]; is && id != "" && kind != "" {
+	for id := range overtaken {
+		if kind := kinds[id]; kind != "" {
 			if err := e.cancelJob(ctx, i, id, kind); err != nil {
 				return err
 			}

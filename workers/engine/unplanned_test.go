@@ -313,3 +313,70 @@ func TestWhileReplicationIsPausedNothingIsShipped(t *testing.T) {
 		t.Errorf("the point after the pause holds %d records, the one before %d", n, before)
 	}
 }
+
+func TestAFailoverOutranksACycle(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, func(c *config) { slow(40 * time.Millisecond)(c); seldom(c) })
+	s.work()
+	s.enable()
+	before := s.until("protected", protected)
+	length := s.traced()
+	s.do(protecteditem.ReplicateNow{At: s.now()})
+	eventually(t, 30*time.Second, "logs are being applied", func() bool { return s.traced() > length })
+	id, asked := newID(), s.now()
+	s.do(protecteditem.StartUnplannedFailover{JobID: id, Choice: protecteditem.LatestProcessed, At: asked})
+	st := s.until("failed over", uncommitted)
+	s.begins(id, asked)
+	s.recoveredFrom(st.FailoverPoint)
+	s.judge(before.Points[0])
+	s.do(protecteditem.CancelFailover{JobID: newID(), At: s.now()})
+	s.until("protected again", protected)
+	s.followed()
+	for _, p := range s.state().Points {
+		s.judge(p)
+	}
+}
+
+func TestDisablingTakesAFailoverBack(t *testing.T) {
+	t.Parallel()
+	db := ownDatabase(t)
+	s := newScene(t, func(c *config) { seldom(c); c.Database = db.URL })
+	w := s.child("w")
+	s.enable()
+	s.until("protected", protected)
+	h := s.holdTasks(db.owner)
+	id := newID()
+	h.at("fence_source")
+	s.do(protecteditem.StartUnplannedFailover{JobID: id, Choice: protecteditem.Latest, At: s.now()})
+	h.await("fence_source")
+	must(t, w.Process.Kill())
+	_ = w.Wait()
+	h.at("")
+	s.do(protecteditem.DisableProtection{JobID: newID(), At: s.now()})
+	s.child("next")
+	s.until("unprotected", func(st protecteditem.State) bool { return st.Protection == protecteditem.Unprotected })
+	s.jobIs(id, job.Canceled)
+	s.nothingOf("web-dr")
+	s.power(site.Running)
+	must(t, s.host.Stop(t.Context(), "web"))
+	must(t, s.host.Start(t.Context(), "web")) // it may run
+	s.cleanHost()
+}
+
+func TestACommittedFailoverIsGuardedOn(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, seldom)
+	s.work()
+	s.enable()
+	s.until("protected", protected)
+	s.do(protecteditem.StartUnplannedFailover{JobID: newID(), Choice: protecteditem.Latest, At: s.now()})
+	s.until("fenced", func(st protecteditem.State) bool { return uncommitted(st) && st.Fencing.Fenced })
+	id := newID()
+	s.do(protecteditem.CommitFailover{JobID: id, At: s.now()})
+	st := s.until("committed", func(st protecteditem.State) bool { return st.Protection == protecteditem.FailedOver })
+	s.endedWell(id)
+	s.power(site.Off)
+	s.recoveredFrom(st.FailoverPoint)
+	s.refused(protecteditem.CancelFailover{JobID: newID(), At: s.now()}, errorcatalog.NoFailoverPending)
+	s.refused(protecteditem.ChangeRecoveryPoint{JobID: newID(), Choice: protecteditem.LatestProcessed, Confirm: true, At: s.now()}, errorcatalog.NoFailoverPending)
+}

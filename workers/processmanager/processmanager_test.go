@@ -6,12 +6,14 @@ import (
 	"testing"
 	"time"
 
+	"farshore/domain/job"
 	"farshore/domain/policy"
 	"farshore/domain/protecteditem"
 	"farshore/domain/site"
 	"farshore/eventstore"
 	"farshore/workers/lane"
 	"farshore/workers/processmanager"
+	"farshore/workers/runbook"
 	"farshore/workers/workflow"
 )
 
@@ -31,7 +33,7 @@ const item = "v.web"
 // open returns a manager over an event store in memory.
 func open(t *testing.T) (*processmanager.Manager, *asked, func(protecteditem.Command)) {
 	t.Helper()
-	codec, err := eventstore.NewCodec(eventstore.Types(protecteditem.Events()...))
+	codec, err := eventstore.NewCodec(eventstore.Types(protecteditem.Events()...), eventstore.Types(job.Events()...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,5 +119,57 @@ func TestWhatAWorkerRecordsOnItsWayWakesNobody(t *testing.T) {
 	}
 	if len(*lanes) != 0 {
 		t.Errorf("asked for %+v", *lanes)
+	}
+}
+
+func TestARequestToCancelAJobReachesItsWorker(t *testing.T) {
+	t.Parallel()
+	for kind, want := range map[job.Kind]lane.Kind{job.PlannedFailover: lane.Replication, job.TestFailover: lane.Drill} {
+		m, lanes, _ := open(t)
+		jobs := runbook.Jobs{Store: m.Items.Store, Category: job.Category, Decider: job.Decider}
+		for _, cmd := range []job.Command{job.Start{Vault: "v", Kind: kind, Subject: item, At: now()}, job.RequestCancel{At: now()}} {
+			if _, err := jobs.Execute(t.Context(), "j1", cmd, eventstore.Execution{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, event := range []string{job.JobStarted{}.EventType(), job.CancelRequested{}.EventType()} {
+			if err := m.Handle(t.Context(), "job-j1", event); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(*lanes) != 1 || (*lanes)[0] != (lane.Due{Key: lane.Key{Item: item, Kind: want}, At: now(), Interrupt: true}) {
+			t.Errorf("a %s makes %+v due", kind, *lanes)
+		}
+		// One that has ended has nobody to tell.
+		if _, err := jobs.Execute(t.Context(), "j1", job.Cancel{At: now()}, eventstore.Execution{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Handle(t.Context(), "job-j1", job.CancelRequested{}.EventType()); err != nil || len(*lanes) != 1 {
+			t.Errorf("an ended job makes %+v due, %v", *lanes, err)
+		}
+	}
+}
+
+func TestAPauseInterruptsAndItsEndWakes(t *testing.T) {
+	t.Parallel()
+	m, lanes, do := open(t)
+	do(enable())
+	do(protecteditem.RecordRelationship{JobID: "j1", StartAt: now(), At: now()})
+	for _, tt := range []struct {
+		cmd   protecteditem.Command
+		event string
+		stops bool
+	}{
+		{protecteditem.PauseReplication{At: now()}, protecteditem.ReplicationPaused{}.EventType(), true},
+		{protecteditem.ResumeReplication{At: now()}, protecteditem.ReplicationResumed{}.EventType(), false},
+	} {
+		*lanes = nil
+		do(tt.cmd)
+		if err := m.Handle(t.Context(), "protected_item-"+item, tt.event); err != nil {
+			t.Fatal(err)
+		}
+		if len(*lanes) != 1 || (*lanes)[0].Interrupt != tt.stops || !(*lanes)[0].At.Equal(now()) {
+			t.Errorf("%s asked for %+v", tt.event, *lanes)
+		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"farshore/domain/protecteditem"
 	"farshore/workers/failover"
 	"farshore/workers/runbook"
+	"farshore/workers/testfailover"
 	"farshore/workers/workflow"
 )
 
@@ -18,6 +19,7 @@ type Disable struct{ *workflow.Item }
 // Steps is the workflow as a table.
 func (d Disable) Steps() []runbook.Step {
 	return []runbook.Step{
+		{Name: "end_test_failover", Title: "Remove the test VM", Run: d.endTestFailover},
 		{Name: "release_source", Title: "Give the VM back to its host", Run: d.releaseSource},
 		{Name: "stop_replication", Title: "Remove the relationship from the host", Run: d.stopReplication},
 		{Name: "remove_replica", Title: "Remove or keep the replica", Run: d.removeReplica},
@@ -25,17 +27,26 @@ func (d Disable) Steps() []runbook.Step {
 	}
 }
 
-// releaseSource takes back what a planned failover that was overtaken has begun:
-// otherwise the VM would run nowhere. It repeats safely.
+// endTestFailover repeats safely: what is gone is gone.
+func (d Disable) endTestFailover(ctx context.Context, _ *runbook.Memo) error {
+	if d.State.TestFailover != protecteditem.TestFailoverCleaningUp {
+		return nil
+	}
+	return testfailover.End(ctx, d.Item)
+}
+
+// releaseSource takes back what a failover that was overtaken has begun: otherwise
+// the VM would run nowhere. It repeats safely.
 func (d Disable) releaseSource(ctx context.Context, _ *runbook.Memo) error {
-	if !d.State.SourceStopped || d.State.ActiveLocation != protecteditem.Primary {
+	unplanned := d.State.FailoverChoice != ""
+	if !d.State.SourceStopped && !unplanned || d.State.ActiveLocation != protecteditem.Primary {
 		return nil
 	}
 	overtaken, _, err := d.Jobs.Load(ctx, d.State.Ended.ID)
 	if err != nil {
 		return fmt.Errorf("load job %s: %w", d.State.Ended.ID, err)
 	}
-	return failover.Planned(d).Undo(ctx, overtaken)
+	return failover.TakeBack(ctx, d.Item, overtaken)
 }
 
 // stopReplication repeats safely: without a relationship the host says yes.

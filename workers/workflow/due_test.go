@@ -45,8 +45,24 @@ func TestWorkIsDueWhenTheStateSaysSo(t *testing.T) {
 		"an uncommitted failover": {protecteditem.State{Protection: protecteditem.FailoverCommitRequired}, time.Time{}},
 		"a commit":                {protecteditem.State{Protection: protecteditem.FailoverCommitRequired, Job: &protecteditem.JobRef{ID: "j"}}, now},
 		"failed over":             {protecteditem.State{Protection: protecteditem.FailedOver}, time.Time{}},
-		"disabling":               {protecteditem.State{Protection: protecteditem.DisablingProtection}, now},
-		"a kept replica":          {protecteditem.State{Protection: protecteditem.Unprotected, ReplicaUntil: later}, later},
+		"failing over unplanned":  {protecteditem.State{Protection: protecteditem.UnplannedFailoverInProgress}, now},
+		"a source to be fenced": {protecteditem.State{
+			Protection: protecteditem.FailedOver, Recovery: protecteditem.RecoveryTarget{VM: "web-dr"},
+		}, now.Add(5 * time.Second)},
+		"a fenced source": {protecteditem.State{
+			Protection: protecteditem.FailoverCommitRequired, Recovery: protecteditem.RecoveryTarget{VM: "web-dr"},
+			Fencing: protecteditem.Fencing{Fenced: true},
+		}, now.Add(time.Minute)},
+		"a paused item": {protecteditem.State{Protection: protecteditem.Protected, Resync: none, Paused: &protecteditem.Pause{}}, time.Time{}},
+		"a paused copy": {protecteditem.State{Protection: protecteditem.InitialReplicationInProgress, Paused: &protecteditem.Pause{}}, time.Time{}},
+		"a paused resynchronization": {protecteditem.State{
+			Protection: protecteditem.Protected, Resync: protecteditem.Resync{State: protecteditem.ResyncInProgress}, Paused: &protecteditem.Pause{},
+		}, time.Time{}},
+		"a resynchronization that was canceled": {protecteditem.State{
+			Protection: protecteditem.Protected, Resync: protecteditem.Resync{State: protecteditem.ResyncRequired, Unscheduled: true},
+		}, time.Time{}},
+		"disabling":      {protecteditem.State{Protection: protecteditem.DisablingProtection}, now},
+		"a kept replica": {protecteditem.State{Protection: protecteditem.Unprotected, ReplicaUntil: later}, later},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
