@@ -245,6 +245,34 @@ func TestATestFailoverFromTheLatestWaitsForWhatWasShipped(t *testing.T) {
 	s.judge(s.replicate())
 }
 
+func TestATestFailoverFromTheLatestSaysWhatKeepsItFromBeingMade(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, slow(20*time.Millisecond))
+	s.work()
+	s.enableShort()
+	s.do(protecteditem.ReplicateNow{At: s.now()})
+	eventually(t, waitForJob, "a cut is shipped and not applied", func() bool { return len(s.state().Pending) > 0 })
+	s.do(protecteditem.PauseReplication{At: s.now()})
+	id := newID()
+	s.do(protecteditem.StartTestFailover{JobID: id, Choice: protecteditem.Latest, At: s.now()})
+	st := s.until("given up", func(st protecteditem.State) bool { return st.TestFailover == protecteditem.TestFailoverNone })
+	if st.TestFailure == nil || st.TestFailure.Code != errorcatalog.ReplicationPaused || len(st.Pending) == 0 {
+		t.Errorf("the test failover ended with %v, %v are not applied", st.TestFailure, st.Pending)
+	}
+	s.nothingOf(testVM)
+	s.drill(newID(), protecteditem.LatestProcessed)
+	s.cleanUp()
+	shipped := st.LastShipped.Cut
+	s.do(protecteditem.ResumeReplication{At: s.now()})
+	st = s.drill(newID(), protecteditem.Latest)
+	if p, listed := st.Point(st.Test.Point); listed && p.ID >= shipped {
+		s.judge(p)
+	} else {
+		t.Errorf("the test is of %s, %s was shipped", st.Test.Point, shipped)
+	}
+	s.cleanUp()
+}
+
 func TestATestFailoverThatFailsIsTakenBack(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, nil)
