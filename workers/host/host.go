@@ -22,6 +22,7 @@ type Host interface { //nolint:interfacebloat // the sum of the roles; who needs
 	Snapshotter
 	Power
 	Provisioner
+	Returning
 }
 
 // Inventory tells what a host holds.

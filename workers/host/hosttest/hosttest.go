@@ -10,6 +10,7 @@ import (
 
 	"farshore/domain/errorcatalog"
 	"farshore/domain/site"
+	"farshore/workers/disk"
 	"farshore/workers/host"
 )
 
@@ -45,6 +46,13 @@ func Run(t *testing.T, open func(t *testing.T) *Subject) {
 		{"restarted tracking begins a new chain", restart},
 		{"a VM that is not active stays off", inactive},
 		{"a VM is built, run and deleted", provision},
+		{"a return is written beside the disks, merged and settled", returned},
+		{"a return that is undone gives the disks back exactly", undone},
+		{"what a guest writes after a merge is undone, too", undoneAfterRunning},
+		{"a return begins anew when its disks have changed", returnAnew},
+		{"a return is refused while the VM runs", returnRunning},
+		{"what a return cannot do has its codes", returnCodes},
+		{"a merge beneath a tracked disk asks for resynchronization", returnTracked},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -72,6 +80,16 @@ func noise(n int) []byte {
 	p := make([]byte, n)
 	_, _ = rand.Read(p)
 	return p
+}
+
+// Footer is how many bytes of a disk's content its guest does not see.
+func (s *Subject) Footer(diskID string) int64 {
+	for _, d := range s.VM.Disks {
+		if d.ID == diskID && d.Format == site.FixedVHD {
+			return disk.FooterSize
+		}
+	}
+	return 0
 }
 
 func (s *Subject) disks() []string {

@@ -44,6 +44,15 @@ func (r *Replica) Follow(snapshot string) host.Cut {
 	return c
 }
 
+// follow makes and applies a cut, whatever it follows.
+func (r *Replica) follow(t *testing.T) {
+	t.Helper()
+	c, err := r.s.Host.Cut(t.Context(), r.s.VM.ID, host.CutRequest{ID: uuid.NewString()})
+	must(t, err)
+	r.cut = c.PreviousID
+	r.Apply(c)
+}
+
 // Apply brings the replica to a cut.
 func (r *Replica) Apply(c host.Cut) {
 	r.t.Helper()

@@ -13,7 +13,7 @@ type call struct {
 	VM           string               `json:"vm,omitempty"`
 	Disk         string               `json:"disk,omitempty"`
 	Disks        []string             `json:"disks,omitempty"`
-	ID           string               `json:"id,omitempty"` // of a cut or a snapshot
+	ID           string               `json:"id,omitempty"` // of a cut, a snapshot or a return
 	Off          int64                `json:"off,omitempty"`
 	N            int64                `json:"n,omitempty"`
 	Active       bool                 `json:"active,omitempty"`
@@ -78,6 +78,28 @@ func methods() map[string]method {
 			return nothing{}, e.SetActive(ctx, c.VM, c.Active)
 		},
 
+		"beginReturn": func(ctx context.Context, e *Engine, c call) (any, error) {
+			return e.BeginReturn(ctx, c.VM, c.ID, c.Disks)
+		},
+		"openBeside": func(ctx context.Context, e *Engine, c call) (any, error) {
+			return beside(ctx, e, c, host.BesideDisk.Close)
+		},
+		"zeroBeside": func(ctx context.Context, e *Engine, c call) (any, error) {
+			return beside(ctx, e, c, func(d host.BesideDisk) error { return d.Zero(c.Off, c.N) })
+		},
+		"flushBeside": func(ctx context.Context, e *Engine, c call) (any, error) {
+			return beside(ctx, e, c, host.BesideDisk.Flush)
+		},
+		"mergeReturn": func(ctx context.Context, e *Engine, c call) (any, error) {
+			return nothing{}, e.MergeReturn(ctx, c.VM, c.ID)
+		},
+		"undoReturn": func(ctx context.Context, e *Engine, c call) (any, error) {
+			return nothing{}, e.UndoReturn(ctx, c.VM, c.ID)
+		},
+		"settleReturn": func(ctx context.Context, e *Engine, c call) (any, error) {
+			return nothing{}, e.SettleReturn(ctx, c.VM, c.ID)
+		},
+
 		"createVM": func(ctx context.Context, e *Engine, c call) (any, error) {
 			return nothing{}, e.CreateVM(ctx, orZero(c.Machine))
 		},
@@ -105,6 +127,16 @@ func flushVMDisk(ctx context.Context, e *Engine, c call) (any, error) {
 	}
 	defer d.Close() //nolint:errcheck // flushed
 	return nothing{}, d.Flush()
+}
+
+// beside does something to a disk of a return; its data travels in requests of
+// its own.
+func beside(ctx context.Context, e *Engine, c call, f func(host.BesideDisk) error) (any, error) {
+	d, err := e.OpenBeside(ctx, c.VM, c.ID, c.Disk)
+	if err != nil {
+		return nil, err
+	}
+	return nothing{}, f(d)
 }
 
 func orZero[T any](p *T) T {

@@ -52,17 +52,7 @@ func (r *remoteReader) Extents(off, n int64) ([]disk.Extent, error) {
 }
 
 // ReadAt reads the disk as it was.
-func (r *remoteReader) ReadAt(p []byte, off int64) (int, error) {
-	done := 0
-	for done < len(p) {
-		n := min(len(p)-done, pieceSize)
-		if err := r.piece(p[done:done+n], off+int64(done)); err != nil {
-			return done, err
-		}
-		done += n
-	}
-	return done, nil
-}
+func (r *remoteReader) ReadAt(p []byte, off int64) (int, error) { return pieces(p, off, r.piece) }
 
 func (r *remoteReader) piece(p []byte, off int64) error {
 	q := url.Values{
@@ -89,17 +79,13 @@ type remoteWriter struct {
 
 // WriteAt writes to the disk.
 func (w *remoteWriter) WriteAt(p []byte, off int64) (int, error) {
-	done := 0
-	for done < len(p) {
-		n := min(len(p)-done, pieceSize)
-		at := off + int64(done)
-		q := url.Values{"vm": {w.vm}, argDisk: {w.disk}, "off": {strconv.FormatInt(at, 10)}}
-		if err := w.c.request(w.ctx, http.MethodPut, "/v1/disk?"+q.Encode(), bytes.NewReader(p[done:done+n]), nil); err != nil {
-			return done, fmt.Errorf("write disk %s of VM %s: %w", w.disk, w.vm, err)
+	return pieces(p, off, func(p []byte, off int64) error {
+		q := url.Values{"vm": {w.vm}, argDisk: {w.disk}, "off": {strconv.FormatInt(off, 10)}}
+		if err := w.c.request(w.ctx, http.MethodPut, "/v1/disk?"+q.Encode(), bytes.NewReader(p), nil); err != nil {
+			return fmt.Errorf("write disk %s of VM %s: %w", w.disk, w.vm, err)
 		}
-		done += n
-	}
-	return done, nil
+		return nil
+	})
 }
 
 // Flush makes everything written durable.

@@ -28,8 +28,9 @@ type machine struct {
 	power     powerRecord
 	rel       *relationshipRecord // nil without replication
 	snapshots map[string]*snapshot
-	stack     *stack // nil while closed
-	guest     *guest // nil without a live process
+	ret       *returning // nil without a return
+	stack     *stack     // nil while closed
+	guest     *guest     // nil without a live process
 	status    []changelog.DiskStatus
 }
 
@@ -76,6 +77,9 @@ func (m *machine) load() error {
 			return err
 		}
 	}
+	if err := m.loadReturn(); err != nil {
+		return err
+	}
 	return m.loadSnapshots()
 }
 
@@ -118,7 +122,7 @@ func (m *machine) close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.unexport(drainPatience)
-	return m.closeStack()
+	return errors.Join(m.closeStack(), m.closeOverlays())
 }
 
 // remove deletes files of the VM's folder that match.

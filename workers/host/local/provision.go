@@ -207,6 +207,9 @@ func (e *Engine) DeleteVM(ctx context.Context, vm string) error {
 			return err
 		}
 	}
+	if err := m.closeOverlays(); err != nil {
+		return err
+	}
 	if err := e.discard(m.dir, vm); err != nil {
 		return err
 	}

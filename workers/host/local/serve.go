@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -76,6 +77,8 @@ func NewHandler(e *Engine) http.Handler {
 	mux.HandleFunc("GET /v1/log", h.log)
 	mux.HandleFunc("GET /v1/snapshot", h.snapshot)
 	mux.HandleFunc("PUT /v1/disk", h.write)
+	mux.HandleFunc("GET /v1/beside", h.readBeside)
+	mux.HandleFunc("PUT /v1/beside", h.writeBeside)
 	return mux
 }
 
@@ -121,20 +124,36 @@ type onlyWriter struct{ io.Writer }
 // snapshot sends a piece of a snapshot's disk.
 func (h *handler) snapshot(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	off, err1 := strconv.ParseInt(q.Get("off"), 10, 64)
-	n, err2 := strconv.ParseInt(q.Get("n"), 10, 64)
-	if err := errors.Join(err1, err2); err != nil || n < 0 || n > pieceSize {
-		refuse(w, errorcatalog.Fail(errorcatalog.ValidationFailed, "off and n name at most %d bytes", pieceSize))
-		return
-	}
 	s, err := h.e.OpenSnapshot(r.Context(), q.Get("vm"), q.Get("snapshot"), q.Get(argDisk))
 	if err != nil {
 		refuse(w, err)
 		return
 	}
 	defer s.Close() //nolint:errcheck // read only
+	sendPiece(w, q, s)
+}
+
+// readBeside sends a piece of a disk of a return.
+func (h *handler) readBeside(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	d, err := h.e.OpenBeside(r.Context(), q.Get("vm"), q.Get("id"), q.Get(argDisk))
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	defer d.Close() //nolint:errcheck // read only
+	sendPiece(w, q, d)
+}
+
+func sendPiece(w http.ResponseWriter, q url.Values, from io.ReaderAt) {
+	off, err1 := strconv.ParseInt(q.Get("off"), 10, 64)
+	n, err2 := strconv.ParseInt(q.Get("n"), 10, 64)
+	if err := errors.Join(err1, err2); err != nil || n < 0 || n > pieceSize {
+		refuse(w, errorcatalog.Fail(errorcatalog.ValidationFailed, "off and n name at most %d bytes", pieceSize))
+		return
+	}
 	p := make([]byte, n)
-	if _, err := s.ReadAt(p, off); err != nil {
+	if _, err := from.ReadAt(p, off); err != nil {
 		refuse(w, err)
 		return
 	}
@@ -145,6 +164,24 @@ func (h *handler) snapshot(w http.ResponseWriter, r *http.Request) {
 
 // write fills a piece of a disk under construction.
 func (h *handler) write(w http.ResponseWriter, r *http.Request) {
+	writePiece(w, r, func(q url.Values) (writeCloserAt, error) {
+		return h.e.OpenVMDisk(r.Context(), q.Get("vm"), q.Get(argDisk))
+	})
+}
+
+// writeBeside fills a piece of a disk of a return.
+func (h *handler) writeBeside(w http.ResponseWriter, r *http.Request) {
+	writePiece(w, r, func(q url.Values) (writeCloserAt, error) {
+		return h.e.OpenBeside(r.Context(), q.Get("vm"), q.Get("id"), q.Get(argDisk))
+	})
+}
+
+type writeCloserAt interface {
+	io.WriterAt
+	io.Closer
+}
+
+func writePiece(w http.ResponseWriter, r *http.Request, open func(url.Values) (writeCloserAt, error)) {
 	q := r.URL.Query()
 	off, err := strconv.ParseInt(q.Get("off"), 10, 64)
 	if err != nil || r.ContentLength < 0 || r.ContentLength > pieceSize {
@@ -156,7 +193,7 @@ func (h *handler) write(w http.ResponseWriter, r *http.Request) {
 		refuse(w, errorcatalog.Fail(errorcatalog.TransferInterrupted, "read of a disk's piece").Because(err))
 		return
 	}
-	d, err := h.e.OpenVMDisk(r.Context(), q.Get("vm"), q.Get(argDisk))
+	d, err := open(q)
 	if err != nil {
 		refuse(w, err)
 		return

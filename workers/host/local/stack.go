@@ -42,11 +42,15 @@ func (m *machine) openStack(ctx context.Context) error {
 		}
 		s.disks = append(s.disks, d)
 	}
+	if err := m.keepReturned(s); err != nil {
+		return errors.Join(err, s.closeFiles())
+	}
 	m.reattachSnapshots(s)
 	if m.rel != nil {
 		group, err := m.openGroup(ctx, s)
 		if err != nil {
 			m.detachSnapshots()
+			m.releaseKept()
 			return errors.Join(err, s.closeFiles())
 		}
 		s.group = group
@@ -102,6 +106,7 @@ func (m *machine) closeStack() error {
 		m.status = s.group.Status()
 	}
 	m.detachSnapshots()
+	m.releaseKept()
 	errs = append(errs, s.closeFiles())
 	return errors.Join(errs...)
 }

@@ -10,6 +10,9 @@
 // A reader reads the disk first and the map after: whatever was overwritten
 // meanwhile is then found in the delta. So readers take no lock, and may run in
 // another process than the writer.
+//
+// An Overlay is the same two files the other way round: what is written beside a
+// disk that stays as it is.
 package cow
 
 import (

@@ -53,7 +53,8 @@ func (s *Snapshot) mark(block int64, state uint32) error {
 	i := block / blocksPerWord
 	s.marking.Lock()
 	defer s.marking.Unlock()
-	word := s.words[i].Load() | state<<(block%blocksPerWord*bitsPerBlock)
+	at := block % blocksPerWord * bitsPerBlock
+	word := s.words[i].Load()&^(stateMask<<at) | state<<at
 	var p [4]byte
 	binary.LittleEndian.PutUint32(p[:], word)
 	if _, err := s.file.WriteAt(p[:], headerSize+4*i); err != nil {
@@ -63,19 +64,27 @@ func (s *Snapshot) mark(block int64, state uint32) error {
 	return nil
 }
 
+// encode returns the map as its file holds it.
+func (s *Snapshot) encode() []byte {
+	p := make([]byte, headerSize+4*len(s.words))
+	copy(p, magic)
+	p[validAt] = 1
+	binary.LittleEndian.PutUint32(p[blockSizeAt:], BlockSize)
+	binary.LittleEndian.PutUint64(p[diskSizeAt:], uint64(s.size))
+	for i := range s.words {
+		binary.LittleEndian.PutUint32(p[headerSize+4*i:], s.words[i].Load())
+	}
+	return p
+}
+
 func (s *Snapshot) format() error {
-	h := make([]byte, headerSize)
-	copy(h, magic)
-	h[validAt] = 1
-	binary.LittleEndian.PutUint32(h[blockSizeAt:], BlockSize)
-	binary.LittleEndian.PutUint64(h[diskSizeAt:], uint64(s.size))
 	if err := s.delta.Truncate(s.size); err != nil {
 		return fmt.Errorf("size snapshot delta: %w", err)
 	}
 	if err := s.file.Truncate(headerSize + 4*words(s.size)); err != nil {
 		return fmt.Errorf("size snapshot map: %w", err)
 	}
-	if _, err := s.file.WriteAt(h, 0); err != nil {
+	if _, err := s.file.WriteAt(s.encode()[:headerSize], 0); err != nil {
 		return fmt.Errorf("write snapshot map: %w", err)
 	}
 	return nil
