@@ -47,6 +47,8 @@ type Config struct {
 	// Ready says why the service cannot serve for the moment, nil if it can. The
 	// database is asked besides.
 	Ready func() error
+	// Snapshots bounds what is folded to load a protected item; it may be left out.
+	Snapshots eventstore.SnapshotPolicy
 	// LagTimeout bounds the wait for minPosition; 5 seconds when zero.
 	LagTimeout time.Duration
 	// Random is where secrets come from; the system's source when nil.
@@ -111,6 +113,7 @@ func New(c Config) (*Server, error) {
 	s.sites = repository(c.Store, site.Category, site.Decider)
 	s.storageAccounts = repository(c.Store, storageaccount.Category, storageaccount.Decider)
 	s.protectedItems = repository(c.Store, protecteditem.Category, protecteditem.Decider)
+	s.protectedItems.Snapshots = c.Snapshots
 	s.jobs = repository(c.Store, job.Category, job.Decider)
 	s.apiKeys = repository(c.Store, apikey.Category, apikey.Decider)
 	return s, nil

@@ -172,7 +172,7 @@ func (s *service) run(ctx context.Context, l net.Listener) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(newGauges(s), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	server, err := api.New(api.Config{
-		Store: s.log, Queries: s.queries, Positions: s.models, Now: now, NewID: newID, Registry: registry, Logger: s.logger,
+		Store: s.log, Queries: s.queries, Positions: s.models, Snapshots: s.items().Snapshots, Now: now, NewID: newID, Registry: registry, Logger: s.logger,
 	})
 	if err != nil {
 		return fmt.Errorf("set the API up: %w", err)
