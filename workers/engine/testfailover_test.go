@@ -273,6 +273,34 @@ func TestATestFailoverFromTheLatestSaysWhatKeepsItFromBeingMade(t *testing.T) {
 	s.cleanUp()
 }
 
+func TestACanceledTestFailoverIsTakenBack(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, slow(20*time.Millisecond))
+	s.work()
+	s.enableShort()
+	s.do(protecteditem.ReplicateNow{At: s.now()})
+	eventually(t, waitForJob, "a cut is shipped and not applied", func() bool { return len(s.state().Pending) > 0 })
+	id := newID()
+	s.do(protecteditem.StartTestFailover{JobID: id, Choice: protecteditem.Latest, At: s.now()})
+	eventually(t, waitForJob, "its job has begun", func() bool {
+		_, version, err := s.jobs.Load(t.Context(), id)
+		return err == nil && version > 0
+	})
+	how := eventstore.Execution{Metadata: eventstore.Metadata{Actor: "apikey:test", Vault: vault}}
+	_, err := s.jobs.Execute(t.Context(), id, job.RequestCancel{At: s.now(), By: "an operator"}, how)
+	must(t, err)
+	st := s.until("given up", func(st protecteditem.State) bool { return st.TestFailover == protecteditem.TestFailoverNone })
+	if st.TestFailure == nil || st.TestFailure.Code != errorcatalog.Canceled || st.Retry.Failure != nil {
+		t.Errorf("the test failover ended with %v, replication with %v", st.TestFailure, st.Retry.Failure)
+	}
+	eventually(t, waitForJob, "its job has ended", func() bool {
+		j, _, err := s.jobs.Load(t.Context(), id)
+		return err == nil && j.Status.Ended() && j.Status != job.Succeeded
+	})
+	s.nothingOf(testVM)
+	s.judge(s.replicate())
+}
+
 func TestATestFailoverThatFailsIsTakenBack(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, nil)

@@ -8,6 +8,7 @@ package testfailover
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"farshore/domain"
@@ -23,9 +24,10 @@ type Run struct{ *workflow.Item }
 // createStep is the step from which on there may be a test VM to take back.
 const createStep = "create_test_vm"
 
-// Steps is the workflow as a table.
+// Steps is the workflow as a table. An operator may cancel it before each step,
+// and in the middle of one: the lane is interrupted, and the step begun again.
 func (r Run) Steps() []runbook.Step {
-	return []runbook.Step{
+	steps := []runbook.Step{
 		{Name: "inspect_recovery_host", Title: "Inspect the recovery host", Run: r.inspect},
 		{Name: "choose_recovery_point", Title: "Choose the recovery point", Run: r.choosePoint},
 		{Name: createStep, Title: "Create the test VM", Run: r.createVM},
@@ -33,6 +35,27 @@ func (r Run) Steps() []runbook.Step {
 		{Name: "start_test_vm", Title: "Start the test VM", Run: r.startVM},
 		{Name: "complete_test_failover", Title: "Complete the test failover", Run: r.complete},
 	}
+	for n, step := range steps {
+		steps[n].Run = func(ctx context.Context, m *runbook.Memo) error {
+			if err := r.notCanceled(ctx); err != nil {
+				return err
+			}
+			return step.Run(ctx, m)
+		}
+	}
+	return steps
+}
+
+func (r Run) notCanceled(ctx context.Context) error {
+	journal, _, err := r.Jobs.Load(ctx, jobOf(r.State))
+	if err != nil {
+		return fmt.Errorf("read journal of job %s: %w", jobOf(r.State), err)
+	}
+	// What has come up by now is cleaned up instead.
+	if journal.CancelRequested && r.State.TestFailover == protecteditem.TestFailoverInProgress {
+		return errorcatalog.Fail(errorcatalog.Canceled, "the test failover was canceled by an operator")
+	}
+	return nil
 }
 
 // inspect reads only: it makes sure that the test VM, which cleaning up deletes,
