@@ -55,7 +55,9 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	p.began = time.Now()
-	for _, step := range []func(context.Context) error{p.register, p.protect, p.replicate, p.failOver, p.commit} {
+	for _, step := range []func(context.Context) error{
+		p.register, p.protect, p.replicate, p.resynchronize, p.drill, p.canceled, p.failOver, p.commit,
+	} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -166,11 +168,8 @@ func (p *play) protect(ctx context.Context) error {
 			Site: "source", Host: "source-host", VirtualMachine: plan.Name, Policy: "demo", StorageAccount: plan.Store,
 			Recovery: oapi.RecoverySettings{Site: "recovery", Host: "recovery-host"},
 		}
-		a, err := client.Call[oapi.Job](p.api.EnableProtection(ctx, vault, plan.Name, &oapi.EnableProtectionParams{}, in))
-		if err != nil {
-			return fmt.Errorf("enable protection of %s: %w", plan.Name, err)
-		}
-		if err := p.follow(ctx, a); err != nil {
+		resp, err := p.api.EnableProtection(ctx, vault, plan.Name, &oapi.EnableProtectionParams{}, in)
+		if err := p.run(ctx, "enable protection of "+plan.Name, resp, err); err != nil {
 			return err
 		}
 	}
@@ -263,23 +262,23 @@ func (p *play) failOver(ctx context.Context) error {
 	for _, plan := range plans() {
 		p.title("planned failover of %s", plan.Name)
 		// The guest of the recovery VM waits until its disks have been compared.
-		if err := os.WriteFile(p.scene.Gate(plan.Name), nil, 0o600); err != nil {
-			return fmt.Errorf("close the guest's gate: %w", err)
+		if err := p.closeGate(plan.Name); err != nil {
+			return err
 		}
 		began := time.Now()
-		a, err := client.Call[oapi.Job](p.api.PlannedFailover(ctx, vault, plan.Name, &oapi.PlannedFailoverParams{}))
-		if err != nil {
-			return fmt.Errorf("fail %s over: %w", plan.Name, err)
-		}
-		if err := p.follow(ctx, a); err != nil {
+		resp, err := p.api.PlannedFailover(ctx, vault, plan.Name, &oapi.PlannedFailoverParams{})
+		if err := p.run(ctx, "fail "+plan.Name+" over", resp, err); err != nil {
 			return err
 		}
 		took := time.Since(began).Round(100 * time.Millisecond)
 		if err := p.proveFailover(ctx, plan, took); err != nil {
 			return err
 		}
-		if err := os.Remove(p.scene.Gate(plan.Name)); err != nil {
-			return fmt.Errorf("open the guest's gate: %w", err)
+		if err := p.changePoint(ctx, plan); err != nil {
+			return err
+		}
+		if err := p.openGate(plan.Name); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -289,11 +288,8 @@ func (p *play) failOver(ctx context.Context) error {
 func (p *play) commit(ctx context.Context) error {
 	p.title("committing")
 	for _, plan := range plans() {
-		a, err := client.Call[oapi.Job](p.api.CommitFailover(ctx, vault, plan.Name, &oapi.CommitFailoverParams{}))
-		if err != nil {
-			return fmt.Errorf("commit the failover of %s: %w", plan.Name, err)
-		}
-		if err := p.follow(ctx, a); err != nil {
+		resp, err := p.api.CommitFailover(ctx, vault, plan.Name, &oapi.CommitFailoverParams{})
+		if err := p.run(ctx, "commit the failover of "+plan.Name, resp, err); err != nil {
 			return err
 		}
 		if err := p.proveCommit(ctx, plan); err != nil {

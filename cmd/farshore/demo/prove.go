@@ -70,13 +70,14 @@ func (p *play) points(ctx context.Context, item string) ([]oapi.RecoveryPoint, e
 }
 
 func oldest(points []oapi.RecoveryPoint) oapi.RecoveryPoint { return points[0] }
+func newest(points []oapi.RecoveryPoint) oapi.RecoveryPoint { return points[len(points)-1] }
 
 func (p *play) proveNewest(ctx context.Context, plan VM, step string) error {
 	points, err := p.points(ctx, plan.Name)
 	if err != nil {
 		return err
 	}
-	return p.prove(ctx, plan, step, points[len(points)-1])
+	return p.prove(ctx, plan, step, newest(points))
 }
 
 // prove has the judge examine a recovery point, read from the replica store
