@@ -71,6 +71,14 @@ func reactions() map[string]reaction {
 		protecteditem.FailoverCancelStarted{}.EventType():      interrupt,
 		protecteditem.FailoverCanceled{}.EventType():           wake,
 		protecteditem.FailoverCommitStarted{}.EventType():      interrupt,
+		protecteditem.FailbackStarted{}.EventType():            interrupt,
+		protecteditem.FailbackCompletionStarted{}.EventType():  wake,
+		protecteditem.FailbackCancelStarted{}.EventType():      interrupt,
+		protecteditem.FailbackCanceled{}.EventType():           wake,
+		protecteditem.FailbackFailed{}.EventType():             wake,
+		protecteditem.FailbackCommitStarted{}.EventType():      interrupt,
+		protecteditem.ReverseReplicationStarted{}.EventType():  wake,
+		protecteditem.ReverseReplicationFailed{}.EventType():   wake,
 		protecteditem.ProtectionDisabling{}.EventType():        interrupt,
 		protecteditem.ProtectionDisabled{}.EventType():         wake,
 	}
@@ -93,12 +101,9 @@ func (m *Manager) Run(ctx context.Context, events message.Subscriber) error {
 	if err != nil {
 		return fmt.Errorf("make router: %w", err)
 	}
+	// One subscription for items and jobs: their events come in the order of the log.
 	//nolint:contextcheck // a message brings the context of its subscription
-	router.AddConsumerHandler("lanes", protecteditem.Category, events, func(msg *message.Message) error {
-		return m.Handle(msg.Context(), msg.Metadata[eventstore.MetadataStream], msg.Metadata[eventstore.MetadataType])
-	})
-	//nolint:contextcheck // as above
-	router.AddConsumerHandler("jobs", job.Category, events, func(msg *message.Message) error {
+	router.AddConsumerHandler("lanes", eventstore.AllEvents, events, func(msg *message.Message) error {
 		return m.Handle(msg.Context(), msg.Metadata[eventstore.MetadataStream], msg.Metadata[eventstore.MetadataType])
 	})
 	if err := router.Run(ctx); err != nil {
@@ -198,6 +203,10 @@ func outranks(s protecteditem.State) bool {
 	switch s.Protection {
 	case protecteditem.DisablingProtection, protecteditem.PlannedFailoverInProgress, protecteditem.UnplannedFailoverInProgress:
 		return true
+	case protecteditem.FailbackSynchronizing: // the source may be being looked after
+		return true
+	case protecteditem.FailbackAwaitingCompletion, protecteditem.FailbackCompleting, protecteditem.FailbackCommitRequired:
+		return s.Job != nil
 	case protecteditem.FailoverCommitRequired: // the source may be being looked after
 		return s.Job != nil
 	default:
