@@ -104,6 +104,7 @@ const (
 	SnapshotNotFound          Code = "snapshot_not_found"
 	RelationshipNotFound      Code = "relationship_not_found"
 	CutNotFound               Code = "cut_not_found"
+	ReturnNotUndoable         Code = "return_not_undoable"
 	GuestShutdownTimeout      Code = "guest_shutdown_timeout"
 	GuestStartFailed          Code = "guest_start_failed"
 	InsufficientSourceSpace   Code = "insufficient_source_space"

@@ -31,10 +31,8 @@ type Subject struct {
 // Run runs the suite; open makes a new subject for each test.
 func Run(t *testing.T, open func(t *testing.T) *Subject) {
 	t.Helper()
-	tests := []struct {
-		name string
-		run  func(t *testing.T, s *Subject)
-	}{
+	RunReturns(t, open)
+	run(t, open, []test{
 		{"what does not exist has its codes", unknown},
 		{"inventory tells the VM and its space", inventory},
 		{"replication is created once and leaves nothing", relationship},
@@ -46,6 +44,13 @@ func Run(t *testing.T, open func(t *testing.T) *Subject) {
 		{"restarted tracking begins a new chain", restart},
 		{"a VM that is not active stays off", inactive},
 		{"a VM is built, run and deleted", provision},
+	})
+}
+
+// RunReturns runs the part of the suite that is about returns.
+func RunReturns(t *testing.T, open func(t *testing.T) *Subject) {
+	t.Helper()
+	run(t, open, []test{
 		{"a return is written beside the disks, merged and settled", returned},
 		{"a return that is undone gives the disks back exactly", undone},
 		{"what a guest writes after a merge is undone, too", undoneAfterRunning},
@@ -53,7 +58,16 @@ func Run(t *testing.T, open func(t *testing.T) *Subject) {
 		{"a return is refused while the VM runs", returnRunning},
 		{"what a return cannot do has its codes", returnCodes},
 		{"a merge beneath a tracked disk asks for resynchronization", returnTracked},
-	}
+	})
+}
+
+type test struct {
+	name string
+	run  func(t *testing.T, s *Subject)
+}
+
+func run(t *testing.T, open func(t *testing.T) *Subject, tests []test) {
+	t.Helper()
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

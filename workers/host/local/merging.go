@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 
+	"golang.org/x/sys/unix"
+
 	"farshore/domain/errorcatalog"
 	"farshore/domain/site"
 	"farshore/workers/changelog"
@@ -59,12 +61,8 @@ func (m *machine) prepareMerge(ctx context.Context) error {
 		return err
 	}
 	for _, d := range m.ret.record.Disks {
-		spec, err := m.disk(d.Disk)
-		if err != nil {
-			return err
-		}
-		if err := m.saveOriginal(ctx, spec, overlays[d.Disk]); err != nil {
-			return fmt.Errorf("save original of disk %s of VM %s: %w", d.Disk, m.id(), err)
+		if err := m.saveOriginal(ctx, d.Disk, overlays[d.Disk]); err != nil {
+			return errors.Join(err, m.remove(func(name string) bool { return m.besideDisk(name, undoSuffix) }))
 		}
 	}
 	if err := errors.Join(syncDir(m.dir), m.unchanged(), m.closeOverlays(), m.disown()); err != nil {
@@ -108,8 +106,23 @@ func (m *machine) roomForMerge() error {
 
 // saveOriginal writes the undo log of a disk: what it holds wherever the overlay
 // will change it.
-func (m *machine) saveOriginal(ctx context.Context, spec site.Disk, o *openOverlay) error {
-	path := m.beside(spec, m.ret.record.ID, undoSuffix)
+func (m *machine) saveOriginal(ctx context.Context, diskID string, o *openOverlay) error {
+	spec, err := m.disk(diskID)
+	if err != nil {
+		return err
+	}
+	err = m.writeUndo(ctx, m.beside(spec, m.ret.record.ID, undoSuffix), o)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT): // no log of a tracked disk is at stake
+		return errorcatalog.Fail(errorcatalog.InsufficientSourceSpace, "undo log of disk %s of VM %s", diskID, m.id()).Because(err)
+	default:
+		return fmt.Errorf("save original of disk %s of VM %s: %w", diskID, m.id(), err)
+	}
+}
+
+func (m *machine) writeUndo(ctx context.Context, path string, o *openOverlay) error {
 	if err := removeFile(path); err != nil {
 		return err
 	}
@@ -262,11 +275,13 @@ func (m *machine) undo(ctx context.Context) error {
 		}
 	}
 	if was != returnUndoing {
-		if err := errors.Join(m.closeOverlays(), m.disown()); err != nil {
+		if err := errors.Join(m.verifyUndo(ctx), m.closeOverlays()); err != nil {
 			return err
 		}
-		m.ret.record.State = returnUndoing
-		if err := m.saveOr(was); err != nil {
+		if err := m.disown(); err != nil {
+			return err
+		}
+		if err := m.beginUndo(was); err != nil {
 			return err
 		}
 	}
@@ -278,11 +293,28 @@ func (m *machine) undo(ctx context.Context) error {
 	return m.dropReturn()
 }
 
+// beginUndo decides that the merge, done or half done, is undone. On a full
+// volume the overlays make the room that the record takes: they are not needed
+// any more.
+func (m *machine) beginUndo(was returnState) error {
+	m.ret.record.State = returnUndoing
+	err := m.saveReturn()
+	if err != nil && errorcatalog.Of(err).Code == errorcatalog.InsufficientSourceSpace {
+		if err = m.sweepOverlays(); err == nil {
+			err = m.saveReturn()
+		}
+	}
+	if err != nil {
+		m.ret.record.State = was
+	}
+	return err
+}
+
 // undoable tells whether all that was overwritten since the merge is known.
 func (m *machine) undoable() error {
 	for _, d := range m.ret.record.Disks {
 		if err := m.undoableDisk(d); err != nil {
-			return err
+			return errorcatalog.Fail(errorcatalog.ReturnNotUndoable, "disk %s of VM %s", d.Disk, m.id()).Because(err)
 		}
 	}
 	return nil
@@ -294,22 +326,48 @@ func (m *machine) undoableDisk(d returnDisk) error {
 		return err
 	}
 	if d.Mark == "" && m.ret.record.BootID != m.e.boot {
-		return errorcatalog.Fail(errorcatalog.DiskChangedOffline, "the host lost power while VM %s ran after its return", m.id())
+		return errors.New("the host lost power while the VM ran")
 	}
-	if d.Mark != "" {
-		if now, err := mark(m.path(spec.File)); err != nil || now != d.Mark {
-			return errorcatalog.Fail(errorcatalog.DiskChangedOffline, "disk %s of VM %s has changed since its return: it was %s and is %s", d.Disk, m.id(), d.Mark, now).Because(err)
-		}
+	if now, err := mark(m.path(spec.File)); err != nil || d.Mark != "" && now != d.Mark {
+		return errors.Join(err, fmt.Errorf("it was %s and is %s", d.Mark, now))
 	}
 	if m.ret.record.Kept {
 		s, err := cow.Reopen(m.keptFiles(spec, m.ret.record.ID), d.Size, nil)
 		if err != nil {
-			return errorcatalog.Fail(errorcatalog.DiskChangedOffline, "what VM %s overwrote on disk %s since its return was not kept", m.id(), d.Disk).Because(err)
+			return fmt.Errorf("open what the VM overwrote: %w", err)
 		}
 		_ = s.Close()
 	}
-	return m.undoLog(spec, func(*changelog.Index) error { return nil })
+	return nil
 }
+
+// verifyUndo reads everything that an undo will write: half of it would be worse
+// than nothing.
+func (m *machine) verifyUndo(ctx context.Context) error {
+	for _, d := range m.ret.record.Disks {
+		spec, err := m.disk(d.Disk)
+		if err != nil {
+			return err
+		}
+		err = m.undoLog(spec, func(x *changelog.Index) error { return putBack(ctx, x, nowhere{}) })
+		if err != nil && ctx.Err() == nil {
+			return errorcatalog.Fail(errorcatalog.ReturnNotUndoable, "undo log of disk %s of VM %s", d.Disk, m.id()).Because(err)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// nowhere is a disk that nothing is written to.
+type nowhere struct{}
+
+// WriteAt writes nothing.
+func (nowhere) WriteAt(p []byte, _ int64) (int, error) { return len(p), nil }
+
+// Zero writes nothing.
+func (nowhere) Zero(_, _ int64) error { return nil }
 
 // undoLog opens the undo log of a disk.
 func (m *machine) undoLog(spec site.Disk, f func(*changelog.Index) error) error {
@@ -348,7 +406,7 @@ func (m *machine) restore(ctx context.Context, spec site.Disk, f *disk.File) err
 	return m.undoLog(spec, func(x *changelog.Index) error { return putBack(ctx, x, f) })
 }
 
-func putBack(ctx context.Context, x *changelog.Index, f *disk.File) error {
+func putBack(ctx context.Context, x *changelog.Index, f cow.Target) error {
 	p := make([]byte, undoPiece)
 	for _, e := range x.Extents() {
 		for at := e.Offset; at < e.End(); {
