@@ -41,9 +41,10 @@ lint: ## run the linters
 	$(LINT) run ./...
 
 .PHONY: generate
-generate: ## write the generated code and docs/errors.md
+generate: ## write the generated code, docs/errors.md and docs/states.md
 	go generate ./...
 	go run ./cmd/farshore docs errors > docs/errors.md
+	go run ./cmd/farshore docs states > docs/states.md
 
 .PHONY: verify
 verify: generate ## fail when generated files, go.mod or the lint configuration are stale
