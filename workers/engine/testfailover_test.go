@@ -36,6 +36,7 @@ func (s *scene) enableShort(change ...func(*site.VirtualMachine)) protecteditem.
 	}
 	settings := policy.Defaults()
 	settings.CopyFrequencySeconds, settings.RetentionHours = 900, 0
+	settings.ResyncThresholdPercent = 100 // the guest writes all the while, and is cut seldom
 	s.do(protecteditem.EnableProtection{
 		JobID: newID(), Vault: vault, Item: "web", Site: "s1", Host: "h1", VM: vm, Policy: settings, Disks: disks,
 		Store:        protecteditem.StoreRef{ID: "acc", Kind: protecteditem.DirectoryStore},
