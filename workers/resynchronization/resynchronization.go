@@ -33,12 +33,18 @@ const (
 
 // Steps is the workflow as a table.
 func (r Resynchronization) Steps() []runbook.Step {
+	return append(Comparison(r.Item), runbook.Step{Name: "complete_resynchronization", Title: "Complete the resynchronization", Run: r.complete})
+}
+
+// Comparison is the steps that bring a replica into step with its source, whatever
+// workflow they belong to. They end with a recovery point that is not listed yet.
+func Comparison(i *workflow.Item) []runbook.Step {
+	r := Resynchronization{Item: i}
 	return []runbook.Step{
 		{Name: "restart_tracking", Title: "Begin new change logs and take a snapshot", Run: r.restartTracking},
 		{Name: "compare_disks", Title: "Compare source and replica", Run: r.compareDisks},
 		{Name: "send_differences", Title: "Send the differences", Run: r.sendDifferences},
 		{Name: "delete_snapshot", Title: "Delete the snapshot", Run: r.deleteSnapshot},
-		{Name: "complete_resynchronization", Title: "Complete the resynchronization", Run: r.complete},
 	}
 }
 
@@ -171,22 +177,39 @@ func (r Resynchronization) complete(ctx context.Context, m *runbook.Memo) error 
 	if r.State.Resync.State != protecteditem.ResyncInProgress {
 		return nil
 	}
-	point, err := deltareplication.NewestPoint(ctx, r.Item)
+	found, err := ResultOf(ctx, r.Item, m)
 	if err != nil {
 		return err
 	}
-	if point == nil || point.ID != m.Value(newCut) {
-		return errorcatalog.Fail(errorcatalog.ReplicaCorrupt, "recovery point %s of %s is gone", m.Value(newCut), r.ReplicaID())
-	}
 	cmd := protecteditem.CompleteResynchronization{
-		JobID: r.State.Job.ID, BytesScanned: amount(m, scanned), BytesDiffering: amount(m, differing),
-		BytesSent: amount(m, differing), Point: *point, At: r.Now(),
+		JobID: r.State.Job.ID, BytesScanned: found.BytesScanned, BytesDiffering: found.BytesDiffering,
+		BytesSent: found.BytesSent, Point: found.Point, At: r.Now(),
 	}
 	if !r.State.InitialReplicated {
 		cmd.FinalizeJobID = r.NewID()
 	}
 	r.Forget()
 	return r.Record(ctx, cmd)
+}
+
+// Result is what a comparison has come to.
+type Result struct {
+	BytesScanned   int64
+	BytesDiffering int64
+	BytesSent      int64
+	Point          protecteditem.Point
+}
+
+// ResultOf is the result of a comparison whose steps have ended.
+func ResultOf(ctx context.Context, i *workflow.Item, m *runbook.Memo) (Result, error) {
+	point, err := deltareplication.NewestPoint(ctx, i)
+	if err != nil {
+		return Result{}, err
+	}
+	if point == nil || point.ID != m.Value(newCut) {
+		return Result{}, errorcatalog.Fail(errorcatalog.ReplicaCorrupt, "recovery point %s of %s is gone", m.Value(newCut), i.ReplicaID())
+	}
+	return Result{BytesScanned: amount(m, scanned), BytesDiffering: amount(m, differing), BytesSent: amount(m, differing), Point: *point}, nil
 }
 
 func amount(m *runbook.Memo, key string) int64 {
