@@ -66,6 +66,10 @@ type Runbook struct {
 	Now       func() time.Time
 }
 
+// ErrWaiting ends the run of a job that an operator has to let go on. Nothing has
+// failed: its step is begun again after that.
+var ErrWaiting = errors.New("wait for an operator")
+
 // StepError is the failure of a step.
 type StepError struct {
 	Step string

@@ -1,0 +1,54 @@
+package failback
+
+import (
+	"context"
+	"fmt"
+
+	"farshore/domain/protecteditem"
+	"farshore/workers/runbook"
+	"farshore/workers/workflow"
+)
+
+// Commit is the workflow that follows CommitFailback. From its first step on there
+// is no way back, so it is tried until it succeeds.
+type Commit struct{ *workflow.Item }
+
+// Steps is the workflow as a table.
+func (c Commit) Steps() []runbook.Step {
+	return []runbook.Step{
+		{Name: "settle_disks", Title: "Give up what the disks held before", Run: c.settle},
+		{Name: "remove_recovery_vm", Title: "Remove the recovery VM", Run: c.removeVM},
+		{Name: "complete_failback_commit", Title: "Complete the commit", Run: c.complete},
+	}
+}
+
+// settle repeats safely: what is given up is gone.
+func (c Commit) settle(ctx context.Context, _ *runbook.Memo) error {
+	primary, err := openPrimary(ctx, c.Item)
+	if err != nil {
+		return err
+	}
+	if err := primary.host.SettleReturn(ctx, primary.vm, returnID); err != nil {
+		return fmt.Errorf("settle the return of %s: %w", primary.vm, err)
+	}
+	return nil
+}
+
+// removeVM repeats safely: what is gone is gone.
+func (c Commit) removeVM(ctx context.Context, _ *runbook.Memo) error {
+	recovery, err := c.Recovery(ctx)
+	if err != nil {
+		return err
+	}
+	if err := recovery.DeleteVM(ctx, c.State.Recovery.VM); err != nil {
+		return fmt.Errorf("delete vm %s from the recovery host: %w", c.State.Recovery.VM, err)
+	}
+	return nil
+}
+
+func (c Commit) complete(ctx context.Context, _ *runbook.Memo) error {
+	if c.State.Protection != protecteditem.FailbackCommitRequired {
+		return nil
+	}
+	return c.Record(ctx, protecteditem.CompleteFailbackCommit{JobID: c.State.Job.ID, At: c.Now()})
+}
