@@ -25,7 +25,7 @@ func (e Engine) canceled(ctx context.Context, i *workflow.Item, rb *runbook.Runb
 	if err != nil {
 		return false, err
 	}
-	if version == 0 && (rb.Kind == job.UnplannedFailover || rb.Kind == job.DisableProtection) {
+	if version == 0 && (rb.Kind == job.UnplannedFailover || rb.Kind == job.DisableProtection || rb.Kind == job.FailbackCancel) {
 		return false, e.concludeOvertaken(ctx, i)
 	}
 	if !journal.CancelRequested {
@@ -37,6 +37,13 @@ func (e Engine) canceled(ctx context.Context, i *workflow.Item, rb *runbook.Runb
 		return true, e.failEnable(ctx, i, rb, "", f)
 	case job.InitialReplication:
 		return true, i.Record(ctx, protecteditem.DisableProtection{JobID: e.NewID(), Reason: "initial replication was canceled", At: e.Now()})
+	case job.Failback:
+		return true, i.Record(ctx, protecteditem.CancelFailback{JobID: e.NewID(), At: e.Now()})
+	case job.ReverseReplication:
+		if err := i.Record(ctx, protecteditem.FailReverseReplication{JobID: rb.ID, Failure: f, At: e.Now()}); err != nil {
+			return true, err
+		}
+		return true, rb.Cancel(ctx)
 	case job.Resynchronization:
 		return true, i.Record(ctx, protecteditem.CancelResynchronization{At: e.Now()})
 	case job.PlannedFailover, job.UnplannedFailover:
@@ -47,6 +54,19 @@ func (e Engine) canceled(ctx context.Context, i *workflow.Item, rb *runbook.Runb
 	}
 	decline(rb)
 	return false, nil
+}
+
+// called takes a workflow back that waits for an operator, if that is what the
+// operator has asked for.
+func (e Engine) called(ctx context.Context, i *workflow.Item) (bool, error) {
+	if i.State.Protection != protecteditem.FailbackAwaitingCompletion {
+		return false, nil
+	}
+	rb, err := e.runbook(i)
+	if err != nil {
+		return false, err
+	}
+	return e.canceled(ctx, i, rb)
 }
 
 // decline makes the steps that are left say that the job was not canceled.

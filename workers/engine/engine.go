@@ -13,12 +13,14 @@ import (
 	"farshore/domain/protecteditem"
 	"farshore/eventstore"
 	"farshore/workers/deltareplication"
+	"farshore/workers/failback"
 	"farshore/workers/failover"
 	"farshore/workers/initialreplication"
 	"farshore/workers/lane"
 	"farshore/workers/protection"
 	"farshore/workers/resynchronization"
 	"farshore/workers/retention"
+	"farshore/workers/reversereplication"
 	"farshore/workers/runbook"
 	"farshore/workers/workflow"
 )
@@ -94,6 +96,11 @@ func (e Engine) replicate(ctx context.Context, i *workflow.Item, stuck bool) (*l
 		}
 	}
 	due, is := workflow.Due(i.State, e.Now())
+	if !is && i.State.Job != nil {
+		if taken, err := e.called(ctx, i); taken || err != nil {
+			return nil, err
+		}
+	}
 	switch {
 	case !is || due.After(e.Now()):
 		return &lane.Result{DueAt: due}, nil
@@ -149,7 +156,7 @@ func (e Engine) work(ctx context.Context, i *workflow.Item) error {
 		return err
 	}
 	if _, ok := retreatOf(i, rb.Kind); ok {
-		if failure, err := failedStep(ctx, rb); err != nil || failure != nil {
+		if failure, err := failedStep(ctx, rb); err != nil || failure != nil && !endures(i, rb.Kind, failure) {
 			return errors.Join(err, e.undo(ctx, i, rb, failure))
 		}
 	}
@@ -205,6 +212,14 @@ func (e Engine) runbook(i *workflow.Item) (*runbook.Runbook, error) {
 		rb.Steps = failover.Cancel{Item: i}.Steps()
 	case job.FailoverCommit:
 		rb.Steps = failover.Commit{Item: i}.Steps()
+	case job.Failback:
+		rb.Steps = failback.Failback{Item: i}.Steps()
+	case job.FailbackCommit:
+		rb.Steps = failback.Commit{Item: i}.Steps()
+	case job.FailbackCancel:
+		rb.Steps = failback.Cancel{Item: i}.Steps()
+	case job.ReverseReplication:
+		rb.Steps = reversereplication.ReverseReplication{Item: i}.Steps()
 	case job.DisableProtection:
 		rb.Steps = protection.Disable{Item: i}.Steps()
 	default:

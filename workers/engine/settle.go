@@ -3,11 +3,13 @@ package engine
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"farshore/domain/errorcatalog"
 	"farshore/domain/job"
 	"farshore/domain/protecteditem"
+	"farshore/workers/failback"
 	"farshore/workers/failover"
 	"farshore/workers/protection"
 	"farshore/workers/runbook"
@@ -17,6 +19,9 @@ import (
 // settle decides what becomes of a run's error: only what failed by itself counts
 // as an attempt. rb is nil when no job was at work.
 func (e Engine) settle(ctx context.Context, i *workflow.Item, rb *runbook.Runbook, err error) error {
+	if errors.Is(err, runbook.ErrWaiting) {
+		return nil
+	}
 	if err == nil || workflow.OutcomeOf(ctx, err) != workflow.Failed {
 		return err
 	}
@@ -33,12 +38,12 @@ func (e Engine) settle(ctx context.Context, i *workflow.Item, rb *runbook.Runboo
 	switch {
 	case rb.Kind == job.EnableProtection && errorcatalog.ClassOf(f.Code) != errorcatalog.Recoverable:
 		return e.failEnable(ctx, i, rb, step, f)
-	case retreats:
+	case retreats && !endures(i, rb.Kind, f):
 		if err := rb.Failed(ctx, step, f, time.Time{}); err != nil {
 			return err
 		}
 		return e.undo(ctx, i, rb, f)
-	case rb.Kind == job.Resynchronization || rb.Kind == job.DisableProtection:
+	case slices.Contains(unending(), rb.Kind):
 		// Giving up would leave an item that can neither follow nor be let go.
 		f = persistent(f)
 	}
@@ -69,6 +74,19 @@ func (e Engine) require(ctx context.Context, i *workflow.Item, f *errorcatalog.F
 		at = i.State.Policy.ResyncWindow.Next(now, i.Zone(ctx))
 	}
 	return i.Record(ctx, protecteditem.RequireResynchronization{Reason: f.Code, Detail: f.Detail, ScheduledFor: at, At: now})
+}
+
+// unending are the workflows that are tried until they succeed.
+func unending() []job.Kind {
+	return []job.Kind{job.Resynchronization, job.DisableProtection, job.FailbackCancel, job.FailbackCommit, job.ReverseReplication}
+}
+
+// endures says whether a workflow that could be taken back is tried again instead:
+// a failback harms nothing while the recovery VM runs, and keeps what it has
+// brought.
+func endures(i *workflow.Item, kind job.Kind, f *errorcatalog.Failure) bool {
+	return kind == job.Failback && i.State.Protection == protecteditem.FailbackSynchronizing &&
+		i.State.Failback.Mode == protecteditem.MinimizeDowntime && errorcatalog.ClassOf(f.Code) == errorcatalog.Recoverable
 }
 
 // persistent keeps a failure on the retry schedule whatever its class.
@@ -129,6 +147,10 @@ func retreatOf(i *workflow.Item, kind job.Kind) (retreat, bool) {
 	case job.ApplyRecoveryPoint:
 		return retreat{failover.ChangePoint{Item: i}.Undo, func(journal job.State, f *errorcatalog.Failure) protecteditem.Command {
 			return protecteditem.FailRecoveryPointChange{JobID: i.State.Job.ID, Failure: f, RecoveryVM: failover.Left(i.State, journal), At: i.Now()}
+		}}, true
+	case job.Failback:
+		return retreat{failback.Failback{Item: i}.Undo, func(_ job.State, f *errorcatalog.Failure) protecteditem.Command {
+			return protecteditem.FailFailback{JobID: i.State.Job.ID, Failure: f, At: i.Now()}
 		}}, true
 	case job.FailoverCancel:
 		return retreat{failover.Cancel{Item: i}.Undo, func(journal job.State, f *errorcatalog.Failure) protecteditem.Command {

@@ -107,16 +107,20 @@ func (h hold) at(task string) {
 	_, err = h.pool.Exec(h.t.Context(),
 		`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'`)
 	must(h.t, err)
+	eventually(h.t, waitForJob, "what waited has gone", func() bool { return h.waiting() == 0 })
 }
 
 func (h hold) await(task string) {
 	h.t.Helper()
-	eventually(h.t, waitForJob, task+" is done", func() bool {
-		var n int
-		must(h.t, h.pool.QueryRow(h.t.Context(),
-			`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'`).Scan(&n))
-		return n > 0
-	})
+	eventually(h.t, waitForJob, task+" is done", func() bool { return h.waiting() > 0 })
+}
+
+func (h hold) waiting() int {
+	h.t.Helper()
+	var n int
+	must(h.t, h.pool.QueryRow(h.t.Context(),
+		`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'`).Scan(&n))
+	return n
 }
 
 func TestEndingAProtectionTakesARunningTestFailoverAlong(t *testing.T) {

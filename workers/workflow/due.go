@@ -45,6 +45,11 @@ func due(s protecteditem.State, now time.Time) (time.Time, bool) {
 		return now, s.Paused == nil
 	case protecteditem.Protected:
 		return dueProtected(s, now)
+	case protecteditem.FailbackSynchronizing, protecteditem.FailbackCompleting, protecteditem.FailbackCommitRequired,
+		protecteditem.FailedBack, protecteditem.ReverseReplicating:
+		return now, s.Job != nil
+	case protecteditem.FailbackAwaitingCompletion: // its own job waits for an operator
+		return now, s.Job != nil && s.Job.Kind != protecteditem.FailbackJob
 	case protecteditem.FailoverCommitRequired, protecteditem.FailedOver:
 		return dueFailedOver(s, now)
 	case protecteditem.Unprotected:
