@@ -43,6 +43,14 @@ func announcedJobs(rec eventstore.Recorded) []announcement[job.State] {
 			return s
 		}})
 	}
+	if id, status := attended(rec.Event); id != "" {
+		out = append(out, announcement[job.State]{id: id, always: true, change: func(s job.State) job.State {
+			if !s.Status.Ended() {
+				s.Vault, s.Subject, s.Status = vault, key, status
+			}
+			return s
+		}})
+	}
 	ids, at := overtaken(rec.Event)
 	for _, id := range ids {
 		if id == "" {
@@ -107,6 +115,20 @@ func begunByFailover(event domain.Event) (string, job.Kind) {
 		return e.JobID, job.FailbackCommit
 	case protecteditem.ReverseReplicationStarted:
 		return e.JobID, job.ReverseReplication
+	default:
+		return "", ""
+	}
+}
+
+// attended is the job that an event makes wait for an operator, or lets go on.
+func attended(event domain.Event) (string, job.Status) {
+	switch e := event.(type) {
+	case protecteditem.FailbackSynchronized:
+		return e.JobID, job.WaitingForInput
+	case protecteditem.FailbackCompletionStarted:
+		return e.JobID, job.Running
+	case protecteditem.FailbackRestarted:
+		return e.JobID, job.Running
 	default:
 		return "", ""
 	}

@@ -52,6 +52,7 @@ type Model[E domain.Event, S any] struct {
 type announcement[S any] struct {
 	id     string
 	change func(S) S
+	always bool // also when the row's own stream has begun
 }
 
 // Name names the read model.
@@ -113,6 +114,7 @@ type step[S any] struct {
 	stream string
 	rec    eventstore.Recorded
 	change func(S) S // of a row whose own stream has not begun; nil: the event is the row's own
+	always bool      // whether or not it has
 }
 
 func (m *Model[E, S]) steps(batch []eventstore.Recorded) []step[S] {
@@ -122,7 +124,7 @@ func (m *Model[E, S]) steps(batch []eventstore.Recorded) []step[S] {
 			out = append(out, step[S]{stream: string(rec.Stream), rec: rec})
 		} else if m.announced != nil {
 			for _, a := range m.announced(rec) {
-				out = append(out, step[S]{stream: m.category + "-" + a.id, rec: rec, change: a.change})
+				out = append(out, step[S]{stream: m.category + "-" + a.id, rec: rec, change: a.change, always: a.always})
 			}
 		}
 	}
@@ -134,7 +136,7 @@ func (m *Model[E, S]) fold(row *Row[S], step step[S]) bool {
 	rec := step.rec
 	e, own := rec.Event.(E)
 	switch {
-	case step.change != nil && row.Version == 0:
+	case step.change != nil && (row.Version == 0 || step.always):
 		row.State = step.change(row.State)
 	case step.change == nil && own && rec.Version > row.Version:
 		row.State, row.Version = m.evolve(row.State, e), rec.Version
