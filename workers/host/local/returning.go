@@ -212,7 +212,7 @@ func (m *machine) newReturn(id string, disks []string) error {
 		if slices.Contains(disks[:i], d) {
 			return errorcatalog.Fail(errorcatalog.ValidationFailed, "disk %q is named twice", d)
 		}
-		at, err := mark(m.path(spec.File))
+		at, err := durableMark(m.path(spec.File))
 		if err != nil {
 			return err
 		}
