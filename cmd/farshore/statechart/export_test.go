@@ -58,8 +58,9 @@ func Contradictions() []string {
 				if len(cs) > 1 { // asked in another state
 					continue
 				}
-				_, err := protecteditem.Decider.Decide(at.state, cs[0])
-				if r, is := errors.AsType[*domain.RejectionError](err); (o.Allowed && err != nil) || (is && r.Code != o.Code) {
+				events, err := protecteditem.Decider.Decide(at.state, cs[0])
+				r, refused := errors.AsType[*domain.RejectionError](err)
+				if o.Allowed != (len(events) > 0) || (refused && r.Code != o.Code) {
 					all = append(all, fmt.Sprintf("%+v: %s is allowed = %v (%s), %v", wordOf(at.state), o.Name, o.Allowed, o.Code, err))
 				}
 			}

@@ -85,7 +85,7 @@ func (w situation) find(samples []sample) (sample, bool) {
 
 func writeSituations(b *strings.Builder, samples []sample) {
 	b.WriteString("\n## What may overlap\n\nEach operation is allowed or refused. What is refused as it is in the first row is left out of the others;\n" +
-		"why is said below, where each state has its table.\n\n| state | while | allowed | refused |\n|---|---|---|---|\n")
+		"why is said below, where each state has its table. Disabling is asked for with `cleanup=true`, another recovery point with `confirm=true`.\n\n| state | while | allowed | refused |\n|---|---|---|---|\n")
 	usual := map[string]errorcatalog.Code{}
 	for i, w := range situations() {
 		at, found := w.find(samples)
