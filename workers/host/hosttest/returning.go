@@ -247,7 +247,7 @@ func returnAnew(t *testing.T, s *Subject) {
 	b.Holds(t, "merged", b.Want)
 	must(t, b.Undo(t))
 	b.Holds(t, "undone", changed)
-	b = BeginReturn(t, s, "return-2") // given up by the next
+	BeginReturn(t, s, "return-2") // given up by the next
 	b = BeginReturn(t, s, "return-3")
 	must(t, b.Undo(t))
 	b.Gone(t)

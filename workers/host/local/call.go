@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"maps"
 
 	"farshore/domain/site"
 	"farshore/workers/disk"
@@ -29,7 +30,7 @@ type method func(ctx context.Context, e *Engine, c call) (any, error)
 
 // methods is everything that the control socket offers, by name.
 func methods() map[string]method {
-	return map[string]method{
+	all := map[string]method{
 		"virtualMachines": func(ctx context.Context, e *Engine, _ call) (any, error) { return e.VirtualMachines(ctx) },
 		"virtualMachine":  func(ctx context.Context, e *Engine, c call) (any, error) { return e.VirtualMachine(ctx, c.VM) },
 		"problems":        func(ctx context.Context, e *Engine, _ call) (any, error) { return e.Problems(ctx) },
@@ -78,6 +79,20 @@ func methods() map[string]method {
 			return nothing{}, e.SetActive(ctx, c.VM, c.Active)
 		},
 
+		"createVM": func(ctx context.Context, e *Engine, c call) (any, error) {
+			return nothing{}, e.CreateVM(ctx, orZero(c.Machine))
+		},
+		"openVMDisk":  openVMDisk,
+		"flushVMDisk": flushVMDisk,
+		"completeVM":  func(ctx context.Context, e *Engine, c call) (any, error) { return nothing{}, e.CompleteVM(ctx, c.VM) },
+		"deleteVM":    func(ctx context.Context, e *Engine, c call) (any, error) { return nothing{}, e.DeleteVM(ctx, c.VM) },
+	}
+	maps.Copy(all, returnMethods())
+	return all
+}
+
+func returnMethods() map[string]method {
+	return map[string]method{
 		"beginReturn": func(ctx context.Context, e *Engine, c call) (any, error) {
 			return e.BeginReturn(ctx, c.VM, c.ID, c.Disks)
 		},
@@ -99,14 +114,6 @@ func methods() map[string]method {
 		"settleReturn": func(ctx context.Context, e *Engine, c call) (any, error) {
 			return nothing{}, e.SettleReturn(ctx, c.VM, c.ID)
 		},
-
-		"createVM": func(ctx context.Context, e *Engine, c call) (any, error) {
-			return nothing{}, e.CreateVM(ctx, orZero(c.Machine))
-		},
-		"openVMDisk":  openVMDisk,
-		"flushVMDisk": flushVMDisk,
-		"completeVM":  func(ctx context.Context, e *Engine, c call) (any, error) { return nothing{}, e.CompleteVM(ctx, c.VM) },
-		"deleteVM":    func(ctx context.Context, e *Engine, c call) (any, error) { return nothing{}, e.DeleteVM(ctx, c.VM) },
 	}
 }
 

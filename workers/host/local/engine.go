@@ -7,10 +7,10 @@
 // while it is off, so that a disk which somebody changes in between is noticed.
 //
 // What the host has to remember lies in three places: the replication
-// relationship, cuts, logs and snapshots in the VM's folder, so that they move
-// with its disks; whether a VM shall run and its guest's process in the folder
-// .farshore of the directory; nothing anywhere else. The process may be killed at
-// any instant.
+// relationship, cuts, logs, snapshots and a return in the VM's folder, so that
+// they move with its disks; whether a VM shall run and its guest's process in the
+// folder .farshore of the directory; nothing anywhere else. The process may be
+// killed at any instant.
 package local
 
 import (

@@ -68,14 +68,14 @@ func (m *machine) openKept(st *stack, d returnDisk) (*cow.Snapshot, error) {
 	}
 	files := m.keptFiles(spec, m.ret.record.ID)
 	if m.ret.record.Kept {
-		return cow.Reopen(files, d.Size, m.room) //nolint:wrapcheck // it tells what it is
+		return cow.Reopen(files, d.Size, m.room)
 	}
 	for _, f := range []string{files.Map, files.Delta} {
 		if err := os.Remove(f); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("remove what a crash has left: %w", err)
 		}
 	}
-	return cow.Create(files, d.Size, m.room) //nolint:wrapcheck // it tells what it is
+	return cow.Create(files, d.Size, m.room)
 }
 
 func closeKept(kept map[string]*cow.Snapshot) error {

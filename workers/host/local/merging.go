@@ -40,6 +40,7 @@ func (e *Engine) MergeReturn(ctx context.Context, vm, id string) error {
 		if err := m.prepareMerge(ctx); err != nil {
 			return full(err)
 		}
+	case returnMerging: // it goes on
 	}
 	return m.merge(ctx)
 }

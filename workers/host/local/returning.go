@@ -69,7 +69,7 @@ type openOverlay struct {
 	base *disk.File
 }
 
-func (o *openOverlay) close() error { return errors.Join(o.Overlay.Close(), o.base.Close()) }
+func (o *openOverlay) close() error { return errors.Join(o.Close(), o.base.Close()) }
 
 // What a return leaves beside a disk, behind the disk's name and the return's id.
 const (

@@ -164,15 +164,15 @@ func sendPiece(w http.ResponseWriter, q url.Values, from io.ReaderAt) {
 
 // write fills a piece of a disk under construction.
 func (h *handler) write(w http.ResponseWriter, r *http.Request) {
-	writePiece(w, r, func(q url.Values) (writeCloserAt, error) {
-		return h.e.OpenVMDisk(r.Context(), q.Get("vm"), q.Get(argDisk))
+	writePiece(w, r, func(ctx context.Context, q url.Values) (writeCloserAt, error) {
+		return h.e.OpenVMDisk(ctx, q.Get("vm"), q.Get(argDisk))
 	})
 }
 
 // writeBeside fills a piece of a disk of a return.
 func (h *handler) writeBeside(w http.ResponseWriter, r *http.Request) {
-	writePiece(w, r, func(q url.Values) (writeCloserAt, error) {
-		return h.e.OpenBeside(r.Context(), q.Get("vm"), q.Get("id"), q.Get(argDisk))
+	writePiece(w, r, func(ctx context.Context, q url.Values) (writeCloserAt, error) {
+		return h.e.OpenBeside(ctx, q.Get("vm"), q.Get("id"), q.Get(argDisk))
 	})
 }
 
@@ -181,7 +181,7 @@ type writeCloserAt interface {
 	io.Closer
 }
 
-func writePiece(w http.ResponseWriter, r *http.Request, open func(url.Values) (writeCloserAt, error)) {
+func writePiece(w http.ResponseWriter, r *http.Request, open func(context.Context, url.Values) (writeCloserAt, error)) {
 	q := r.URL.Query()
 	off, err := strconv.ParseInt(q.Get("off"), 10, 64)
 	if err != nil || r.ContentLength < 0 || r.ContentLength > pieceSize {
@@ -193,7 +193,7 @@ func writePiece(w http.ResponseWriter, r *http.Request, open func(url.Values) (w
 		refuse(w, errorcatalog.Fail(errorcatalog.TransferInterrupted, "read of a disk's piece").Because(err))
 		return
 	}
-	d, err := open(q)
+	d, err := open(r.Context(), q)
 	if err != nil {
 		refuse(w, err)
 		return

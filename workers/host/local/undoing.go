@@ -188,7 +188,7 @@ func putBack(ctx context.Context, x *changelog.Index, f cow.Target) error {
 				return err
 			}
 			if _, err := f.WriteAt(p[:n], at); err != nil {
-				return err
+				return fmt.Errorf("put back: %w", err)
 			}
 			at += n
 		}

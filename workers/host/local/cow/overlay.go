@@ -53,10 +53,10 @@ func CreateOverlay(files Files, base ReadBase) (*Overlay, error) {
 	return o, nil
 }
 
-// OpenOverlay takes up an overlay. Recover drops what was written since it was
-// flushed last, which a loss of power may have torn.
-func OpenOverlay(files Files, base ReadBase, recover bool) (*Overlay, error) { //nolint:revive // it is what happened
-	if recover {
+// OpenOverlay takes up an overlay. One that a loss of power may have torn loses
+// what was written since it was flushed last.
+func OpenOverlay(files Files, base ReadBase, torn bool) (*Overlay, error) { //nolint:revive // it is what happened
+	if torn {
 		p, err := os.ReadFile(files.flushedFile())
 		if err != nil {
 			return nil, fmt.Errorf("read map of overlay: %w", err)
