@@ -96,8 +96,8 @@ func (d *database) supervise(ctx context.Context) error {
 			return nil
 		case <-d.cluster.Done():
 		}
-		if client.Pause(ctx, superviseInterval) != nil {
-			return nil
+		if err := client.Pause(ctx, superviseInterval); err != nil {
+			return nil //nolint:nilerr // the end of ctx is how it ends
 		}
 		d.logger.WarnContext(ctx, "the embedded PostgreSQL ended; starting it again")
 		if err := d.cluster.Restart(ctx); err != nil && ctx.Err() == nil {
