@@ -181,6 +181,23 @@ func TestAFailbackWaitsForAHostThatIsAwayAndIsCanceledByItsJob(t *testing.T) {
 	s.untouched(before)
 }
 
+func TestDisablingInSpiteOfAFailbackTakesItBack(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, nil)
+	s.child("w")
+	s.failOver()
+	before := s.originals()
+	s.do(protecteditem.StartFailback{JobID: newID(), Mode: protecteditem.FullDownload, At: s.now()})
+	s.until("failed back", is(protecteditem.FailbackCommitRequired))
+	s.writesOn()
+	s.do(protecteditem.DisableProtection{JobID: newID(), Force: true, Survivor: "web-dr", At: s.now()})
+	s.until("unprotected", func(st protecteditem.State) bool { return st.Protection == protecteditem.Unprotected })
+	s.power(site.Off)
+	s.awayPower(site.Running)
+	s.untouched(before)
+	s.cleanHost()
+}
+
 func TestAPrimaryHostThatIsLostDoesNotKeepTheRecoveryVMDown(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Database(t)

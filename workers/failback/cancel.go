@@ -25,16 +25,26 @@ func (c Cancel) Steps() []runbook.Step {
 // takeBack repeats safely: what is restored stays so, and a running VM is left
 // alone.
 func (c Cancel) takeBack(ctx context.Context, _ *runbook.Memo) error {
-	journal, _, err := c.Jobs.Load(ctx, c.State.Ended.ID)
-	if err != nil {
-		return fmt.Errorf("load job %s: %w", c.State.Ended.ID, err)
-	}
-	return takeBack(ctx, c.Item, c.State.Ended.ID, journal)
+	return TakeBack(ctx, c.Item)
 }
 
 func (c Cancel) complete(ctx context.Context, _ *runbook.Memo) error {
 	c.Forget()
 	return c.Record(ctx, protecteditem.CompleteFailbackCancel{JobID: c.State.Job.ID, At: c.Now()})
+}
+
+// TakeBack takes the failback back that the item's last job was at, for a workflow
+// that has overtaken it. A failback whose commit has begun stays: the VM runs on
+// the primary side. It repeats safely.
+func TakeBack(ctx context.Context, i *workflow.Item) error {
+	journal, _, err := i.Jobs.Load(ctx, i.State.Ended.ID)
+	if err != nil {
+		return fmt.Errorf("load job %s: %w", i.State.Ended.ID, err)
+	}
+	if journal.Kind == job.FailbackCommit {
+		return nil
+	}
+	return takeBack(ctx, i, i.State.Ended.ID, journal)
 }
 
 // takeBack leaves the VM to the recovery side. While the one on the primary side
@@ -64,7 +74,7 @@ func takeBack(ctx context.Context, i *workflow.Item, failback string, journal jo
 
 // mayRun says whether the VM on the primary side may have been started.
 func mayRun(i *workflow.Item, journal job.State) bool {
-	if i.State.Protection == protecteditem.FailbackCommitRequired {
+	if i.State.ActiveLocation == protecteditem.Primary {
 		return true
 	}
 	t, ok := journal.Task(startStep)

@@ -6,6 +6,7 @@ import (
 
 	"farshore/domain/errorcatalog"
 	"farshore/domain/protecteditem"
+	"farshore/workers/failback"
 	"farshore/workers/failover"
 	"farshore/workers/runbook"
 	"farshore/workers/testfailover"
@@ -38,6 +39,9 @@ func (d Disable) endTestFailover(ctx context.Context, _ *runbook.Memo) error {
 // releaseSource takes back what a failover that was overtaken has begun: otherwise
 // the VM would run nowhere. It repeats safely.
 func (d Disable) releaseSource(ctx context.Context, _ *runbook.Memo) error {
+	if d.State.Failback.Mode != "" { // the recovery VM is the one that stays
+		return failback.TakeBack(ctx, d.Item)
+	}
 	unplanned := d.State.FailoverChoice != ""
 	if !d.State.SourceStopped && !unplanned || d.State.ActiveLocation != protecteditem.Primary {
 		return nil
