@@ -33,6 +33,7 @@ func reading() []string {
 func operating() []string {
 	return append(reading(),
 		"plannedFailover", "unplannedFailover", "applyRecoveryPoint", "cancelFailover", "commitFailover", "testFailover", "cleanUpTestFailover",
+		"startFailback", "completeFailback", "cancelFailback", "commitFailback", "reProtect",
 		"pauseReplication", "resumeReplication", "repairReplication", "replicateNow", "retryNow", "cancelJob")
 }
 

@@ -294,6 +294,45 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/changePolicy (the `ChangePolicy` operationId).
 	ChangePolicy(ctx context.Context, vault VaultPath, item ItemPath, params *ChangePolicyParams, body ChangePolicyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// CompleteFailback Let a failback that waits stop the recovery VM and switch
+	//
+	// The answer is the job of the failback, which goes on.
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/completeFailback (the `CompleteFailback` operationId).
+	CompleteFailback(ctx context.Context, vault VaultPath, item ItemPath, params *CompleteFailbackParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// StartFailbackWithBody Bring a VM whose failover is committed back to its original host
+	//
+	// Nothing of its original disks changes before they are switched to. With `minimizeDowntime` the job waits for `completeFailback`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/failback (the `StartFailback` operationId).
+	StartFailbackWithBody(ctx context.Context, vault VaultPath, item ItemPath, params *StartFailbackParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// StartFailback Bring a VM whose failover is committed back to its original host
+	//
+	// Nothing of its original disks changes before they are switched to. With `minimizeDowntime` the job waits for `completeFailback`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/failback (the `StartFailback` operationId).
+	StartFailback(ctx context.Context, vault VaultPath, item ItemPath, params *StartFailbackParams, body StartFailbackJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CancelFailback Take the failback back, until its commit
+	//
+	// The original disks are what they were before it, and the recovery VM runs.
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/failbackCancel (the `CancelFailback` operationId).
+	CancelFailback(ctx context.Context, vault VaultPath, item ItemPath, params *CancelFailbackParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CommitFailback Commit the failback
+	//
+	// The recovery VM and what the original disks held before are removed.
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/failbackCommit (the `CommitFailback` operationId).
+	CommitFailback(ctx context.Context, vault VaultPath, item ItemPath, params *CommitFailbackParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// CancelFailover Take the failover back, until its commit
 	//
 	// The recovery VM is removed, the source started if Farshore stopped it, and replication goes on.
@@ -328,6 +367,13 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/plannedFailover (the `PlannedFailover` operationId).
 	PlannedFailover(ctx context.Context, vault VaultPath, item ItemPath, params *PlannedFailoverParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReProtect Replicate a VM again that has failed back
+	//
+	// Only what differs from the replica is sent.
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/reProtect (the `ReProtect` operationId).
+	ReProtect(ctx context.Context, vault VaultPath, item ItemPath, params *ReProtectParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListRecoveryPoints List recovery points, newest first
 	//
@@ -1029,6 +1075,95 @@ func (c *Client) ChangePolicy(ctx context.Context, vault VaultPath, item ItemPat
 	return c.Client.Do(req)
 }
 
+// CompleteFailback Let a failback that waits stop the recovery VM and switch
+//
+// The answer is the job of the failback, which goes on.
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/completeFailback (the `CompleteFailback` operationId).
+func (c *Client) CompleteFailback(ctx context.Context, vault VaultPath, item ItemPath, params *CompleteFailbackParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCompleteFailbackRequest(c.Server, vault, item, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// StartFailbackWithBody Bring a VM whose failover is committed back to its original host
+//
+// Nothing of its original disks changes before they are switched to. With `minimizeDowntime` the job waits for `completeFailback`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/failback (the `StartFailback` operationId).
+func (c *Client) StartFailbackWithBody(ctx context.Context, vault VaultPath, item ItemPath, params *StartFailbackParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStartFailbackRequestWithBody(c.Server, vault, item, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// StartFailback Bring a VM whose failover is committed back to its original host
+//
+// Nothing of its original disks changes before they are switched to. With `minimizeDowntime` the job waits for `completeFailback`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/failback (the `StartFailback` operationId).
+func (c *Client) StartFailback(ctx context.Context, vault VaultPath, item ItemPath, params *StartFailbackParams, body StartFailbackJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStartFailbackRequest(c.Server, vault, item, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CancelFailback Take the failback back, until its commit
+//
+// The original disks are what they were before it, and the recovery VM runs.
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/failbackCancel (the `CancelFailback` operationId).
+func (c *Client) CancelFailback(ctx context.Context, vault VaultPath, item ItemPath, params *CancelFailbackParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCancelFailbackRequest(c.Server, vault, item, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CommitFailback Commit the failback
+//
+// The recovery VM and what the original disks held before are removed.
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/failbackCommit (the `CommitFailback` operationId).
+func (c *Client) CommitFailback(ctx context.Context, vault VaultPath, item ItemPath, params *CommitFailbackParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCommitFailbackRequest(c.Server, vault, item, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // CancelFailover Take the failover back, until its commit
 //
 // The recovery VM is removed, the source started if Farshore stopped it, and replication goes on.
@@ -1104,6 +1239,23 @@ func (c *Client) PauseReplication(ctx context.Context, vault VaultPath, item Ite
 // Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/plannedFailover (the `PlannedFailover` operationId).
 func (c *Client) PlannedFailover(ctx context.Context, vault VaultPath, item ItemPath, params *PlannedFailoverParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewPlannedFailoverRequest(c.Server, vault, item, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReProtect Replicate a VM again that has failed back
+//
+// Only what differs from the replica is sent.
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/reProtect (the `ReProtect` operationId).
+func (c *Client) ReProtect(ctx context.Context, vault VaultPath, item ItemPath, params *ReProtectParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReProtectRequest(c.Server, vault, item, params)
 	if err != nil {
 		return nil, err
 	}
@@ -3441,6 +3593,287 @@ func NewChangePolicyRequestWithBody(server string, vault VaultPath, item ItemPat
 	return req, nil
 }
 
+// NewCompleteFailbackRequest constructs an http.Request for the CompleteFailback method
+func NewCompleteFailbackRequest(server string, vault VaultPath, item ItemPath, params *CompleteFailbackParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "vault", vault, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "item", item, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/vaults/%s/protectedItems/%s/completeFailback", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewStartFailbackRequest calls the generic StartFailback builder with application/json body
+func NewStartFailbackRequest(server string, vault VaultPath, item ItemPath, params *StartFailbackParams, body StartFailbackJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewStartFailbackRequestWithBody(server, vault, item, params, "application/json", bodyReader)
+}
+
+// NewStartFailbackRequestWithBody constructs an http.Request for the StartFailback method, with any body, and a specified content type
+func NewStartFailbackRequestWithBody(server string, vault VaultPath, item ItemPath, params *StartFailbackParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "vault", vault, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "item", item, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/vaults/%s/protectedItems/%s/failback", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCancelFailbackRequest constructs an http.Request for the CancelFailback method
+func NewCancelFailbackRequest(server string, vault VaultPath, item ItemPath, params *CancelFailbackParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "vault", vault, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "item", item, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/vaults/%s/protectedItems/%s/failbackCancel", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCommitFailbackRequest constructs an http.Request for the CommitFailback method
+func NewCommitFailbackRequest(server string, vault VaultPath, item ItemPath, params *CommitFailbackParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "vault", vault, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "item", item, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/vaults/%s/protectedItems/%s/failbackCommit", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewCancelFailoverRequest constructs an http.Request for the CancelFailover method
 func NewCancelFailoverRequest(server string, vault VaultPath, item ItemPath, params *CancelFailoverParams) (*http.Request, error) {
 	var err error
@@ -3725,6 +4158,73 @@ func NewPlannedFailoverRequest(server string, vault VaultPath, item ItemPath, pa
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
 		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewReProtectRequest constructs an http.Request for the ReProtect method
+func NewReProtectRequest(server string, vault VaultPath, item ItemPath, params *ReProtectParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "vault", vault, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "item", item, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/vaults/%s/protectedItems/%s/reProtect", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
 	}
 
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
@@ -5719,6 +6219,51 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/changePolicy (the `ChangePolicy` operationId).
 	ChangePolicyWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *ChangePolicyParams, body ChangePolicyJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangePolicyResponse, error)
 
+	// CompleteFailbackWithResponse Let a failback that waits stop the recovery VM and switch
+	//
+	// The answer is the job of the failback, which goes on.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/completeFailback (the `CompleteFailback` operationId).
+	CompleteFailbackWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *CompleteFailbackParams, reqEditors ...RequestEditorFn) (*CompleteFailbackResponse, error)
+
+	// StartFailbackWithBodyWithResponse Bring a VM whose failover is committed back to its original host
+	//
+	// Nothing of its original disks changes before they are switched to. With `minimizeDowntime` the job waits for `completeFailback`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/failback (the `StartFailback` operationId).
+	StartFailbackWithBodyWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *StartFailbackParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*StartFailbackResponse, error)
+
+	// StartFailbackWithResponse Bring a VM whose failover is committed back to its original host
+	//
+	// Nothing of its original disks changes before they are switched to. With `minimizeDowntime` the job waits for `completeFailback`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/failback (the `StartFailback` operationId).
+	StartFailbackWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *StartFailbackParams, body StartFailbackJSONRequestBody, reqEditors ...RequestEditorFn) (*StartFailbackResponse, error)
+
+	// CancelFailbackWithResponse Take the failback back, until its commit
+	//
+	// The original disks are what they were before it, and the recovery VM runs.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/failbackCancel (the `CancelFailback` operationId).
+	CancelFailbackWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *CancelFailbackParams, reqEditors ...RequestEditorFn) (*CancelFailbackResponse, error)
+
+	// CommitFailbackWithResponse Commit the failback
+	//
+	// The recovery VM and what the original disks held before are removed.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/failbackCommit (the `CommitFailback` operationId).
+	CommitFailbackWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *CommitFailbackParams, reqEditors ...RequestEditorFn) (*CommitFailbackResponse, error)
+
 	// CancelFailoverWithResponse Take the failover back, until its commit
 	//
 	// The recovery VM is removed, the source started if Farshore stopped it, and replication goes on.
@@ -5759,6 +6304,15 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/plannedFailover (the `PlannedFailover` operationId).
 	PlannedFailoverWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *PlannedFailoverParams, reqEditors ...RequestEditorFn) (*PlannedFailoverResponse, error)
+
+	// ReProtectWithResponse Replicate a VM again that has failed back
+	//
+	// Only what differs from the replica is sent.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/reProtect (the `ReProtect` operationId).
+	ReProtectWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *ReProtectParams, reqEditors ...RequestEditorFn) (*ReProtectResponse, error)
 
 	// ListRecoveryPointsWithResponse List recovery points, newest first
 	//
@@ -7338,6 +7892,234 @@ func (r ChangePolicyResponse) ContentType() string {
 	return ""
 }
 
+// CompleteFailbackResponse202Headers the declared response headers of an HTTP 202 response for CompleteFailback
+type CompleteFailbackResponse202Headers struct {
+	OperationLocation *string
+	RetryAfter        *int32
+	XEventPosition    *Position
+}
+
+type CompleteFailbackResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *JobAccepted
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *CompleteFailbackResponse202Headers
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r CompleteFailbackResponse) GetJSON202() *JobAccepted {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CompleteFailbackResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CompleteFailbackResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CompleteFailbackResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CompleteFailbackResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CompleteFailbackResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// StartFailbackResponse202Headers the declared response headers of an HTTP 202 response for StartFailback
+type StartFailbackResponse202Headers struct {
+	OperationLocation *string
+	RetryAfter        *int32
+	XEventPosition    *Position
+}
+
+type StartFailbackResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *JobAccepted
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *StartFailbackResponse202Headers
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r StartFailbackResponse) GetJSON202() *JobAccepted {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r StartFailbackResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r StartFailbackResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r StartFailbackResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r StartFailbackResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r StartFailbackResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CancelFailbackResponse202Headers the declared response headers of an HTTP 202 response for CancelFailback
+type CancelFailbackResponse202Headers struct {
+	OperationLocation *string
+	RetryAfter        *int32
+	XEventPosition    *Position
+}
+
+type CancelFailbackResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *JobAccepted
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *CancelFailbackResponse202Headers
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r CancelFailbackResponse) GetJSON202() *JobAccepted {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CancelFailbackResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CancelFailbackResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CancelFailbackResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CancelFailbackResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CancelFailbackResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CommitFailbackResponse202Headers the declared response headers of an HTTP 202 response for CommitFailback
+type CommitFailbackResponse202Headers struct {
+	OperationLocation *string
+	RetryAfter        *int32
+	XEventPosition    *Position
+}
+
+type CommitFailbackResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *JobAccepted
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *CommitFailbackResponse202Headers
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r CommitFailbackResponse) GetJSON202() *JobAccepted {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CommitFailbackResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CommitFailbackResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CommitFailbackResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CommitFailbackResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CommitFailbackResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // CancelFailoverResponse202Headers the declared response headers of an HTTP 202 response for CancelFailover
 type CancelFailoverResponse202Headers struct {
 	OperationLocation *string
@@ -7566,6 +8348,63 @@ func (r PlannedFailoverResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r PlannedFailoverResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ReProtectResponse202Headers the declared response headers of an HTTP 202 response for ReProtect
+type ReProtectResponse202Headers struct {
+	OperationLocation *string
+	RetryAfter        *int32
+	XEventPosition    *Position
+}
+
+type ReProtectResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *JobAccepted
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *ReProtectResponse202Headers
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r ReProtectResponse) GetJSON202() *JobAccepted {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ReProtectResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ReProtectResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ReProtectResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ReProtectResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ReProtectResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -9198,6 +10037,81 @@ func (c *ClientWithResponses) ChangePolicyWithResponse(ctx context.Context, vaul
 	return ParseChangePolicyResponse(rsp)
 }
 
+// CompleteFailbackWithResponse Let a failback that waits stop the recovery VM and switch
+//
+// The answer is the job of the failback, which goes on.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/completeFailback (the `CompleteFailback` operationId).
+func (c *ClientWithResponses) CompleteFailbackWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *CompleteFailbackParams, reqEditors ...RequestEditorFn) (*CompleteFailbackResponse, error) {
+	rsp, err := c.CompleteFailback(ctx, vault, item, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCompleteFailbackResponse(rsp)
+}
+
+// StartFailbackWithBodyWithResponse Bring a VM whose failover is committed back to its original host
+//
+// Nothing of its original disks changes before they are switched to. With `minimizeDowntime` the job waits for `completeFailback`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/failback (the `StartFailback` operationId).
+func (c *ClientWithResponses) StartFailbackWithBodyWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *StartFailbackParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*StartFailbackResponse, error) {
+	rsp, err := c.StartFailbackWithBody(ctx, vault, item, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStartFailbackResponse(rsp)
+}
+
+// StartFailbackWithResponse Bring a VM whose failover is committed back to its original host
+//
+// Nothing of its original disks changes before they are switched to. With `minimizeDowntime` the job waits for `completeFailback`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/failback (the `StartFailback` operationId).
+func (c *ClientWithResponses) StartFailbackWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *StartFailbackParams, body StartFailbackJSONRequestBody, reqEditors ...RequestEditorFn) (*StartFailbackResponse, error) {
+	rsp, err := c.StartFailback(ctx, vault, item, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStartFailbackResponse(rsp)
+}
+
+// CancelFailbackWithResponse Take the failback back, until its commit
+//
+// The original disks are what they were before it, and the recovery VM runs.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/failbackCancel (the `CancelFailback` operationId).
+func (c *ClientWithResponses) CancelFailbackWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *CancelFailbackParams, reqEditors ...RequestEditorFn) (*CancelFailbackResponse, error) {
+	rsp, err := c.CancelFailback(ctx, vault, item, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCancelFailbackResponse(rsp)
+}
+
+// CommitFailbackWithResponse Commit the failback
+//
+// The recovery VM and what the original disks held before are removed.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/failbackCommit (the `CommitFailback` operationId).
+func (c *ClientWithResponses) CommitFailbackWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *CommitFailbackParams, reqEditors ...RequestEditorFn) (*CommitFailbackResponse, error) {
+	rsp, err := c.CommitFailback(ctx, vault, item, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCommitFailbackResponse(rsp)
+}
+
 // CancelFailoverWithResponse Take the failover back, until its commit
 //
 // The recovery VM is removed, the source started if Farshore stopped it, and replication goes on.
@@ -9267,6 +10181,21 @@ func (c *ClientWithResponses) PlannedFailoverWithResponse(ctx context.Context, v
 		return nil, err
 	}
 	return ParsePlannedFailoverResponse(rsp)
+}
+
+// ReProtectWithResponse Replicate a VM again that has failed back
+//
+// Only what differs from the replica is sent.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/reProtect (the `ReProtect` operationId).
+func (c *ClientWithResponses) ReProtectWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *ReProtectParams, reqEditors ...RequestEditorFn) (*ReProtectResponse, error) {
+	rsp, err := c.ReProtect(ctx, vault, item, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReProtectResponse(rsp)
 }
 
 // ListRecoveryPointsWithResponse List recovery points, newest first
@@ -10831,6 +11760,246 @@ func ParseChangePolicyResponse(rsp *http.Response) (*ChangePolicyResponse, error
 	return response, nil
 }
 
+// ParseCompleteFailbackResponse parses an HTTP response from a CompleteFailbackWithResponse call
+func ParseCompleteFailbackResponse(rsp *http.Response) (*CompleteFailbackResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CompleteFailbackResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest JobAccepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 202:
+		var headers CompleteFailbackResponse202Headers
+		if values := rsp.Header.Values("Operation-Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Operation-Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uri"}); err != nil {
+				return nil, err
+			}
+			headers.OperationLocation = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Event-Position"); len(values) > 0 {
+			var value Position
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Event-Position", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.XEventPosition = &value
+		}
+		response.Headers202 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseStartFailbackResponse parses an HTTP response from a StartFailbackWithResponse call
+func ParseStartFailbackResponse(rsp *http.Response) (*StartFailbackResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &StartFailbackResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest JobAccepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 202:
+		var headers StartFailbackResponse202Headers
+		if values := rsp.Header.Values("Operation-Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Operation-Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uri"}); err != nil {
+				return nil, err
+			}
+			headers.OperationLocation = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Event-Position"); len(values) > 0 {
+			var value Position
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Event-Position", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.XEventPosition = &value
+		}
+		response.Headers202 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCancelFailbackResponse parses an HTTP response from a CancelFailbackWithResponse call
+func ParseCancelFailbackResponse(rsp *http.Response) (*CancelFailbackResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CancelFailbackResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest JobAccepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 202:
+		var headers CancelFailbackResponse202Headers
+		if values := rsp.Header.Values("Operation-Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Operation-Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uri"}); err != nil {
+				return nil, err
+			}
+			headers.OperationLocation = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Event-Position"); len(values) > 0 {
+			var value Position
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Event-Position", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.XEventPosition = &value
+		}
+		response.Headers202 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCommitFailbackResponse parses an HTTP response from a CommitFailbackWithResponse call
+func ParseCommitFailbackResponse(rsp *http.Response) (*CommitFailbackResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CommitFailbackResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest JobAccepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 202:
+		var headers CommitFailbackResponse202Headers
+		if values := rsp.Header.Values("Operation-Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Operation-Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uri"}); err != nil {
+				return nil, err
+			}
+			headers.OperationLocation = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Event-Position"); len(values) > 0 {
+			var value Position
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Event-Position", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.XEventPosition = &value
+		}
+		response.Headers202 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseCancelFailoverResponse parses an HTTP response from a CancelFailoverWithResponse call
 func ParseCancelFailoverResponse(rsp *http.Response) (*CancelFailoverResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -11044,6 +12213,66 @@ func ParsePlannedFailoverResponse(rsp *http.Response) (*PlannedFailoverResponse,
 	switch {
 	case rsp.StatusCode == 202:
 		var headers PlannedFailoverResponse202Headers
+		if values := rsp.Header.Values("Operation-Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Operation-Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uri"}); err != nil {
+				return nil, err
+			}
+			headers.OperationLocation = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Event-Position"); len(values) > 0 {
+			var value Position
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Event-Position", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.XEventPosition = &value
+		}
+		response.Headers202 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseReProtectResponse parses an HTTP response from a ReProtectWithResponse call
+func ParseReProtectResponse(rsp *http.Response) (*ReProtectResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ReProtectResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest JobAccepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 202:
+		var headers ReProtectResponse202Headers
 		if values := rsp.Header.Values("Operation-Location"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Operation-Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uri"}); err != nil {

@@ -49,6 +49,24 @@ func (e ErrorClass) Valid() bool {
 	}
 }
 
+// Defines values for FailbackInputMode.
+const (
+	FailbackInputModeFullDownload     FailbackInputMode = "fullDownload"
+	FailbackInputModeMinimizeDowntime FailbackInputMode = "minimizeDowntime"
+)
+
+// Valid indicates whether the value is a known member of the FailbackInputMode enum.
+func (e FailbackInputMode) Valid() bool {
+	switch e {
+	case FailbackInputModeFullDownload:
+		return true
+	case FailbackInputModeMinimizeDowntime:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for JobKind.
 const (
 	JobKindApplyRecoveryPoint  JobKind = "ApplyRecoveryPoint"
@@ -492,6 +510,15 @@ type EventList struct {
 	NextLink *NextLink `json:"nextLink,omitempty"`
 	Value    []Event   `json:"value"`
 }
+
+// FailbackInput defines model for FailbackInput.
+type FailbackInput struct {
+	// Mode `minimizeDowntime` compares while the recovery VM runs; `fullDownload` stops it first.
+	Mode FailbackInputMode `json:"mode"`
+}
+
+// FailbackInputMode `minimizeDowntime` compares while the recovery VM runs; `fullDownload` stops it first.
+type FailbackInputMode string
 
 // FieldError defines model for FieldError.
 type FieldError struct {
@@ -1448,6 +1475,42 @@ type ChangePolicyParams struct {
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
+// CompleteFailbackParams defines parameters for CompleteFailback.
+type CompleteFailbackParams struct {
+	// IfMatch The ETag of the state that the request is based on, or `*`.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey Names the request: a repeated one returns the first answer. Quotes are optional.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// StartFailbackParams defines parameters for StartFailback.
+type StartFailbackParams struct {
+	// IfMatch The ETag of the state that the request is based on, or `*`.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey Names the request: a repeated one returns the first answer. Quotes are optional.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// CancelFailbackParams defines parameters for CancelFailback.
+type CancelFailbackParams struct {
+	// IfMatch The ETag of the state that the request is based on, or `*`.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey Names the request: a repeated one returns the first answer. Quotes are optional.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// CommitFailbackParams defines parameters for CommitFailback.
+type CommitFailbackParams struct {
+	// IfMatch The ETag of the state that the request is based on, or `*`.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey Names the request: a repeated one returns the first answer. Quotes are optional.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // CancelFailoverParams defines parameters for CancelFailover.
 type CancelFailoverParams struct {
 	// IfMatch The ETag of the state that the request is based on, or `*`.
@@ -1483,6 +1546,15 @@ type PlannedFailoverParams struct {
 	// Resume Replication first, when it is paused.
 	Resume *bool `form:"resume,omitempty" json:"resume,omitempty"`
 
+	// IfMatch The ETag of the state that the request is based on, or `*`.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey Names the request: a repeated one returns the first answer. Quotes are optional.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// ReProtectParams defines parameters for ReProtect.
+type ReProtectParams struct {
 	// IfMatch The ETag of the state that the request is based on, or `*`.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 
@@ -1696,6 +1768,9 @@ type ApplyRecoveryPointJSONRequestBody = ApplyRecoveryPointInput
 
 // ChangePolicyJSONRequestBody defines body for ChangePolicy for application/json ContentType.
 type ChangePolicyJSONRequestBody = ChangePolicyInput
+
+// StartFailbackJSONRequestBody defines body for StartFailback for application/json ContentType.
+type StartFailbackJSONRequestBody = FailbackInput
 
 // PauseReplicationJSONRequestBody defines body for PauseReplication for application/json ContentType.
 type PauseReplicationJSONRequestBody = PauseInput

@@ -96,6 +96,18 @@ type ServerInterface interface {
 	// ChangePolicy Protect the item by another policy from now on
 	// (POST /v1/vaults/{vault}/protectedItems/{item}/changePolicy)
 	ChangePolicy(ctx echo.Context, vault VaultPath, item ItemPath, params ChangePolicyParams) error
+	// CompleteFailback Let a failback that waits stop the recovery VM and switch
+	// (POST /v1/vaults/{vault}/protectedItems/{item}/completeFailback)
+	CompleteFailback(ctx echo.Context, vault VaultPath, item ItemPath, params CompleteFailbackParams) error
+	// StartFailback Bring a VM whose failover is committed back to its original host
+	// (POST /v1/vaults/{vault}/protectedItems/{item}/failback)
+	StartFailback(ctx echo.Context, vault VaultPath, item ItemPath, params StartFailbackParams) error
+	// CancelFailback Take the failback back, until its commit
+	// (POST /v1/vaults/{vault}/protectedItems/{item}/failbackCancel)
+	CancelFailback(ctx echo.Context, vault VaultPath, item ItemPath, params CancelFailbackParams) error
+	// CommitFailback Commit the failback
+	// (POST /v1/vaults/{vault}/protectedItems/{item}/failbackCommit)
+	CommitFailback(ctx echo.Context, vault VaultPath, item ItemPath, params CommitFailbackParams) error
 	// CancelFailover Take the failover back, until its commit
 	// (POST /v1/vaults/{vault}/protectedItems/{item}/failoverCancel)
 	CancelFailover(ctx echo.Context, vault VaultPath, item ItemPath, params CancelFailoverParams) error
@@ -108,6 +120,9 @@ type ServerInterface interface {
 	// PlannedFailover Fail over without loss: stop the VM, ship the last changes, create the recovery VM
 	// (POST /v1/vaults/{vault}/protectedItems/{item}/plannedFailover)
 	PlannedFailover(ctx echo.Context, vault VaultPath, item ItemPath, params PlannedFailoverParams) error
+	// ReProtect Replicate a VM again that has failed back
+	// (POST /v1/vaults/{vault}/protectedItems/{item}/reProtect)
+	ReProtect(ctx echo.Context, vault VaultPath, item ItemPath, params ReProtectParams) error
 	// ListRecoveryPoints List recovery points, newest first
 	// (GET /v1/vaults/{vault}/protectedItems/{item}/recoveryPoints)
 	ListRecoveryPoints(ctx echo.Context, vault VaultPath, item ItemPath, params ListRecoveryPointsParams) error
@@ -1191,6 +1206,242 @@ func (w *ServerInterfaceWrapper) ChangePolicy(ctx echo.Context) error {
 	return err
 }
 
+// CompleteFailback converts echo context to params.
+func (w *ServerInterfaceWrapper) CompleteFailback(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "vault" -------------
+	var vault VaultPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "vault", ctx.Param("vault"), &vault, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter vault: %s", err))
+	}
+
+	// ------------- Path parameter "item" -------------
+	var item ItemPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "item", ctx.Param("item"), &item, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter item: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CompleteFailbackParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CompleteFailback(ctx, vault, item, params)
+	return err
+}
+
+// StartFailback converts echo context to params.
+func (w *ServerInterfaceWrapper) StartFailback(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "vault" -------------
+	var vault VaultPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "vault", ctx.Param("vault"), &vault, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter vault: %s", err))
+	}
+
+	// ------------- Path parameter "item" -------------
+	var item ItemPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "item", ctx.Param("item"), &item, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter item: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params StartFailbackParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.StartFailback(ctx, vault, item, params)
+	return err
+}
+
+// CancelFailback converts echo context to params.
+func (w *ServerInterfaceWrapper) CancelFailback(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "vault" -------------
+	var vault VaultPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "vault", ctx.Param("vault"), &vault, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter vault: %s", err))
+	}
+
+	// ------------- Path parameter "item" -------------
+	var item ItemPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "item", ctx.Param("item"), &item, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter item: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CancelFailbackParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CancelFailback(ctx, vault, item, params)
+	return err
+}
+
+// CommitFailback converts echo context to params.
+func (w *ServerInterfaceWrapper) CommitFailback(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "vault" -------------
+	var vault VaultPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "vault", ctx.Param("vault"), &vault, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter vault: %s", err))
+	}
+
+	// ------------- Path parameter "item" -------------
+	var item ItemPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "item", ctx.Param("item"), &item, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter item: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CommitFailbackParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CommitFailback(ctx, vault, item, params)
+	return err
+}
+
 // CancelFailover converts echo context to params.
 func (w *ServerInterfaceWrapper) CancelFailover(ctx echo.Context) error {
 	var err error
@@ -1437,6 +1688,65 @@ func (w *ServerInterfaceWrapper) PlannedFailover(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.PlannedFailover(ctx, vault, item, params)
+	return err
+}
+
+// ReProtect converts echo context to params.
+func (w *ServerInterfaceWrapper) ReProtect(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "vault" -------------
+	var vault VaultPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "vault", ctx.Param("vault"), &vault, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter vault: %s", err))
+	}
+
+	// ------------- Path parameter "item" -------------
+	var item ItemPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "item", ctx.Param("item"), &item, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter item: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReProtectParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ReProtect(ctx, vault, item, params)
 	return err
 }
 
@@ -2551,6 +2861,11 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/vaults/:vault/protectedItems/:item/plannedFailover", wrapper.PlannedFailover, options.OperationMiddlewares["plannedFailover"]...)
 	router.POST(options.BaseURL+"/v1/vaults/:vault/protectedItems/:item/unplannedFailover", wrapper.UnplannedFailover, options.OperationMiddlewares["unplannedFailover"]...)
 	router.POST(options.BaseURL+"/v1/vaults/:vault/protectedItems/:item/failoverCommit", wrapper.CommitFailover, options.OperationMiddlewares["commitFailover"]...)
+	router.POST(options.BaseURL+"/v1/vaults/:vault/protectedItems/:item/failback", wrapper.StartFailback, options.OperationMiddlewares["startFailback"]...)
+	router.POST(options.BaseURL+"/v1/vaults/:vault/protectedItems/:item/completeFailback", wrapper.CompleteFailback, options.OperationMiddlewares["completeFailback"]...)
+	router.POST(options.BaseURL+"/v1/vaults/:vault/protectedItems/:item/failbackCancel", wrapper.CancelFailback, options.OperationMiddlewares["cancelFailback"]...)
+	router.POST(options.BaseURL+"/v1/vaults/:vault/protectedItems/:item/failbackCommit", wrapper.CommitFailback, options.OperationMiddlewares["commitFailback"]...)
+	router.POST(options.BaseURL+"/v1/vaults/:vault/protectedItems/:item/reProtect", wrapper.ReProtect, options.OperationMiddlewares["reProtect"]...)
 	router.POST(options.BaseURL+"/v1/vaults/:vault/protectedItems/:item/applyRecoveryPoint", wrapper.ApplyRecoveryPoint, options.OperationMiddlewares["applyRecoveryPoint"]...)
 	router.POST(options.BaseURL+"/v1/vaults/:vault/protectedItems/:item/failoverCancel", wrapper.CancelFailover, options.OperationMiddlewares["cancelFailover"]...)
 	router.POST(options.BaseURL+"/v1/vaults/:vault/protectedItems/:item/testFailover", wrapper.TestFailover, options.OperationMiddlewares["testFailover"]...)
@@ -3993,6 +4308,207 @@ func (response ChangePolicydefaultApplicationProblemPlusJSONResponse) VisitChang
 	return err
 }
 
+type CompleteFailbackRequestObject struct {
+	Vault  VaultPath `json:"vault"`
+	Item   ItemPath  `json:"item"`
+	Params CompleteFailbackParams
+}
+
+type CompleteFailbackResponseObject interface {
+	VisitCompleteFailbackResponse(w http.ResponseWriter) error
+}
+
+type CompleteFailback202JSONResponse struct{ JobAcceptedJSONResponse }
+
+func (response CompleteFailback202JSONResponse) VisitCompleteFailbackResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.OperationLocation != nil {
+		w.Header().Set("Operation-Location", fmt.Sprint(*response.Headers.OperationLocation))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XEventPosition != nil {
+		w.Header().Set("X-Event-Position", fmt.Sprint(*response.Headers.XEventPosition))
+	}
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CompleteFailbackdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CompleteFailbackdefaultApplicationProblemPlusJSONResponse) VisitCompleteFailbackResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StartFailbackRequestObject struct {
+	Vault  VaultPath `json:"vault"`
+	Item   ItemPath  `json:"item"`
+	Params StartFailbackParams
+	Body   *StartFailbackJSONRequestBody
+}
+
+type StartFailbackResponseObject interface {
+	VisitStartFailbackResponse(w http.ResponseWriter) error
+}
+
+type StartFailback202JSONResponse struct{ JobAcceptedJSONResponse }
+
+func (response StartFailback202JSONResponse) VisitStartFailbackResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.OperationLocation != nil {
+		w.Header().Set("Operation-Location", fmt.Sprint(*response.Headers.OperationLocation))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XEventPosition != nil {
+		w.Header().Set("X-Event-Position", fmt.Sprint(*response.Headers.XEventPosition))
+	}
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StartFailbackdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response StartFailbackdefaultApplicationProblemPlusJSONResponse) VisitStartFailbackResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelFailbackRequestObject struct {
+	Vault  VaultPath `json:"vault"`
+	Item   ItemPath  `json:"item"`
+	Params CancelFailbackParams
+}
+
+type CancelFailbackResponseObject interface {
+	VisitCancelFailbackResponse(w http.ResponseWriter) error
+}
+
+type CancelFailback202JSONResponse struct{ JobAcceptedJSONResponse }
+
+func (response CancelFailback202JSONResponse) VisitCancelFailbackResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.OperationLocation != nil {
+		w.Header().Set("Operation-Location", fmt.Sprint(*response.Headers.OperationLocation))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XEventPosition != nil {
+		w.Header().Set("X-Event-Position", fmt.Sprint(*response.Headers.XEventPosition))
+	}
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelFailbackdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CancelFailbackdefaultApplicationProblemPlusJSONResponse) VisitCancelFailbackResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CommitFailbackRequestObject struct {
+	Vault  VaultPath `json:"vault"`
+	Item   ItemPath  `json:"item"`
+	Params CommitFailbackParams
+}
+
+type CommitFailbackResponseObject interface {
+	VisitCommitFailbackResponse(w http.ResponseWriter) error
+}
+
+type CommitFailback202JSONResponse struct{ JobAcceptedJSONResponse }
+
+func (response CommitFailback202JSONResponse) VisitCommitFailbackResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.OperationLocation != nil {
+		w.Header().Set("Operation-Location", fmt.Sprint(*response.Headers.OperationLocation))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XEventPosition != nil {
+		w.Header().Set("X-Event-Position", fmt.Sprint(*response.Headers.XEventPosition))
+	}
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CommitFailbackdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CommitFailbackdefaultApplicationProblemPlusJSONResponse) VisitCommitFailbackResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type CancelFailoverRequestObject struct {
 	Vault  VaultPath `json:"vault"`
 	Item   ItemPath  `json:"item"`
@@ -4196,6 +4712,56 @@ type PlannedFailoverdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response PlannedFailoverdefaultApplicationProblemPlusJSONResponse) VisitPlannedFailoverResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReProtectRequestObject struct {
+	Vault  VaultPath `json:"vault"`
+	Item   ItemPath  `json:"item"`
+	Params ReProtectParams
+}
+
+type ReProtectResponseObject interface {
+	VisitReProtectResponse(w http.ResponseWriter) error
+}
+
+type ReProtect202JSONResponse struct{ JobAcceptedJSONResponse }
+
+func (response ReProtect202JSONResponse) VisitReProtectResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.OperationLocation != nil {
+		w.Header().Set("Operation-Location", fmt.Sprint(*response.Headers.OperationLocation))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XEventPosition != nil {
+		w.Header().Set("X-Event-Position", fmt.Sprint(*response.Headers.XEventPosition))
+	}
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReProtectdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReProtectdefaultApplicationProblemPlusJSONResponse) VisitReProtectResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -5370,6 +5936,18 @@ type StrictServerInterface interface {
 	// ChangePolicy Protect the item by another policy from now on
 	// (POST /v1/vaults/{vault}/protectedItems/{item}/changePolicy)
 	ChangePolicy(ctx context.Context, request ChangePolicyRequestObject) (ChangePolicyResponseObject, error)
+	// CompleteFailback Let a failback that waits stop the recovery VM and switch
+	// (POST /v1/vaults/{vault}/protectedItems/{item}/completeFailback)
+	CompleteFailback(ctx context.Context, request CompleteFailbackRequestObject) (CompleteFailbackResponseObject, error)
+	// StartFailback Bring a VM whose failover is committed back to its original host
+	// (POST /v1/vaults/{vault}/protectedItems/{item}/failback)
+	StartFailback(ctx context.Context, request StartFailbackRequestObject) (StartFailbackResponseObject, error)
+	// CancelFailback Take the failback back, until its commit
+	// (POST /v1/vaults/{vault}/protectedItems/{item}/failbackCancel)
+	CancelFailback(ctx context.Context, request CancelFailbackRequestObject) (CancelFailbackResponseObject, error)
+	// CommitFailback Commit the failback
+	// (POST /v1/vaults/{vault}/protectedItems/{item}/failbackCommit)
+	CommitFailback(ctx context.Context, request CommitFailbackRequestObject) (CommitFailbackResponseObject, error)
 	// CancelFailover Take the failover back, until its commit
 	// (POST /v1/vaults/{vault}/protectedItems/{item}/failoverCancel)
 	CancelFailover(ctx context.Context, request CancelFailoverRequestObject) (CancelFailoverResponseObject, error)
@@ -5382,6 +5960,9 @@ type StrictServerInterface interface {
 	// PlannedFailover Fail over without loss: stop the VM, ship the last changes, create the recovery VM
 	// (POST /v1/vaults/{vault}/protectedItems/{item}/plannedFailover)
 	PlannedFailover(ctx context.Context, request PlannedFailoverRequestObject) (PlannedFailoverResponseObject, error)
+	// ReProtect Replicate a VM again that has failed back
+	// (POST /v1/vaults/{vault}/protectedItems/{item}/reProtect)
+	ReProtect(ctx context.Context, request ReProtectRequestObject) (ReProtectResponseObject, error)
 	// ListRecoveryPoints List recovery points, newest first
 	// (GET /v1/vaults/{vault}/protectedItems/{item}/recoveryPoints)
 	ListRecoveryPoints(ctx context.Context, request ListRecoveryPointsRequestObject) (ListRecoveryPointsResponseObject, error)
@@ -6268,6 +6849,137 @@ func (sh *strictHandler) ChangePolicy(ctx echo.Context, vault VaultPath, item It
 	return nil
 }
 
+// CompleteFailback operation middleware
+func (sh *strictHandler) CompleteFailback(ctx echo.Context, vault VaultPath, item ItemPath, params CompleteFailbackParams) error {
+	var request CompleteFailbackRequestObject
+
+	request.Vault = vault
+	request.Item = item
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CompleteFailback(ctx.Request().Context(), request.(CompleteFailbackRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CompleteFailback")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CompleteFailbackResponseObject); ok {
+		return validResponse.VisitCompleteFailbackResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// StartFailback operation middleware
+func (sh *strictHandler) StartFailback(ctx echo.Context, vault VaultPath, item ItemPath, params StartFailbackParams) error {
+	var request StartFailbackRequestObject
+
+	request.Vault = vault
+	request.Item = item
+	request.Params = params
+
+	var body StartFailbackJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.StartFailback(ctx.Request().Context(), request.(StartFailbackRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "StartFailback")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(StartFailbackResponseObject); ok {
+		return validResponse.VisitStartFailbackResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CancelFailback operation middleware
+func (sh *strictHandler) CancelFailback(ctx echo.Context, vault VaultPath, item ItemPath, params CancelFailbackParams) error {
+	var request CancelFailbackRequestObject
+
+	request.Vault = vault
+	request.Item = item
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CancelFailback(ctx.Request().Context(), request.(CancelFailbackRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CancelFailback")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CancelFailbackResponseObject); ok {
+		return validResponse.VisitCancelFailbackResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CommitFailback operation middleware
+func (sh *strictHandler) CommitFailback(ctx echo.Context, vault VaultPath, item ItemPath, params CommitFailbackParams) error {
+	var request CommitFailbackRequestObject
+
+	request.Vault = vault
+	request.Item = item
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CommitFailback(ctx.Request().Context(), request.(CommitFailbackRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CommitFailback")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CommitFailbackResponseObject); ok {
+		return validResponse.VisitCommitFailbackResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // CancelFailover operation middleware
 func (sh *strictHandler) CancelFailover(ctx echo.Context, vault VaultPath, item ItemPath, params CancelFailoverParams) error {
 	var request CancelFailoverRequestObject
@@ -6396,6 +7108,33 @@ func (sh *strictHandler) PlannedFailover(ctx echo.Context, vault VaultPath, item
 		return err
 	} else if validResponse, ok := response.(PlannedFailoverResponseObject); ok {
 		return validResponse.VisitPlannedFailoverResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ReProtect operation middleware
+func (sh *strictHandler) ReProtect(ctx echo.Context, vault VaultPath, item ItemPath, params ReProtectParams) error {
+	var request ReProtectRequestObject
+
+	request.Vault = vault
+	request.Item = item
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ReProtect(ctx.Request().Context(), request.(ReProtectRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReProtect")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ReProtectResponseObject); ok {
+		return validResponse.VisitReProtectResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

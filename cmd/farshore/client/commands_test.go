@@ -51,7 +51,7 @@ func run(t *testing.T, status string, args ...string) said {
 			answer = `{"valid":true}`
 		case strings.Contains(r.URL.Path, "/jobs/"):
 			answer = `{"id":"` + jobID + `","kind":"TestFailover","status":"` + status + `","item":"web","tasks":[],"endedAt":"` + since + `"}`
-		case strings.Contains(strings.ToLower(verb), "fail") || verb == "/applyRecoveryPoint" || r.Method == http.MethodDelete:
+		case strings.Contains(strings.ToLower(verb), "fail") || verb == "/applyRecoveryPoint" || verb == "/reProtect" || r.Method == http.MethodDelete:
 			w.WriteHeader(http.StatusAccepted)
 			answer = `{"id":"` + jobID + `","kind":"TestFailover","status":"NotStarted","item":"web","tasks":[]}`
 		}
@@ -87,6 +87,12 @@ func TestACommandAsksForWhatItSays(t *testing.T) {
 		"failover change-point web " + pointID + " --confirm":               "POST " + item + `/applyRecoveryPoint {"confirm":true,"recoveryPoint":"` + pointID + `"}`,
 		"failover cancel web":                                               "POST " + item + "/failoverCancel",
 		"failover commit web":                                               "POST " + item + "/failoverCommit",
+		"failback start web":                                                "POST " + item + `/failback {"mode":"minimizeDowntime"}`,
+		"failback start web --full-download":                                "POST " + item + `/failback {"mode":"fullDownload"}`,
+		"failback complete web":                                             "POST " + item + "/completeFailback",
+		"failback cancel web":                                               "POST " + item + "/failbackCancel",
+		"failback commit web":                                               "POST " + item + "/failbackCommit",
+		"item reprotect web":                                                "POST " + item + "/reProtect",
 		"item pause web --reason night":                                     "POST " + item + `/pause {"reason":"night"}`,
 		"item resume web":                                                   "POST " + item + "/resume",
 		"item retry web":                                                    "POST " + item + "/retryNow",
@@ -116,6 +122,7 @@ func TestACommandThatWaitsEndsAsItsJobDoes(t *testing.T) {
 	t.Parallel()
 	for _, args := range []string{
 		"failover unplanned web", "failover test web", "failover cleanup web", "failover change-point web " + pointID + " --confirm", "failover cancel web",
+		"failback complete web", "item reprotect web",
 	} {
 		for status, code := range map[string]int{"Succeeded": 0, "Failed": client.ExitFailure, "Canceled": client.ExitFailure} {
 			t.Run(args+" "+status, func(t *testing.T) {
@@ -129,10 +136,18 @@ func TestACommandThatWaitsEndsAsItsJobDoes(t *testing.T) {
 	}
 }
 
+func TestAFailbackIsWaitedForUntilItWaitsItself(t *testing.T) {
+	t.Parallel()
+	if s := run(t, "WaitingForInput", "failback", "start", "web", "--wait"); s.code != 0 || !strings.Contains(s.out, "WaitingForInput") {
+		t.Errorf("exit %d; it printed %s", s.code, s.out)
+	}
+}
+
 func TestACommandLineThatIsWrongSendsNothing(t *testing.T) {
 	t.Parallel()
 	for _, args := range []string{
 		"failover unplanned", "failover test", "failover cleanup", "failover change-point web", "failover cancel", "failover undo web",
+		"failback start", "failback undo web", "failback complete", "failback start web --mode x", "item reprotect",
 		"item pause", "item resume web db", "item retry", "item policy web", "item disable web --force", "failover test web --pont x",
 	} {
 		t.Run(args, func(t *testing.T) {

@@ -33,7 +33,7 @@ func (s *session) itemCommand() *cobra.Command {
 		}
 		return s.show(a.Body, nil, itemRows(a.Body))
 	}}
-	return group("item", "Protected items: VMs that replicate", list, show, s.itemWatch(), s.itemEnable(), s.itemDisable(), s.itemRepair(), s.itemReplicate(),
+	return group("item", "Protected items: VMs that replicate", list, show, s.itemWatch(), s.itemEnable(), s.itemDisable(), s.itemRepair(), s.itemReprotect(), s.itemReplicate(),
 		s.itemRetry(), s.itemPause(), s.itemResume(), s.itemPolicy())
 }
 

@@ -18,6 +18,7 @@ type facts struct {
 	Choice      string    `json:"choice"`
 	Detail      string    `json:"detail"`
 	Held        []any     `json:"held"`
+	Mode        string    `json:"mode"`
 	Network     string    `json:"network"`
 	Notes       string    `json:"notes"`
 	PolicyID    string    `json:"policyId"`
@@ -107,6 +108,7 @@ func told() map[string]func(f facts) string {
 		"job.failed.v1":                          failureText,
 	}
 	maps.Copy(stories, toldOfFailovers())
+	maps.Copy(stories, toldOfFailbacks())
 	maps.Copy(stories, toldOfTests())
 	maps.Copy(stories, toldOfRequests())
 	return stories
@@ -146,6 +148,32 @@ func toldOfFailovers() map[string]func(f facts) string {
 		"protected_item.source_fenced.v1": func(f facts) string {
 			return fmt.Sprintf("the source VM is kept off; %d of its logs were never replicated and are kept", len(f.Held))
 		},
+	}
+}
+
+func toldOfFailbacks() map[string]func(f facts) string {
+	compared := func(f facts) string {
+		return fmt.Sprintf("%s compared, %s differed, %s sent", size(f.Scanned), size(f.Differing), size(f.Sent))
+	}
+	return map[string]func(f facts) string{
+		"protected_item.failback_started.v1": func(f facts) string {
+			if f.Mode == "fullDownload" {
+				return "failback began, with the recovery VM shut down first"
+			}
+			return "failback began, while the recovery VM runs"
+		},
+		"protected_item.failback_synchronized.v1":         func(f facts) string { return "the primary side has caught up: " + compared(f) },
+		"protected_item.failback_completion_started.v1":   func(facts) string { return "the recovery VM makes way for the one on the primary side" },
+		"protected_item.failback_restarted.v1":            func(facts) string { return "the failback compares anew" },
+		"protected_item.failback_completed.v1":            func(facts) string { return "the VM runs on the primary side again" },
+		"protected_item.failback_failed.v1":               func(f facts) string { return "failback failed: " + failureText(f) },
+		"protected_item.failback_cancel_started.v1":       func(facts) string { return "the failback is being taken back" },
+		"protected_item.failback_canceled.v1":             func(facts) string { return "the failback was taken back; the recovery VM goes on" },
+		"protected_item.failback_commit_started.v1":       func(facts) string { return "the failback is being committed" },
+		"protected_item.failback_committed.v1":            func(facts) string { return "the failback is final; the VM is not replicated yet" },
+		"protected_item.reverse_replication_started.v1":   func(facts) string { return "the VM is being replicated again" },
+		"protected_item.reverse_replication_completed.v1": func(f facts) string { return "the VM is protected again: " + compared(f) },
+		"protected_item.reverse_replication_failed.v1":    func(f facts) string { return "the VM was not replicated again: " + failureText(f) },
 	}
 }
 

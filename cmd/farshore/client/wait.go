@@ -61,7 +61,7 @@ func (s *session) started(ctx context.Context, w waiting, resp *http.Response, e
 	return s.watchJob(ctx, a.Body.ID, a.Position)
 }
 
-// watchJob shows a job's progress until it ends.
+// watchJob shows a job's progress until it ends, or waits for an operator.
 func (s *session) watchJob(ctx context.Context, id string, position *int64) error {
 	job, err := WaitForJob(ctx, s.api, s.vault, id, position, s.display())
 	if err != nil {
@@ -70,13 +70,14 @@ func (s *session) watchJob(ctx context.Context, id string, position *int64) erro
 	if err := s.showJob(job); err != nil {
 		return err
 	}
-	if job.Status != oapi.JobStatusSucceeded {
+	if job.Status != oapi.JobStatusSucceeded && job.Status != oapi.JobStatusWaitingForInput {
 		return &JobError{Job: job}
 	}
 	return nil
 }
 
-// WaitForJob looks at a job until it has ended and returns it. Each look is
+// WaitForJob looks at a job until it has ended, or waits for an operator, and
+// returns it. Each look is
 // passed to seen.
 func WaitForJob(ctx context.Context, api *oapi.Client, vault, id string, position *int64, seen func(oapi.Job)) (oapi.Job, error) {
 	params := &oapi.GetJobParams{MinPosition: position}
@@ -91,7 +92,7 @@ func WaitForJob(ctx context.Context, api *oapi.Client, vault, id string, positio
 		params = &oapi.GetJobParams{}
 		seen(a.Body)
 		switch a.Body.Status {
-		case oapi.JobStatusSucceeded, oapi.JobStatusFailed, oapi.JobStatusCanceled:
+		case oapi.JobStatusSucceeded, oapi.JobStatusFailed, oapi.JobStatusCanceled, oapi.JobStatusWaitingForInput:
 			return a.Body, nil
 		default:
 		}

@@ -1,0 +1,68 @@
+package client
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/spf13/cobra"
+
+	"farshore/api/oapi"
+)
+
+func (s *session) failbackCommand() *cobra.Command {
+	type ask func(ctx context.Context, item string) (*http.Response, error)
+	begins := func(use, short string, ask ask) *cobra.Command {
+		var w waiting
+		cmd := &cobra.Command{Use: use + " ITEM", Short: short, Args: cobra.ExactArgs(1)}
+		w.flags(cmd)
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			resp, err := ask(cmd.Context(), args[0])
+			return s.started(cmd.Context(), w, resp, err)
+		}
+		return cmd
+	}
+	return group("failback", "Failback to the primary side, after a failover was committed",
+		s.failbackStart(),
+		begins("complete", "Let a failback that waits stop the recovery VM and switch", func(ctx context.Context, item string) (*http.Response, error) {
+			return s.api.CompleteFailback(ctx, s.vault, item, &oapi.CompleteFailbackParams{IdempotencyKey: newIdempotencyKey()})
+		}),
+		begins("cancel", "Until the commit: restore the original disks and go on with the recovery VM", func(ctx context.Context, item string) (*http.Response, error) {
+			return s.api.CancelFailback(ctx, s.vault, item, &oapi.CancelFailbackParams{IdempotencyKey: newIdempotencyKey()})
+		}),
+		begins("commit", "Accept a failback; the recovery VM is removed", func(ctx context.Context, item string) (*http.Response, error) {
+			return s.api.CommitFailback(ctx, s.vault, item, &oapi.CommitFailbackParams{IdempotencyKey: newIdempotencyKey()})
+		}))
+}
+
+func (s *session) failbackStart() *cobra.Command {
+	var (
+		w    waiting
+		full bool
+	)
+	cmd := &cobra.Command{
+		Use: "start ITEM", Short: "Bring what has changed back to the original disks, then wait for `failback complete`", Args: cobra.ExactArgs(1),
+	}
+	cmd.Flags().BoolVar(&full, "full-download", false, "stop the recovery VM first, and do not wait")
+	w.flags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		mode := oapi.FailbackInputModeMinimizeDowntime
+		if full {
+			mode = oapi.FailbackInputModeFullDownload
+		}
+		resp, err := s.api.StartFailback(cmd.Context(), s.vault, args[0], &oapi.StartFailbackParams{IdempotencyKey: newIdempotencyKey()},
+			oapi.FailbackInput{Mode: mode})
+		return s.started(cmd.Context(), w, resp, err)
+	}
+	return cmd
+}
+
+func (s *session) itemReprotect() *cobra.Command {
+	var w waiting
+	cmd := &cobra.Command{Use: "reprotect ITEM", Short: "Replicate a VM again that has failed back; only what differs is sent", Args: cobra.ExactArgs(1)}
+	w.flags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		resp, err := s.api.ReProtect(cmd.Context(), s.vault, args[0], &oapi.ReProtectParams{IdempotencyKey: newIdempotencyKey()})
+		return s.started(cmd.Context(), w, resp, err)
+	}
+	return cmd
+}
