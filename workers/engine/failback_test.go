@@ -181,6 +181,31 @@ func TestAFailbackWaitsForAHostThatIsAwayAndIsCanceledByItsJob(t *testing.T) {
 	s.untouched(before)
 }
 
+func TestASourceThatWasStartedByHandIsNotWrittenTo(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, nil)
+	s.child("w")
+	s.failOver()
+	s.until("fenced", func(st protecteditem.State) bool { return st.Fencing.Fenced })
+	must(t, s.host.SetActive(t.Context(), "web", true))
+	must(t, s.host.Start(t.Context(), "web"))
+	id := newID()
+	s.do(protecteditem.StartFailback{JobID: id, Mode: protecteditem.MinimizeDowntime, At: s.now()})
+	s.jobIs(id, job.Failed)
+	st := s.until("failed over still", is(protecteditem.FailedOver))
+	if st.Failure == nil || st.Failure.Code != errorcatalog.SourceStillRunning {
+		t.Errorf("the failback has left %v", st.Failure)
+	}
+	if _, err := os.Stat(filepath.Join(s.source, "return.json")); err == nil {
+		t.Error("a return was begun")
+	}
+	s.awayPower(site.Running)
+	s.until("fenced again", func(st protecteditem.State) bool { return st.Fencing.Fenced && !st.Fencing.SourceActive })
+	s.power(site.Off)
+	s.do(protecteditem.StartFailback{JobID: newID(), Mode: protecteditem.MinimizeDowntime, At: s.now()})
+	s.until("synchronized", is(protecteditem.FailbackAwaitingCompletion))
+}
+
 func TestDisablingInSpiteOfAFailbackTakesItBack(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, nil)
