@@ -56,7 +56,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	p.began = time.Now()
 	for _, step := range []func(context.Context) error{
-		p.register, p.protect, p.replicate, p.resynchronize, p.drill, p.canceled, p.failOver, p.commit,
+		p.register, p.protect, p.replicate, p.resynchronize, p.drill, p.canceled, p.failOver, p.commit, p.failBack,
 	} {
 		if err := step(ctx); err != nil {
 			return err

@@ -118,21 +118,7 @@ func (p *play) canceled(ctx context.Context) error {
 	if err := p.openGate(plan.Name); err != nil {
 		return err
 	}
-	before, err := p.points(ctx, plan.Name)
-	if err != nil {
-		return err
-	}
-	if _, err := client.Call[oapi.ProtectedItem](p.api.ReplicateNow(ctx, vault, plan.Name, &oapi.ReplicateNowParams{})); err != nil {
-		return fmt.Errorf("replicate %s: %w", plan.Name, err)
-	}
-	err = p.until(ctx, plan.Name+" replicates again", func() (bool, error) {
-		now, err := p.points(ctx, plan.Name)
-		return len(now) > 0 && newest(now).Instant.After(newest(before).Instant), err
-	})
-	if err != nil {
-		return err
-	}
-	return p.proveNewest(ctx, plan, "canceled failover, next delta")
+	return p.nextDelta(ctx, plan, "canceled failover, next delta")
 }
 
 // changePoint takes a VM that has failed over to an older point and back.

@@ -162,15 +162,7 @@ func (p *play) proveFailover(ctx context.Context, plan VM, took time.Duration) e
 	if err != nil {
 		return fmt.Errorf("planned failover of %s: %w", plan.Name, err)
 	}
-	journal, err := proof.ReadJournal(p.scene.Journal(plan.Name))
-	if err != nil {
-		return err
-	}
-	if lost := journal.Acknowledged() - v.Last; lost > 0 {
-		return fmt.Errorf("planned failover of %s lost %d acknowledged records", plan.Name, lost)
-	}
-	p.note(plan.Name, "planned failover", v.Records, fmt.Sprintf("nothing lost, stopped and new disks equal, in %s", took))
-	return nil
+	return p.nothingLost(plan, "planned failover", v, fmt.Sprintf("stopped and new disks are equal, in %s", took))
 }
 
 // proveCommit shows that one point is left and that the recovery VM's guest went
