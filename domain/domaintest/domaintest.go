@@ -17,7 +17,7 @@ import (
 	"farshore/domain/errorcatalog"
 )
 
-var update = flag.Bool("update", false, "rewrite the golden files") //nolint:gochecknoglobals // flags are
+var update = flag.Bool("update", false, "rewrite the golden files")
 
 // StoredForm fails when the JSON of an aggregate's events changes: what is in the
 // log stays readable for ever, and a new shape is a new version of the event.

@@ -129,15 +129,21 @@ func wantExtents(t *testing.T, d *disk.File, want []disk.Extent) {
 func TestWritesPastThePageCacheAreReadLikeAnyOther(t *testing.T) {
 	t.Parallel()
 	// A file system in memory has no page cache to pass, and must do as well.
-	for name, dir := range map[string]string{"on disk": ".", "in memory": "/dev/shm"} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			folder, err := os.MkdirTemp(dir, "bypass-")
+	for name, medium := range map[string]func(t *testing.T) string{
+		"on disk": func(t *testing.T) string { t.Helper(); return t.TempDir() },
+		"in memory": func(t *testing.T) string {
+			t.Helper()
+			folder, err := os.MkdirTemp("/dev/shm", "bypass-") //nolint:usetesting // a file system of another kind
 			if err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = os.RemoveAll(folder) })
-			path := filepath.Join(folder, "disk.raw")
+			return folder
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(medium(t), "disk.raw")
 			if err := disk.CreateRaw(path, 8*mib+512); err != nil {
 				t.Fatal(err)
 			}
@@ -145,7 +151,7 @@ func TestWritesPastThePageCacheAreReadLikeAnyOther(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer d.Close()
+			defer func() { _ = d.Close() }()
 			d.Bypass()
 			want := make([]byte, d.Size())
 			write := func(off, n int64, fill byte) {

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"maps"
 
 	"farshore/domain/errorcatalog"
 	"farshore/domain/job"
@@ -79,38 +80,49 @@ const lookBack = 64
 // concludeOvertaken ends the jobs that were overtaken before they had begun their
 // journals, so that none is said to be about to start for ever.
 func (e Engine) concludeOvertaken(ctx context.Context, i *workflow.Item) error {
-	kinds, overtaken := map[string]job.Kind{}, map[string]bool{}
+	overtaken, err := e.overtaken(ctx, i)
+	if err != nil {
+		return err
+	}
+	for id, kind := range overtaken {
+		if err := e.cancelJob(ctx, i, id, kind); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// overtaken finds the jobs whose place another took, in the item's last events.
+func (e Engine) overtaken(ctx context.Context, i *workflow.Item) (map[string]job.Kind, error) {
+	begun, overtaken := map[string]job.Kind{}, map[string]job.Kind{}
 	for rec, err := range e.Items.Store.Stream(ctx, e.Items.StreamOf(i.Item()), max(0, i.Version-lookBack)) {
 		if err != nil {
-			return fmt.Errorf("read events of %s: %w", i.Item(), err)
+			return nil, fmt.Errorf("read events of %s: %w", i.Item(), err)
 		}
 		event, ok := rec.Event.(protecteditem.Event)
 		if !ok {
 			continue
 		}
 		for _, ref := range protecteditem.BegunJobs(event) {
-			kinds[ref.ID] = job.Kind(ref.Kind)
+			begun[ref.ID] = job.Kind(ref.Kind)
 		}
 		for _, id := range protecteditem.OvertakenJobs(event) {
-			overtaken[id] = true
+			if kind, ok := begun[id]; ok {
+				overtaken[id] = kind
+			}
 		}
 		if _, disabling := event.(protecteditem.ProtectionDisabling); disabling {
 			// A resynchronization that was asked for and had not begun.
-			for id, kind := range kinds {
-				if kind == job.Resynchronization {
-					overtaken[id] = true
-				}
-			}
+			maps.Copy(overtaken, resynchronizations(begun))
 		}
 	}
-	for id := range overtaken {
-		if kind := kinds[id]; kind != "" {
-			if err := e.cancelJob(ctx, i, id, kind); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return overtaken, nil
+}
+
+func resynchronizations(jobs map[string]job.Kind) map[string]job.Kind {
+	found := maps.Clone(jobs)
+	maps.DeleteFunc(found, func(_ string, kind job.Kind) bool { return kind != job.Resynchronization })
+	return found
 }
 
 func (e Engine) cancelJob(ctx context.Context, i *workflow.Item, id string, kind job.Kind) error {

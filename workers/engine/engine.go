@@ -107,8 +107,7 @@ func (e Engine) replicate(ctx context.Context, i *workflow.Item, stuck bool) (*l
 	case stuck:
 		return &lane.Result{DueAt: e.Now().Add(stuckPause)}, nil
 	case i.State.Protection == protecteditem.Unprotected:
-		res, err := e.expire(ctx, i)
-		return &res, err
+		return new(e.expire(ctx, i)), nil
 	default:
 		return nil, e.work(ctx, i)
 	}
@@ -132,12 +131,12 @@ func (e Engine) await(ctx context.Context) {
 }
 
 // expire removes the replica of a disabled item whose time is over.
-func (e Engine) expire(ctx context.Context, i *workflow.Item) (lane.Result, error) {
+func (e Engine) expire(ctx context.Context, i *workflow.Item) lane.Result {
 	if err := protection.RemoveReplica(ctx, i); err != nil {
 		e.Logger.WarnContext(ctx, "replica was not removed; trying again later", "replica", i.ReplicaID(), "error", err)
-		return lane.Result{DueAt: e.Now().Add(protecteditem.RetryDelay(1))}, nil
+		return lane.Result{DueAt: e.Now().Add(protecteditem.RetryDelay(1))}
 	}
-	return lane.Result{}, nil
+	return lane.Result{}
 }
 
 // work runs what the state calls for and settles its failure.

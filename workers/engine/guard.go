@@ -53,22 +53,22 @@ func (e Engine) fence(ctx context.Context, i *workflow.Item) error {
 			return fmt.Errorf("stop %s: %w", i.VM(), err)
 		}
 	}
-	held, err := e.hold(ctx, i, source, runs)
+	// After a planned failover there is nothing to seal, unless the VM has run since.
+	if runs || i.State.FailoverChoice != "" {
+		if err := e.seal(ctx, i, source); err != nil {
+			return err
+		}
+	}
+	held, err := e.held(ctx, i, source)
 	if err != nil {
 		return err
 	}
 	return i.Record(ctx, protecteditem.RecordSourceFenced{Held: held, At: e.Now()})
 }
 
-// hold seals what the source has written and was never replicated, and lists it.
-// Nothing of it is shipped unless the failover is cancelled.
-func (e Engine) hold(ctx context.Context, i *workflow.Item, source host.Host, ran bool) ([]protecteditem.ShippedLog, error) {
-	// After a planned failover there is nothing, unless the VM has run since.
-	if ran || i.State.FailoverChoice != "" {
-		if err := e.seal(ctx, i, source); err != nil {
-			return nil, err
-		}
-	}
+// held lists what the source has written and was never replicated. Nothing of it
+// is shipped unless the failover is cancelled.
+func (e Engine) held(ctx context.Context, i *workflow.Item, source host.Replicator) ([]protecteditem.ShippedLog, error) {
 	rel, err := source.Replication(ctx, i.VM())
 	if workflow.Is(err, errorcatalog.RelationshipNotFound) {
 		return nil, nil

@@ -40,7 +40,7 @@ func (s *scene) spawnHost(socket string) {
 	s.t.Helper()
 	self, err := os.Executable()
 	must(s.t, err)
-	s.process = exec.Command(self, "host", filepath.Join(s.dir, "primary"), socket)
+	s.process = exec.CommandContext(context.WithoutCancel(s.t.Context()), self, "host", filepath.Join(s.dir, "primary"), socket)
 	s.process.Stderr = testLog{s.t}
 	must(s.t, s.process.Start())
 	c := local.Dial(socket)

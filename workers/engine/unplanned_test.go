@@ -148,7 +148,7 @@ func TestTheLatestPointHoldsWhatWasShippedBeforeTheDisaster(t *testing.T) {
 	st := s.until("a cut is shipped", func(st protecteditem.State) bool { return st.LastShipped.Cut != before.LastShipped.Cut })
 	must(t, w.Process.Kill())
 	_ = w.Wait()
-	if st = s.state(); len(st.Points) != len(before.Points) {
+	if len(s.state().Points) != len(before.Points) {
 		t.Skip("the cut was applied before the worker died")
 	}
 	s.loseHost()

@@ -81,7 +81,10 @@ func (c Cancel) releaseSource(ctx context.Context, m *runbook.Memo) error {
 			return fmt.Errorf("delete snapshot %s: %w", snapshot, err)
 		}
 	}
-	return release(ctx, c.Item, m.Value(wasRunning) != no)
+	if m.Value(wasRunning) == no {
+		return release(ctx, c.Item)
+	}
+	return restart(ctx, c.Item)
 }
 
 func (c Cancel) complete(ctx context.Context, _ *runbook.Memo) error {

@@ -19,8 +19,8 @@ func (c ChangePoint) Steps() []runbook.Step {
 		{Name: "inspect_recovery_point", Title: "Inspect the recovery point", Run: c.inspect},
 		{Name: removeStep, Title: "Remove the recovery VM", Run: c.removeVM},
 		{Name: createStep, Title: "Create the recovery VM again", Run: c.createVM},
-		{Name: "copy_disks", Title: "Bring the disks to the recovery VM", Run: c.copyDisks},
-		{Name: startStep, Title: "Start the recovery VM", Run: c.startVM},
+		{Name: bringStep, Title: bringTitle, Run: c.copyDisks},
+		{Name: startStep, Title: startTitle, Run: c.startVM},
 		{Name: "complete_recovery_point_change", Title: "Complete the change of the recovery point", Run: c.complete},
 	}
 }

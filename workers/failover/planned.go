@@ -28,8 +28,8 @@ func (p Planned) Steps() []runbook.Step {
 		{Name: "ship_last_cut", Title: "Ship the last change logs", Run: p.shipLastCut},
 		{Name: "apply_change_logs", Title: "Make the last recovery point", Run: p.applyChangeLogs},
 		{Name: createStep, Title: "Create the recovery VM", Run: p.createVM},
-		{Name: "copy_disks", Title: "Bring the disks to the recovery VM", Run: p.copyDisks},
-		{Name: startStep, Title: "Start the recovery VM", Run: p.startVM},
+		{Name: bringStep, Title: bringTitle, Run: p.copyDisks},
+		{Name: startStep, Title: startTitle, Run: p.startVM},
 		{Name: "complete_planned_failover", Title: "Complete the planned failover", Run: p.complete},
 	}
 }

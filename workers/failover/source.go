@@ -23,12 +23,19 @@ const (
 	no         = "no"
 )
 
-// The steps that are asked about.
+// The steps that several failovers have, or that are asked about.
 const (
+	bringStep  = "copy_disks"
 	createStep = "create_recovery_vm" // from which on there may be a recovery VM to take back
 	removeStep = "remove_recovery_vm" // from which on there may be none any more
 	fenceStep  = "fence_source"       // from which on the source may be kept off
 	startStep  = "start_recovery_vm"  // from which on the VM may be running there
+)
+
+// What tasks that several failovers have are called.
+const (
+	bringTitle = "Bring the disks to the recovery VM"
+	startTitle = "Start the recovery VM"
 )
 
 // shut stops the source and keeps it off. It repeats safely: stopping a stopped
@@ -52,8 +59,8 @@ func shut(ctx context.Context, i *workflow.Item) error {
 	return nil
 }
 
-// release lets the source run again, and starts it.
-func release(ctx context.Context, i *workflow.Item, start bool) error {
+// release lets the source run again.
+func release(ctx context.Context, i *workflow.Item) error {
 	source, err := i.Source(ctx)
 	if err != nil {
 		return err
@@ -61,8 +68,17 @@ func release(ctx context.Context, i *workflow.Item, start bool) error {
 	if err := source.SetActive(ctx, i.VM(), true); err != nil {
 		return fmt.Errorf("let %s run again: %w", i.VM(), err)
 	}
-	if !start {
-		return nil
+	return nil
+}
+
+// restart lets the source run again, and starts it.
+func restart(ctx context.Context, i *workflow.Item) error {
+	if err := release(ctx, i); err != nil {
+		return err
+	}
+	source, err := i.Source(ctx)
+	if err != nil {
+		return err
 	}
 	if err := source.Start(ctx, i.VM()); err != nil {
 		return fmt.Errorf("start %s again: %w", i.VM(), err)
@@ -90,15 +106,23 @@ func TakeBack(ctx context.Context, i *workflow.Item, journal job.State) error {
 		}
 	}
 	i.Forget()
+	ran := told(journal, wasRunning)
 	if i.State.SourceStopped {
-		return release(ctx, i, told(journal, wasRunning) != no)
+		if ran == no {
+			return release(ctx, i)
+		}
+		return restart(ctx, i)
 	}
 	if !Begun(journal, fenceStep) {
 		return nil
 	}
 	quick, cancel := context.WithTimeout(ctx, fencePatience)
 	defer cancel()
-	err := release(quick, i, told(journal, wasRunning) == yes)
+	back := release
+	if ran == yes {
+		back = restart
+	}
+	err := back(quick, i)
 	if err != nil && workflow.OutcomeOf(ctx, err) == workflow.Failed && told(journal, fenced) != yes {
 		return nil // a source that was not reached then need not be now
 	}

@@ -38,9 +38,9 @@ func (u Unplanned) Steps() []runbook.Step {
 		{Name: "apply_change_logs", Title: "Apply the change logs that were shipped", Run: u.applyChangeLogs},
 		{Name: "choose_recovery_point", Title: "Choose the recovery point", Run: u.choosePoint},
 		{Name: createStep, Title: "Create the recovery VM", Run: u.createVM},
-		{Name: "copy_disks", Title: "Bring the disks to the recovery VM", Run: u.copyDisks},
+		{Name: bringStep, Title: bringTitle, Run: u.copyDisks},
 		{Name: fenceStep, Title: "Keep the source off", Run: u.fenceSource},
-		{Name: startStep, Title: "Start the recovery VM", Run: u.startVM},
+		{Name: startStep, Title: startTitle, Run: u.startVM},
 		{Name: "complete_unplanned_failover", Title: "Complete the unplanned failover", Run: u.complete},
 	}
 }
@@ -71,7 +71,7 @@ func (u Unplanned) powerState(ctx context.Context) (site.PowerState, error) {
 	if err != nil {
 		return "", err
 	}
-	return source.PowerState(ctx, u.VM()) //nolint:wrapcheck // it is noted, and says what it is
+	return source.PowerState(ctx, u.VM())
 }
 
 // tolerate notes what failed by itself. What ended the work stays an error.
@@ -176,7 +176,7 @@ func (u Unplanned) rollBack(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return store.Rollback(ctx, u.ReplicaID(), u.Token()) //nolint:wrapcheck // the store says what it did
+	return store.Rollback(ctx, u.ReplicaID(), u.Token())
 }
 
 // owe records that the source is to be resynchronized if the failover is taken

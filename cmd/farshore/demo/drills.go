@@ -160,7 +160,7 @@ func (p *play) proveVM(ctx context.Context, plan VM, step, vm string) error {
 		if err != nil {
 			return fmt.Errorf("open a disk of %s: %w", vm, err)
 		}
-		defer image.Close()
+		defer image.Close() //nolint:errcheck // it was read only
 		images = append(images, image)
 	}
 	v, err := p.scene.Examine(ctx, plan, images)

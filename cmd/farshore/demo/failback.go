@@ -96,7 +96,7 @@ func (p *play) proveReturned(ctx context.Context, plan VM) error {
 		if err != nil {
 			return fmt.Errorf("open a returned disk: %w", err)
 		}
-		defer image.Close()
+		defer image.Close() //nolint:errcheck // it was read only
 		images = append(images, image)
 	}
 	v, err := p.scene.Examine(ctx, plan, images)

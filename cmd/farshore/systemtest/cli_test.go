@@ -71,11 +71,24 @@ func TestTheCommandLineSpeaksJSONAndWaitsForJobs(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &j); err != nil || code != 0 || j.Status != oapi.JobStatusSucceeded {
 		t.Fatalf("item enable --wait: exit %d, %v, job %s; it said %s%s", code, err, j.Status, errOut, out)
 	}
-	p.reaches(vm, oapi.ProtectionStateProtected)
+	p.becomesProtected(vm)
 	for _, args := range [][]string{
-		{"vault", "list"}, {"policy", "list"}, {"site", "list"}, {"host", "list", "--site", p.site()}, {"store", "list"}, {"vm", "list", "--site", p.site()},
-		{"vm", "show", vm.Name, "--site", p.site()}, {"item", "list"}, {"item", "show", vm.Name}, {"job", "list", "--item", vm.Name}, {"job", "show", j.ID},
-		{"point", "list", vm.Name}, {"events", "list", "--item", vm.Name}, {"key", "list"}, {"errors"}, {"errors", "guest_shutdown_timeout"},
+		{"vault", "list"},
+		{"policy", "list"},
+		{"site", "list"},
+		{"host", "list", "--site", p.site()},
+		{"store", "list"},
+		{"vm", "list", "--site", p.site()},
+		{"vm", "show", vm.Name, "--site", p.site()},
+		{"item", "list"},
+		{"item", "show", vm.Name},
+		{"job", "list", "--item", vm.Name},
+		{"job", "show", j.ID},
+		{"point", "list", vm.Name},
+		{"events", "list", "--item", vm.Name},
+		{"key", "list"},
+		{"errors"},
+		{"errors", "guest_shutdown_timeout"},
 	} {
 		out, errOut, code := s.cli(t.Context(), append(args, "--output", "json")...)
 		var answered any
@@ -87,7 +100,7 @@ func TestTheCommandLineSpeaksJSONAndWaitsForJobs(t *testing.T) {
 	if code != client.ExitFailure || !has(errOut, []string{"[guest_shutdown_timeout]", "remedy: "}) {
 		t.Errorf("failover planned --wait: exit %d, want %d, the code and the remedy; it said %s%s", code, client.ExitFailure, errOut, out)
 	}
-	p.reaches(vm, oapi.ProtectionStateProtected)
+	p.becomesProtected(vm)
 	// The same as JSON: the job on standard output, the reason on standard error.
 	out, errOut, code = s.cli(t.Context(), "failover", "planned", vm.Name, "--wait", "--output", "json")
 	if err := json.Unmarshal([]byte(out), &j); err != nil || code != client.ExitFailure || j.Status != oapi.JobStatusFailed || j.Error == nil || j.Error.Remedy == nil {

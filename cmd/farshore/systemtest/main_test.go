@@ -2,6 +2,7 @@ package systemtest_test
 
 import (
 	"bytes"
+	"context"
 	"flag"
 	"fmt"
 	"os"
@@ -48,7 +49,7 @@ func run(m *testing.M) (int, error) {
 		return 0, fmt.Errorf("open the tests' folder: %w", err)
 	}
 	shared = lab{root: root, program: filepath.Join(root, "farshore")}
-	end := exec.Command("/bin/sh", "-c", reaper)
+	end := exec.CommandContext(context.Background(), "/bin/sh", "-c", reaper)
 	end.Env = append(end.Environ(), "ROOT="+root)
 	end.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	held, err := end.StdinPipe()
@@ -62,7 +63,7 @@ func run(m *testing.M) (int, error) {
 		_ = held.Close()
 		_ = end.Wait()
 	}()
-	if out, err := exec.Command("go", "build", "-o", shared.program, "farshore/cmd/farshore").CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(context.Background(), "go", "build", "-o", shared.program, "farshore/cmd/farshore").CombinedOutput(); err != nil {
 		return 0, fmt.Errorf("build the program: %w: %s", err, out)
 	}
 	// The tests mostly wait: for leases, for a database that is away.

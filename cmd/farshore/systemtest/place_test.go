@@ -79,6 +79,7 @@ func (p *place) recoverySite() string { return p.name + "-b" }
 
 // answer returns what the server answered, which must not be a refusal.
 func answer(t *testing.T) func(any, error) {
+	t.Helper()
 	return func(_ any, err error) {
 		t.Helper()
 		must(t, err)
@@ -146,7 +147,7 @@ func (p *place) protect(vm demo.VM) {
 	p.t.Helper()
 	p.boot(vm)
 	p.enable(vm)
-	p.reaches(vm, oapi.ProtectionStateProtected)
+	p.becomesProtected(vm)
 }
 
 func (p *place) item(vm demo.VM) oapi.ProtectedItem {
@@ -156,7 +157,7 @@ func (p *place) item(vm demo.VM) oapi.ProtectedItem {
 	return a.Body
 }
 
-func (p *place) reaches(vm demo.VM, want oapi.ProtectionState) {
+func (p *place) becomesProtected(vm demo.VM) {
 	p.t.Helper()
 	var last oapi.ProtectedItem
 	defer func() {
@@ -164,9 +165,9 @@ func (p *place) reaches(vm demo.VM, want oapi.ProtectionState) {
 			p.t.Logf("the item is %s, resynchronization %s, last error %+v", last.ProtectionState, last.ResynchronizationState, last.LastError)
 		}
 	}()
-	eventually(p.t, long, vm.Name+" is "+string(want), func() bool {
+	eventually(p.t, long, vm.Name+" is protected", func() bool {
 		last = p.item(vm)
-		return last.ProtectionState == want
+		return last.ProtectionState == oapi.ProtectionStateProtected
 	})
 }
 
@@ -216,7 +217,7 @@ func (p *place) prove(vm demo.VM, point oapi.RecoveryPoint) proof.Verdict {
 	for d := range vm.Disks {
 		image, err := store.OpenPoint(p.t.Context(), item, point.ID, demo.DiskID(d))
 		must(p.t, err)
-		defer image.Close()
+		defer func() { _ = image.Close() }()
 		images = append(images, image)
 	}
 	v, err := p.Examine(p.t.Context(), vm, images)

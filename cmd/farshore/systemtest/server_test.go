@@ -42,8 +42,8 @@ func launch(log string, args ...string) (*process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
-	defer out.Close()
-	p := &process{cmd: exec.Command(shared.program, args...), exited: make(chan struct{})}
+	defer func() { _ = out.Close() }()
+	p := &process{cmd: exec.CommandContext(context.Background(), shared.program, args...), exited: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := p.cmd.Start(); err != nil {
@@ -76,7 +76,7 @@ func (p *process) stop() {
 
 // newServer starts a server below a folder.
 func newServer(root string, args ...string) (*server, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("find a free port: %w", err)
 	}
@@ -132,7 +132,11 @@ func (s *server) start() (err error) {
 }
 
 func (s *server) ready() bool {
-	resp, err := http.Get(s.url + "/readyz")
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, s.url+"/readyz", nil)
+	if err != nil {
+		return false
+	}
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return false
 	}
@@ -163,15 +167,15 @@ func ownServer(t *testing.T, args ...string) *server {
 
 var (
 	common     *server
-	commonErr  error
+	errCommon  error
 	commonOnce sync.Once
 )
 
 // commonServer is for tests that do no harm to a server.
 func commonServer(t *testing.T) *server {
 	t.Helper()
-	commonOnce.Do(func() { common, commonErr = newServer(filepath.Join(shared.root, "common")) })
-	must(t, commonErr)
+	commonOnce.Do(func() { common, errCommon = newServer(filepath.Join(shared.root, "common")) })
+	must(t, errCommon)
 	return common
 }
 

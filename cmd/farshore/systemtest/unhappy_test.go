@@ -29,7 +29,7 @@ func TestDisablingLeavesTheHostCleanAndProtectionCanBeginAgain(t *testing.T) {
 		if strings.HasSuffix(name, ".hrl") || strings.HasPrefix(name, "cut-") || strings.Contains(path, "snapshot") || strings.Contains(name, "replication") {
 			left = append(left, path)
 		}
-		return err //nolint:wrapcheck // of the test's own folder
+		return err
 	}))
 	names, err := filepath.Glob(filepath.Join(p.Source(), vm.Name, "*"))
 	must(t, err)
@@ -44,7 +44,7 @@ func TestDisablingLeavesTheHostCleanAndProtectionCanBeginAgain(t *testing.T) {
 	}
 	p.grows(vm, "the guest writes on")
 	p.enable(vm)
-	p.reaches(vm, oapi.ProtectionStateProtected)
+	p.becomesProtected(vm)
 	if cycle := p.item(vm).Cycle; cycle != 2 {
 		t.Errorf("cycle %d, want 2", cycle)
 	}
@@ -64,7 +64,7 @@ func (p *place) failOver(vm demo.VM, code oapi.ErrorCode) {
 	if j.Error.Code != code || j.Error.Remedy == nil || *j.Error.Remedy == "" {
 		t.Errorf("the job failed with %s and the remedy %v, want %s and one", j.Error.Code, j.Error.Remedy, code)
 	}
-	p.reaches(vm, oapi.ProtectionStateProtected)
+	p.becomesProtected(vm)
 	if i := p.item(vm); i.ActiveLocation != oapi.ActiveLocationPrimary {
 		t.Errorf("%s is active at %s", vm.Name, i.ActiveLocation)
 	}
@@ -87,7 +87,7 @@ func TestAFailoverWhoseRecoveryVMDoesNotStartIsTakenBack(t *testing.T) {
 	must(t, os.Symlink(shared.program, filepath.Join(p.Source(), vm.Name, "guest")))
 	p.run(vm)
 	p.enable(vm)
-	p.reaches(vm, oapi.ProtectionStateProtected)
+	p.becomesProtected(vm)
 	p.failOver(vm, "guest_start_failed")
 	if left, err := filepath.Glob(filepath.Join(p.Recovery(), "[^.]*")); err != nil || len(left) > 0 {
 		t.Errorf("the recovery host is left with %v, %v", left, err)
