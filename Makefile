@@ -21,7 +21,7 @@ build: ## build bin/farshore
 	@go build -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN) ./cmd/farshore
 
 .PHONY: demo
-demo: setup build ## protect, replicate and fail over two VMs, and prove every step (KEEP=1 leaves the server running)
+demo: setup build ## protect two VMs, replicate, drill, fail over and back, and prove every step (KEEP=1 leaves the server running)
 	@$(BIN) demo $(if $(KEEP),--keep)
 
 .PHONY: serve

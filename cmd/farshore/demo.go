@@ -24,7 +24,7 @@ func demoCommand() *cobra.Command {
 		data string
 	)
 	cmd := &cobra.Command{
-		Use: "demo", Short: "Protect two VMs of this machine's own making, fail them over, and prove every step",
+		Use: "demo", Short: "Protect two VMs of this machine's own making, fail them over and back, and prove every step",
 		Args: cobra.NoArgs, PersistentPreRunE: client.Understood,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			program, err := os.Executable()

@@ -21,7 +21,7 @@ func TestADiskIsAFixedVHDThatQEMUReads(t *testing.T) {
 	t.Parallel()
 	qemu, err := exec.LookPath("qemu-img")
 	if err != nil {
-		t.Skip("qemu-img is not installed")
+		t.Fatal("qemu-img is missing: apt-get install qemu-utils")
 	}
 	y := newYard(t)
 	s := y.other(t)
