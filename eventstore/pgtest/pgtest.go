@@ -62,7 +62,9 @@ func Database(tb testing.TB) DB {
 // Empty returns the URLs of a fresh database without a schema.
 func Empty(tb testing.TB) DB {
 	tb.Helper()
-	return join(tb).create(tb, "")
+	s := join(tb)
+	s.template(tb) // with it come the roles
+	return s.create(tb, "")
 }
 
 // Open returns a pool on url that is closed when the test ends.
