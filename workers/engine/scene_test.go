@@ -1,0 +1,96 @@
+package engine_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"farshore/domain/policy"
+	"farshore/domain/protecteditem"
+	"farshore/eventstore"
+)
+
+func (s *scene) do(cmd protecteditem.Command) {
+	s.t.Helper()
+	how := eventstore.Execution{Metadata: eventstore.Metadata{Actor: "apikey:test", Vault: vault}}
+	_, err := s.items.Execute(s.t.Context(), itemKey, cmd, how)
+	must(s.t, err)
+}
+
+// enable asks for protection.
+func (s *scene) enable() {
+	s.t.Helper()
+	vm, err := s.host.VirtualMachine(s.t.Context(), "web")
+	must(s.t, err)
+	settings := policy.Defaults()
+	settings.CopyFrequencySeconds = max(30, s.Frequency)
+	if s.Short {
+		settings.RetentionHours = 0
+	}
+	s.do(protecteditem.EnableProtection{
+		JobID: newID(), Vault: vault, Item: "web", Site: "s1", Host: "h1", VM: vm, Policy: settings, Disks: disks,
+		Store:        protecteditem.StoreRef{ID: "acc", Kind: protecteditem.DirectoryStore},
+		RecoverySite: "s2", RecoveryHost: "h2", RecoveryVMName: "web-dr", At: s.now(),
+	})
+}
+
+func (s *scene) state() protecteditem.State {
+	s.t.Helper()
+	state, _, err := s.items.Load(context.Background(), itemKey)
+	must(s.t, err)
+	return state
+}
+
+// until waits for the item to be in a state.
+func (s *scene) until(what string, ok func(protecteditem.State) bool) protecteditem.State {
+	s.t.Helper()
+	var last protecteditem.State
+	eventually(s.t, 60*time.Second, what, func() bool {
+		last = s.state()
+		return ok(last)
+	})
+	return last
+}
+
+func protected(st protecteditem.State) bool { return st.Protection == protecteditem.Protected }
+
+// replicate makes a delta cycle happen and returns its point.
+func (s *scene) replicate() protecteditem.Point {
+	s.t.Helper()
+	if p, ok := s.state().NewestPoint(); ok {
+		before := p.ID
+		s.do(protecteditem.ReplicateNow{At: s.now()})
+		st := s.until("another point", func(st protecteditem.State) bool {
+			p, _ := st.NewestPoint()
+			return p.ID != before && st.Requested.At.IsZero()
+		})
+		return st.Points[len(st.Points)-1]
+	}
+	s.t.Fatal("there is no point to follow")
+	return protecteditem.Point{}
+}
+
+type image []byte
+
+func (i image) ReadAt(p []byte, off int64) (int, error) { return copy(p, i[off:]), nil }
+func (i image) Size() int64                             { return int64(len(i)) }
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func eventually(t *testing.T, within time.Duration, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(within)
+	for !ok() {
+		if time.Now().After(deadline) {
+			t.Fatalf("after %s still not: %s", within, what)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+const waitForJob = 20 * time.Second
