@@ -4,6 +4,8 @@
 //
 //	lifecycle.go  NotStarted → Running → Succeeded, Failed or Canceled
 //	task.go       the tasks in between
+//	resume.go     an operator's word for a job that waits for it
+//	restart.go    the job that begins a failed one anew
 package job
 
 import (
@@ -85,6 +87,9 @@ type State struct {
 	Subject         string // what it works on: the key of a protected item
 	Tasks           []Task
 	CancelRequested bool
+	Comments        []Comment
+	RestartOf       string // the failed job that this one begins anew; read models know it
+	RestartedAs     string // the job that begins this one anew
 	Failure         *errorcatalog.Failure
 	StartedAt       time.Time
 	EndedAt         time.Time
@@ -138,6 +143,8 @@ func Events() []Event {
 		JobFailed{},
 		CancelRequested{},
 		JobCanceled{},
+		JobResumed{},
+		JobRestarted{},
 	}
 }
 

@@ -22,10 +22,12 @@ var (
 	jobFailed   = job.JobFailed{Failure: unreachable, At: noon}
 	asked       = job.CancelRequested{By: "apikey:1", At: noon}
 	canceled    = job.JobCanceled{At: noon}
+	resumed     = job.JobResumed{By: "apikey:1", Comments: "the till works", At: noon}
+	restarted   = job.JobRestarted{Job: "job-2", By: "apikey:1", At: noon}
 )
 
 func stored() []job.Event {
-	return []job.Event{started, begun, completed, taskFailed, succeeded, jobFailed, asked, canceled}
+	return []job.Event{started, begun, completed, taskFailed, succeeded, jobFailed, asked, canceled, resumed, restarted}
 }
 
 func TestDecide(t *testing.T) {

@@ -50,8 +50,9 @@ type JobStarted struct {
 // EventType implements domain.Event.
 func (JobStarted) EventType() string { return "job.started.v1" }
 
-func (e JobStarted) evolve(State) State {
-	s := State{Status: Running, Vault: e.Vault, Kind: e.Kind, Subject: e.Subject, StartedAt: e.At}
+func (e JobStarted) evolve(s State) State {
+	s.Status, s.Vault, s.Kind, s.Subject, s.StartedAt = Running, e.Vault, e.Kind, e.Subject, e.At
+	s.Tasks = nil
 	for _, t := range e.Tasks {
 		s.Tasks = append(s.Tasks, Task{TaskSpec: t, Status: NotStarted})
 	}
