@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"errors"
-	"strings"
 
 	"farshore/api/oapi"
 	"farshore/domain"
@@ -21,7 +20,7 @@ func (s *Server) ListJobs(ctx context.Context, r oapi.ListJobsRequestObject) (oa
 	if err != nil {
 		return nil, err
 	}
-	filter := projections.JobFilter{Status: string(value(r.Params.State)), Kind: string(value(r.Params.Kind)), Item: value(r.Params.Item)}
+	filter := projections.JobFilter{Status: string(value(r.Params.State)), Kind: string(value(r.Params.Kind)), Item: value(r.Params.Item), Since: value(r.Params.Since), Until: value(r.Params.Until)}
 	rows, err := s.queries.Jobs(ctx, r.Vault, filter, p.page)
 	if err != nil {
 		return nil, err
@@ -89,13 +88,22 @@ func (s *Server) jobOf(ctx context.Context, row jobRow) (oapi.Job, error) {
 
 func jobAsOf(row jobRow, transfers []projections.Progress) oapi.Job {
 	st := row.State
-	_, item, _ := strings.Cut(st.Subject, ".")
+	_, item, _ := cutKey(st.Subject)
 	return oapi.Job{
 		ID: row.ID, Kind: oapi.JobKind(st.Kind), Status: oapi.JobStatus(row.Status), Item: item, CreatedAt: at(row.CreatedAt),
 		StartedAt: at(st.StartedAt), EndedAt: at(st.EndedAt), CancelRequested: st.CancelRequested,
 		Error: undated(st.Failure), Tasks: each(st.Tasks, taskOf), Etag: etagOf(row.Version),
-		Progress: progressOf(transfers),
+		Progress: progressOf(transfers), RestartOf: optional(st.RestartOf), RestartedAs: optional(st.RestartedAs), Comments: commentsOf(st.Comments),
 	}
+}
+
+func commentsOf(comments []job.Comment) *[]oapi.JobComment {
+	if len(comments) == 0 {
+		return nil
+	}
+	return new(each(comments, func(c job.Comment) oapi.JobComment {
+		return oapi.JobComment{By: optional(c.By), Text: optional(c.Text), At: c.At.UTC()}
+	}))
 }
 
 func taskOf(t job.Task) oapi.Task {

@@ -48,6 +48,8 @@ var targets = []struct{ method, path, body string }{
 	{"GET", "/v1/vaults/acme/protectedItems/{}/recoveryPoints", ""},
 	{"GET", "/v1/vaults/acme/jobs", ""},
 	{"POST", "/v1/vaults/acme/jobs/{}/cancel", ""},
+	{"POST", "/v1/vaults/acme/jobs/{}/restart", ""},
+	{"POST", "/v1/vaults/acme/jobs/{}/resume", `{"comments":"done"}`},
 	{"GET", "/v1/vaults/acme/events", ""},
 	{"POST", "/v1/vaults/acme/apiKeys", `{"name":"k","role":"Reader","expiresAt":"2030-01-01T00:00:00Z","allVaults":false}`},
 	{"GET", "/v1/vaults/acme/apiKeys/{}", ""},

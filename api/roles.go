@@ -34,7 +34,7 @@ func operating() []string {
 	return append(reading(),
 		"plannedFailover", "unplannedFailover", "applyRecoveryPoint", "cancelFailover", "commitFailover", "testFailover", "cleanUpTestFailover",
 		"startFailback", "completeFailback", "cancelFailback", "commitFailback", "reProtect",
-		"pauseReplication", "resumeReplication", "repairReplication", "replicateNow", "retryNow", "cancelJob")
+		"pauseReplication", "resumeReplication", "repairReplication", "replicateNow", "retryNow", "cancelJob", "restartJob", "resumeJob")
 }
 
 // contributing lists what sets protection up and takes it down.

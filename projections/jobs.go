@@ -29,6 +29,9 @@ func Jobs() *Model[job.Event, job.State] {
 // announcedJobs finds the job that an item's event begins, and those that it
 // ends before any worker has taken them up.
 func announcedJobs(rec eventstore.Recorded) []announcement[job.State] {
+	if id, ok := strings.CutPrefix(string(rec.Stream), job.Category+"-"); ok {
+		return begunAnew(id, rec.Event)
+	}
 	key, ok := strings.CutPrefix(string(rec.Stream), protecteditem.Category+"-")
 	if !ok {
 		return nil
@@ -62,6 +65,18 @@ func announcedJobs(rec eventstore.Recorded) []announcement[job.State] {
 		}})
 	}
 	return out
+}
+
+// begunAnew tells the job that begins a failed one anew of that one.
+func begunAnew(failed string, event domain.Event) []announcement[job.State] {
+	e, ok := event.(job.JobRestarted)
+	if !ok {
+		return nil
+	}
+	return []announcement[job.State]{{id: e.Job, always: true, change: func(s job.State) job.State {
+		s.RestartOf = failed
+		return s
+	}}}
 }
 
 // begun is the job that an event begins.
@@ -163,6 +178,8 @@ type JobFilter struct {
 	Status string
 	Kind   string
 	Item   string
+	Since  time.Time // created then or later
+	Until  time.Time // created before
 }
 
 // Jobs lists a vault's jobs, the newest first: their ids grow with time.
@@ -177,8 +194,17 @@ func (q *Queries) Jobs(ctx context.Context, vault string, f JobFilter, page Page
 		out, err = collect(ctx, tx, scanRow[job.State], "SELECT "+rowColumns+` FROM jobs_v1
 			WHERE vault = $1 AND ($2 = '' OR status = $2) AND ($3 = '' OR state->>'Kind' = $3) AND ($4 = '' OR state->>'Subject' = $4)
 				AND ($5 = '' OR id < $5)
-			ORDER BY id DESC LIMIT $6`, vault, f.Status, f.Kind, subject, page.After, page.Limit)
+				AND ($7::timestamptz IS NULL OR created_at >= $7) AND ($8::timestamptz IS NULL OR created_at < $8)
+			ORDER BY id DESC LIMIT $6`, vault, f.Status, f.Kind, subject, page.After, page.Limit, instant(f.Since), instant(f.Until))
 		return err
 	})
 	return out, err
+}
+
+// instant is an SQL parameter: null stands for none.
+func instant(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
 }

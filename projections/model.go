@@ -39,8 +39,8 @@ type Model[E domain.Event, S any] struct {
 	place func(key string, s S) (vault, id string)
 	// status picks the word to filter by; nil: none.
 	status func(S) string
-	// announced finds in another aggregate's event what it says about rows whose
-	// own stream has not begun; nil: nothing.
+	// announced finds in another stream's event what it says about rows, mostly of
+	// those whose own stream has not begun; nil: nothing.
 	announced func(rec eventstore.Recorded) []announcement[S]
 	// derive writes what else follows from the changed rows; nil: nothing.
 	derive func(ctx context.Context, tx pgx.Tx, changed []*Row[S]) error
@@ -122,7 +122,8 @@ func (m *Model[E, S]) steps(batch []eventstore.Recorded) []step[S] {
 	for _, rec := range batch {
 		if strings.HasPrefix(string(rec.Stream), m.category+"-") {
 			out = append(out, step[S]{stream: string(rec.Stream), rec: rec})
-		} else if m.announced != nil {
+		}
+		if m.announced != nil {
 			for _, a := range m.announced(rec) {
 				out = append(out, step[S]{stream: m.category + "-" + a.id, rec: rec, change: a.change, always: a.always})
 			}

@@ -203,6 +203,33 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/vaults/{vault}/jobs/{job}/cancel (the `CancelJob` operationId).
 	CancelJob(ctx context.Context, vault VaultPath, job JobPath, params *CancelJobParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// RestartJob Let a failed job go on, or begin it anew
+	//
+	// A job that waits after a failed step tries that step again at once, and the answer is that job. A job that has
+	// ended as Failed was taken back, so it is begun anew with its choices: the answer is a new job, and each of the
+	// two names the other (`restartOf`, `restartedAs`).
+	//
+	// Corresponds with POST /v1/vaults/{vault}/jobs/{job}/restart (the `RestartJob` operationId).
+	RestartJob(ctx context.Context, vault VaultPath, job JobPath, params *RestartJobParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ResumeJobWithBody Let a job go on that waits for input
+	//
+	// The comments are kept with the job. A failback that waits is completed.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/vaults/{vault}/jobs/{job}/resume (the `ResumeJob` operationId).
+	ResumeJobWithBody(ctx context.Context, vault VaultPath, job JobPath, params *ResumeJobParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ResumeJob Let a job go on that waits for input
+	//
+	// The comments are kept with the job. A failback that waits is completed.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/vaults/{vault}/jobs/{job}/resume (the `ResumeJob` operationId).
+	ResumeJob(ctx context.Context, vault VaultPath, job JobPath, params *ResumeJobParams, body ResumeJobJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListPolicies List replication policies
 	//
 	// Corresponds with GET /v1/vaults/{vault}/policies (the `ListPolicies` operationId).
@@ -844,6 +871,63 @@ func (c *Client) GetJob(ctx context.Context, vault VaultPath, job JobPath, param
 // Corresponds with POST /v1/vaults/{vault}/jobs/{job}/cancel (the `CancelJob` operationId).
 func (c *Client) CancelJob(ctx context.Context, vault VaultPath, job JobPath, params *CancelJobParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCancelJobRequest(c.Server, vault, job, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RestartJob Let a failed job go on, or begin it anew
+//
+// A job that waits after a failed step tries that step again at once, and the answer is that job. A job that has
+// ended as Failed was taken back, so it is begun anew with its choices: the answer is a new job, and each of the
+// two names the other (`restartOf`, `restartedAs`).
+//
+// Corresponds with POST /v1/vaults/{vault}/jobs/{job}/restart (the `RestartJob` operationId).
+func (c *Client) RestartJob(ctx context.Context, vault VaultPath, job JobPath, params *RestartJobParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRestartJobRequest(c.Server, vault, job, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ResumeJobWithBody Let a job go on that waits for input
+//
+// The comments are kept with the job. A failback that waits is completed.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/vaults/{vault}/jobs/{job}/resume (the `ResumeJob` operationId).
+func (c *Client) ResumeJobWithBody(ctx context.Context, vault VaultPath, job JobPath, params *ResumeJobParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewResumeJobRequestWithBody(c.Server, vault, job, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ResumeJob Let a job go on that waits for input
+//
+// The comments are kept with the job. A failback that waits is completed.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/vaults/{vault}/jobs/{job}/resume (the `ResumeJob` operationId).
+func (c *Client) ResumeJob(ctx context.Context, vault VaultPath, job JobPath, params *ResumeJobParams, body ResumeJobJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewResumeJobRequest(c.Server, vault, job, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2622,6 +2706,30 @@ func NewListJobsRequest(server string, vault VaultPath, params *ListJobsParams) 
 
 		}
 
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "since", *params.Since, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Until != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if params.PageSize != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "pageSize", *params.PageSize, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int32"}); err != nil {
@@ -2777,6 +2885,131 @@ func NewCancelJobRequest(server string, vault VaultPath, job JobPath, params *Ca
 	if err != nil {
 		return nil, err
 	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewRestartJobRequest constructs an http.Request for the RestartJob method
+func NewRestartJobRequest(server string, vault VaultPath, job JobPath, params *RestartJobParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "vault", vault, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "job", job, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/vaults/%s/jobs/%s/restart", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewResumeJobRequest calls the generic ResumeJob builder with application/json body
+func NewResumeJobRequest(server string, vault VaultPath, job JobPath, params *ResumeJobParams, body ResumeJobJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewResumeJobRequestWithBody(server, vault, job, params, "application/json", bodyReader)
+}
+
+// NewResumeJobRequestWithBody constructs an http.Request for the ResumeJob method, with any body, and a specified content type
+func NewResumeJobRequestWithBody(server string, vault VaultPath, job JobPath, params *ResumeJobParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "vault", vault, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "job", job, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/vaults/%s/jobs/%s/resume", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	if params != nil {
 
@@ -6118,6 +6351,35 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/vaults/{vault}/jobs/{job}/cancel (the `CancelJob` operationId).
 	CancelJobWithResponse(ctx context.Context, vault VaultPath, job JobPath, params *CancelJobParams, reqEditors ...RequestEditorFn) (*CancelJobResponse, error)
 
+	// RestartJobWithResponse Let a failed job go on, or begin it anew
+	//
+	// A job that waits after a failed step tries that step again at once, and the answer is that job. A job that has
+	// ended as Failed was taken back, so it is begun anew with its choices: the answer is a new job, and each of the
+	// two names the other (`restartOf`, `restartedAs`).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/vaults/{vault}/jobs/{job}/restart (the `RestartJob` operationId).
+	RestartJobWithResponse(ctx context.Context, vault VaultPath, job JobPath, params *RestartJobParams, reqEditors ...RequestEditorFn) (*RestartJobResponse, error)
+
+	// ResumeJobWithBodyWithResponse Let a job go on that waits for input
+	//
+	// The comments are kept with the job. A failback that waits is completed.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/vaults/{vault}/jobs/{job}/resume (the `ResumeJob` operationId).
+	ResumeJobWithBodyWithResponse(ctx context.Context, vault VaultPath, job JobPath, params *ResumeJobParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ResumeJobResponse, error)
+
+	// ResumeJobWithResponse Let a job go on that waits for input
+	//
+	// The comments are kept with the job. A failback that waits is completed.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/vaults/{vault}/jobs/{job}/resume (the `ResumeJob` operationId).
+	ResumeJobWithResponse(ctx context.Context, vault VaultPath, job JobPath, params *ResumeJobParams, body ResumeJobJSONRequestBody, reqEditors ...RequestEditorFn) (*ResumeJobResponse, error)
+
 	// ListPoliciesWithResponse List replication policies
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -7374,6 +7636,120 @@ func (r CancelJobResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r CancelJobResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// RestartJobResponse202Headers the declared response headers of an HTTP 202 response for RestartJob
+type RestartJobResponse202Headers struct {
+	OperationLocation *string
+	RetryAfter        *int32
+	XEventPosition    *Position
+}
+
+type RestartJobResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *JobAccepted
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *RestartJobResponse202Headers
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r RestartJobResponse) GetJSON202() *JobAccepted {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RestartJobResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RestartJobResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RestartJobResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RestartJobResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RestartJobResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ResumeJobResponse202Headers the declared response headers of an HTTP 202 response for ResumeJob
+type ResumeJobResponse202Headers struct {
+	OperationLocation *string
+	RetryAfter        *int32
+	XEventPosition    *Position
+}
+
+type ResumeJobResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *JobAccepted
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *ResumeJobResponse202Headers
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r ResumeJobResponse) GetJSON202() *JobAccepted {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ResumeJobResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ResumeJobResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ResumeJobResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ResumeJobResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ResumeJobResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -9858,6 +10234,53 @@ func (c *ClientWithResponses) CancelJobWithResponse(ctx context.Context, vault V
 	return ParseCancelJobResponse(rsp)
 }
 
+// RestartJobWithResponse Let a failed job go on, or begin it anew
+//
+// A job that waits after a failed step tries that step again at once, and the answer is that job. A job that has
+// ended as Failed was taken back, so it is begun anew with its choices: the answer is a new job, and each of the
+// two names the other (`restartOf`, `restartedAs`).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/vaults/{vault}/jobs/{job}/restart (the `RestartJob` operationId).
+func (c *ClientWithResponses) RestartJobWithResponse(ctx context.Context, vault VaultPath, job JobPath, params *RestartJobParams, reqEditors ...RequestEditorFn) (*RestartJobResponse, error) {
+	rsp, err := c.RestartJob(ctx, vault, job, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRestartJobResponse(rsp)
+}
+
+// ResumeJobWithBodyWithResponse Let a job go on that waits for input
+//
+// The comments are kept with the job. A failback that waits is completed.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/vaults/{vault}/jobs/{job}/resume (the `ResumeJob` operationId).
+func (c *ClientWithResponses) ResumeJobWithBodyWithResponse(ctx context.Context, vault VaultPath, job JobPath, params *ResumeJobParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ResumeJobResponse, error) {
+	rsp, err := c.ResumeJobWithBody(ctx, vault, job, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseResumeJobResponse(rsp)
+}
+
+// ResumeJobWithResponse Let a job go on that waits for input
+//
+// The comments are kept with the job. A failback that waits is completed.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/vaults/{vault}/jobs/{job}/resume (the `ResumeJob` operationId).
+func (c *ClientWithResponses) ResumeJobWithResponse(ctx context.Context, vault VaultPath, job JobPath, params *ResumeJobParams, body ResumeJobJSONRequestBody, reqEditors ...RequestEditorFn) (*ResumeJobResponse, error) {
+	rsp, err := c.ResumeJob(ctx, vault, job, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseResumeJobResponse(rsp)
+}
+
 // ListPoliciesWithResponse List replication policies
 //
 // Returns a wrapper object for the known response body format(s).
@@ -11251,6 +11674,126 @@ func ParseCancelJobResponse(rsp *http.Response) (*CancelJobResponse, error) {
 	switch {
 	case rsp.StatusCode == 202:
 		var headers CancelJobResponse202Headers
+		if values := rsp.Header.Values("Operation-Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Operation-Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uri"}); err != nil {
+				return nil, err
+			}
+			headers.OperationLocation = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Event-Position"); len(values) > 0 {
+			var value Position
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Event-Position", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.XEventPosition = &value
+		}
+		response.Headers202 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRestartJobResponse parses an HTTP response from a RestartJobWithResponse call
+func ParseRestartJobResponse(rsp *http.Response) (*RestartJobResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RestartJobResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest JobAccepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 202:
+		var headers RestartJobResponse202Headers
+		if values := rsp.Header.Values("Operation-Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Operation-Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uri"}); err != nil {
+				return nil, err
+			}
+			headers.OperationLocation = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Event-Position"); len(values) > 0 {
+			var value Position
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Event-Position", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.XEventPosition = &value
+		}
+		response.Headers202 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseResumeJobResponse parses an HTTP response from a ResumeJobWithResponse call
+func ParseResumeJobResponse(rsp *http.Response) (*ResumeJobResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ResumeJobResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest JobAccepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 202:
+		var headers ResumeJobResponse202Headers
 		if values := rsp.Header.Values("Operation-Location"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Operation-Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uri"}); err != nil {

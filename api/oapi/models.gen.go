@@ -589,9 +589,12 @@ type IssuedAPIKey struct {
 
 // Job defines model for Job.
 type Job struct {
-	CancelRequested bool  `json:"cancelRequested"`
-	CreatedAt       *Time `json:"createdAt,omitempty"`
-	EndedAt         *Time `json:"endedAt,omitempty"`
+	CancelRequested bool `json:"cancelRequested"`
+
+	// Comments What was said when the job was let go on.
+	Comments  *[]JobComment `json:"comments,omitempty"`
+	CreatedAt *Time         `json:"createdAt,omitempty"`
+	EndedAt   *Time         `json:"endedAt,omitempty"`
 
 	// Error Something of the catalogue that concerns a VM or an item.
 	Error *Finding  `json:"error,omitempty"`
@@ -599,12 +602,21 @@ type Job struct {
 	ID    UUID      `json:"id"`
 
 	// Item An id that the client chooses.
-	Item      Slug      `json:"item"`
-	Kind      JobKind   `json:"kind"`
-	Progress  *Progress `json:"progress,omitempty"`
-	StartedAt *Time     `json:"startedAt,omitempty"`
-	Status    JobStatus `json:"status"`
-	Tasks     []Task    `json:"tasks"`
+	Item        Slug      `json:"item"`
+	Kind        JobKind   `json:"kind"`
+	Progress    *Progress `json:"progress,omitempty"`
+	RestartOf   *UUID     `json:"restartOf,omitempty"`
+	RestartedAs *UUID     `json:"restartedAs,omitempty"`
+	StartedAt   *Time     `json:"startedAt,omitempty"`
+	Status      JobStatus `json:"status"`
+	Tasks       []Task    `json:"tasks"`
+}
+
+// JobComment defines model for JobComment.
+type JobComment struct {
+	At   Time    `json:"at"`
+	By   *string `json:"by,omitempty"`
+	Text *string `json:"text,omitempty"`
 }
 
 // JobKind defines model for JobKind.
@@ -870,6 +882,12 @@ type RecoverySide struct {
 
 // ReplicationHealth defines model for ReplicationHealth.
 type ReplicationHealth string
+
+// ResumeJobInput defines model for ResumeJobInput.
+type ResumeJobInput struct {
+	// Comments What was seen or done while the job waited.
+	Comments *string `json:"comments,omitempty"`
+}
 
 // ResyncWindow When resynchronization may start by itself, in the time zone of the site.
 type ResyncWindow struct {
@@ -1157,11 +1175,17 @@ type ProtectionStateFilter = ProtectionState
 // RecoveryPointPath defines model for RecoveryPointPath.
 type RecoveryPointPath = UUID
 
+// SinceFilter defines model for SinceFilter.
+type SinceFilter = Time
+
 // SitePath An id that the client chooses.
 type SitePath = Slug
 
 // StorageAccountPath An id that the client chooses.
 type StorageAccountPath = Slug
+
+// UntilFilter defines model for UntilFilter.
+type UntilFilter = Time
 
 // ValidateOnly defines model for ValidateOnly.
 type ValidateOnly = bool
@@ -1354,6 +1378,12 @@ type ListJobsParams struct {
 	// Item Only those of this protected item.
 	Item *ItemFilter `form:"item,omitempty" json:"item,omitempty"`
 
+	// Since Only those created at this instant or later.
+	Since *SinceFilter `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until Only those created before this instant.
+	Until *UntilFilter `form:"until,omitempty" json:"until,omitempty"`
+
 	// PageSize How many at most; above 500 is taken as 500.
 	PageSize *PageSize `form:"pageSize,omitempty" json:"pageSize,omitempty"`
 
@@ -1372,6 +1402,18 @@ type GetJobParams struct {
 
 // CancelJobParams defines parameters for CancelJob.
 type CancelJobParams struct {
+	// IdempotencyKey Names the request: a repeated one returns the first answer. Quotes are optional.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// RestartJobParams defines parameters for RestartJob.
+type RestartJobParams struct {
+	// IdempotencyKey Names the request: a repeated one returns the first answer. Quotes are optional.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// ResumeJobParams defines parameters for ResumeJob.
+type ResumeJobParams struct {
 	// IdempotencyKey Names the request: a repeated one returns the first answer. Quotes are optional.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
@@ -1756,6 +1798,9 @@ type PutVaultJSONRequestBody = VaultInput
 
 // IssueAPIKeyJSONRequestBody defines body for IssueAPIKey for application/json ContentType.
 type IssueAPIKeyJSONRequestBody = APIKeyInput
+
+// ResumeJobJSONRequestBody defines body for ResumeJob for application/json ContentType.
+type ResumeJobJSONRequestBody = ResumeJobInput
 
 // PutPolicyJSONRequestBody defines body for PutPolicy for application/json ContentType.
 type PutPolicyJSONRequestBody = PolicyInput

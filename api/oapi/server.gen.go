@@ -69,6 +69,12 @@ type ServerInterface interface {
 	// CancelJob Ask a job to stop
 	// (POST /v1/vaults/{vault}/jobs/{job}/cancel)
 	CancelJob(ctx echo.Context, vault VaultPath, job JobPath, params CancelJobParams) error
+	// RestartJob Let a failed job go on, or begin it anew
+	// (POST /v1/vaults/{vault}/jobs/{job}/restart)
+	RestartJob(ctx echo.Context, vault VaultPath, job JobPath, params RestartJobParams) error
+	// ResumeJob Let a job go on that waits for input
+	// (POST /v1/vaults/{vault}/jobs/{job}/resume)
+	ResumeJob(ctx echo.Context, vault VaultPath, job JobPath, params ResumeJobParams) error
 	// ListPolicies List replication policies
 	// (GET /v1/vaults/{vault}/policies)
 	ListPolicies(ctx echo.Context, vault VaultPath, params ListPoliciesParams) error
@@ -640,6 +646,20 @@ func (w *ServerInterfaceWrapper) ListJobs(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter item: %s", err))
 	}
 
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", ctx.QueryParams(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter since: %s", err))
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", ctx.QueryParams(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter until: %s", err))
+	}
+
 	// ------------- Optional query parameter "pageSize" -------------
 
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "pageSize", ctx.QueryParams(), &params.PageSize, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
@@ -740,6 +760,94 @@ func (w *ServerInterfaceWrapper) CancelJob(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.CancelJob(ctx, vault, job, params)
+	return err
+}
+
+// RestartJob converts echo context to params.
+func (w *ServerInterfaceWrapper) RestartJob(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "vault" -------------
+	var vault VaultPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "vault", ctx.Param("vault"), &vault, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter vault: %s", err))
+	}
+
+	// ------------- Path parameter "job" -------------
+	var job JobPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "job", ctx.Param("job"), &job, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter job: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RestartJobParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RestartJob(ctx, vault, job, params)
+	return err
+}
+
+// ResumeJob converts echo context to params.
+func (w *ServerInterfaceWrapper) ResumeJob(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "vault" -------------
+	var vault VaultPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "vault", ctx.Param("vault"), &vault, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter vault: %s", err))
+	}
+
+	// ------------- Path parameter "job" -------------
+	var job JobPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "job", ctx.Param("job"), &job, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter job: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ResumeJobParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ResumeJob(ctx, vault, job, params)
 	return err
 }
 
@@ -2881,6 +2989,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/vaults/:vault/jobs", wrapper.ListJobs, options.OperationMiddlewares["listJobs"]...)
 	router.GET(options.BaseURL+"/v1/vaults/:vault/jobs/:job", wrapper.GetJob, options.OperationMiddlewares["getJob"]...)
 	router.POST(options.BaseURL+"/v1/vaults/:vault/jobs/:job/cancel", wrapper.CancelJob, options.OperationMiddlewares["cancelJob"]...)
+	router.POST(options.BaseURL+"/v1/vaults/:vault/jobs/:job/restart", wrapper.RestartJob, options.OperationMiddlewares["restartJob"]...)
+	router.POST(options.BaseURL+"/v1/vaults/:vault/jobs/:job/resume", wrapper.ResumeJob, options.OperationMiddlewares["resumeJob"]...)
 	router.GET(options.BaseURL+"/v1/vaults/:vault/events", wrapper.ListEvents, options.OperationMiddlewares["listEvents"]...)
 	router.GET(options.BaseURL+"/v1/vaults/:vault/events/stream", wrapper.StreamEvents, options.OperationMiddlewares["streamEvents"]...)
 	router.GET(options.BaseURL+"/v1/vaults/:vault/apiKeys", wrapper.ListAPIKeys, options.OperationMiddlewares["listAPIKeys"]...)
@@ -3834,6 +3944,107 @@ type CancelJobdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response CancelJobdefaultApplicationProblemPlusJSONResponse) VisitCancelJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RestartJobRequestObject struct {
+	Vault  VaultPath `json:"vault"`
+	Job    JobPath   `json:"job"`
+	Params RestartJobParams
+}
+
+type RestartJobResponseObject interface {
+	VisitRestartJobResponse(w http.ResponseWriter) error
+}
+
+type RestartJob202JSONResponse struct{ JobAcceptedJSONResponse }
+
+func (response RestartJob202JSONResponse) VisitRestartJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.OperationLocation != nil {
+		w.Header().Set("Operation-Location", fmt.Sprint(*response.Headers.OperationLocation))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XEventPosition != nil {
+		w.Header().Set("X-Event-Position", fmt.Sprint(*response.Headers.XEventPosition))
+	}
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RestartJobdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RestartJobdefaultApplicationProblemPlusJSONResponse) VisitRestartJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeJobRequestObject struct {
+	Vault  VaultPath `json:"vault"`
+	Job    JobPath   `json:"job"`
+	Params ResumeJobParams
+	Body   *ResumeJobJSONRequestBody
+}
+
+type ResumeJobResponseObject interface {
+	VisitResumeJobResponse(w http.ResponseWriter) error
+}
+
+type ResumeJob202JSONResponse struct{ JobAcceptedJSONResponse }
+
+func (response ResumeJob202JSONResponse) VisitResumeJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.OperationLocation != nil {
+		w.Header().Set("Operation-Location", fmt.Sprint(*response.Headers.OperationLocation))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XEventPosition != nil {
+		w.Header().Set("X-Event-Position", fmt.Sprint(*response.Headers.XEventPosition))
+	}
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeJobdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ResumeJobdefaultApplicationProblemPlusJSONResponse) VisitResumeJobResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -5909,6 +6120,12 @@ type StrictServerInterface interface {
 	// CancelJob Ask a job to stop
 	// (POST /v1/vaults/{vault}/jobs/{job}/cancel)
 	CancelJob(ctx context.Context, request CancelJobRequestObject) (CancelJobResponseObject, error)
+	// RestartJob Let a failed job go on, or begin it anew
+	// (POST /v1/vaults/{vault}/jobs/{job}/restart)
+	RestartJob(ctx context.Context, request RestartJobRequestObject) (RestartJobResponseObject, error)
+	// ResumeJob Let a job go on that waits for input
+	// (POST /v1/vaults/{vault}/jobs/{job}/resume)
+	ResumeJob(ctx context.Context, request ResumeJobRequestObject) (ResumeJobResponseObject, error)
 	// ListPolicies List replication policies
 	// (GET /v1/vaults/{vault}/policies)
 	ListPolicies(ctx context.Context, request ListPoliciesRequestObject) (ListPoliciesResponseObject, error)
@@ -6510,6 +6727,86 @@ func (sh *strictHandler) CancelJob(ctx echo.Context, vault VaultPath, job JobPat
 		return err
 	} else if validResponse, ok := response.(CancelJobResponseObject); ok {
 		return validResponse.VisitCancelJobResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RestartJob operation middleware
+func (sh *strictHandler) RestartJob(ctx echo.Context, vault VaultPath, job JobPath, params RestartJobParams) error {
+	var request RestartJobRequestObject
+
+	request.Vault = vault
+	request.Job = job
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RestartJob(ctx.Request().Context(), request.(RestartJobRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RestartJob")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RestartJobResponseObject); ok {
+		return validResponse.VisitRestartJobResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ResumeJob operation middleware
+func (sh *strictHandler) ResumeJob(ctx echo.Context, vault VaultPath, job JobPath, params ResumeJobParams) error {
+	var request ResumeJobRequestObject
+
+	request.Vault = vault
+	request.Job = job
+	request.Params = params
+
+	var body ResumeJobJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ResumeJob(ctx.Request().Context(), request.(ResumeJobRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResumeJob")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ResumeJobResponseObject); ok {
+		return validResponse.VisitResumeJobResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
