@@ -49,6 +49,8 @@ func run(t *testing.T, status string, args ...string) said {
 		switch _, verb, _ := strings.Cut(r.URL.Path, "/protectedItems/web"); {
 		case r.URL.Query().Get("validateOnly") == "true":
 			answer = `{"valid":true}`
+		case strings.HasSuffix(r.URL.Path, "/jobs"):
+			answer = `{"value":[]}`
 		case strings.Contains(r.URL.Path, "/jobs/"):
 			answer = `{"id":"` + jobID + `","kind":"TestFailover","status":"` + status + `","item":"web","tasks":[],"endedAt":"` + since + `"}`
 		case strings.Contains(strings.ToLower(verb), "fail") || verb == "/applyRecoveryPoint" || verb == "/reProtect" || r.Method == http.MethodDelete:
@@ -98,6 +100,9 @@ func TestACommandAsksForWhatItSays(t *testing.T) {
 		"item retry web":                                                    "POST " + item + "/retryNow",
 		"item policy web seldom":                                            "POST " + item + `/changePolicy {"policy":"seldom"}`,
 		"item disable web --force --survivor web-1":                         "DELETE " + item + "?keepReplica=168&force=true&survivor=web-1",
+		"job restart " + jobID:                                              "POST /v1/vaults/acme/jobs/" + jobID + "/restart",
+		"job resume " + jobID:                                               "POST /v1/vaults/acme/jobs/" + jobID + "/resume {}",
+		"job resume " + jobID + " --comments seen":                          "POST /v1/vaults/acme/jobs/" + jobID + `/resume {"comments":"seen"}`,
 		"item disable web --cleanup":                                        "DELETE " + item + "?keepReplica=168&cleanup=true",
 	} {
 		t.Run(args, func(t *testing.T) {
@@ -149,6 +154,7 @@ func TestACommandLineThatIsWrongSendsNothing(t *testing.T) {
 		"failover unplanned", "failover test", "failover cleanup", "failover change-point web", "failover cancel", "failover undo web",
 		"failback start", "failback undo web", "failback complete", "failback start web --mode x", "item reprotect",
 		"item pause", "item resume web db", "item retry", "item policy web", "item disable web --force", "failover test web --pont x",
+		"job restart", "job resume", "job list --since yesterday",
 	} {
 		t.Run(args, func(t *testing.T) {
 			t.Parallel()
@@ -166,5 +172,14 @@ func TestAnItemShowsItsPauseAndItsTestFailover(t *testing.T) {
 		if !strings.Contains(s.out, part) {
 			t.Errorf("no %q in\n%s", part, s.out)
 		}
+	}
+}
+
+func TestJobsAreListedByStateKindAndTime(t *testing.T) {
+	t.Parallel()
+	s := run(t, "Succeeded", "job", "list", "--state", "Failed", "--kind", "PlannedFailover", "--item", "web", "--since", since, "--until", "2026-11-24T12:00:00Z")
+	const want = "GET /v1/vaults/acme/jobs?state=Failed&kind=PlannedFailover&item=web&since=2026-11-23T12%3A00%3A00Z&until=2026-11-24T12%3A00%3A00Z"
+	if s.code != 0 || len(s.requests) != 1 || s.requests[0] != want {
+		t.Errorf("exit %d, sent %q", s.code, s.requests)
 	}
 }
