@@ -43,6 +43,17 @@ func (s *scene) copied() map[string]int64 {
 	return out
 }
 
+// disconnected waits until the database has done with a killed worker: what it had
+// been asked last may be done after the worker's death.
+func (s *scene) disconnected(owner string) {
+	s.t.Helper()
+	eventually(s.t, 30*time.Second, owner+" is disconnected", func() bool {
+		var n int
+		const query = `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1`
+		return s.pool.QueryRow(s.t.Context(), query, owner).Scan(&n) == nil && n == 0
+	})
+}
+
 // written returns the first whole line of the trace after n bytes.
 func (s *scene) written(n int) string {
 	s.t.Helper()
@@ -73,6 +84,7 @@ func TestAKilledWorkerGoesOnCopyingWhereItWas(t *testing.T) {
 		eventually(t, time.Minute, "disk "+disk+" is being copied", func() bool { return s.copied()[disk] >= 6<<20 })
 		must(t, w.Process.Kill())
 		_ = w.Wait()
+		s.disconnected("w" + strconv.Itoa(n))
 		before, length := s.copied(), 0
 		if b, err := os.ReadFile(s.Trace); err == nil {
 			length = len(b) - len(b[bytes.LastIndexByte(b, '\n')+1:])

@@ -13,7 +13,6 @@ import (
 
 	"farshore/domain/errorcatalog"
 	"farshore/domain/job"
-	"farshore/domain/policy"
 	"farshore/domain/protecteditem"
 	"farshore/domain/site"
 	"farshore/eventstore/pgtest"
@@ -72,7 +71,7 @@ func TestADamagedLogIsNeverAppliedAndResynchronizationMendsIt(t *testing.T) {
 	if n := count(s.events(), "replication_failed"); n != 0 {
 		t.Errorf("%d attempts were counted for what no attempt can mend", n)
 	}
-	if window := policy.Defaults().ResyncWindow.Next(s.now(), time.UTC); st.Resync.ScheduledFor.Sub(window).Abs() > time.Minute {
+	if window := st.Policy.ResyncWindow.Next(s.now(), time.UTC); st.Resync.ScheduledFor.Sub(window).Abs() > time.Minute {
 		t.Errorf("it is scheduled for %s, the window begins at %s", st.Resync.ScheduledFor, window)
 	}
 	old := st.Points

@@ -106,6 +106,7 @@ type config struct {
 	Stretch  int64         // bytes between checkpoints
 	Slow     time.Duration // of each write to the replica
 	Trace    string        // file that lists the offsets written to the replica
+	Hold     string        // file: while it exists, nothing is written to the replica's disks
 
 	Frequency int  // of copies, in seconds; 30 when zero
 	Short     bool // retention keeps one point
@@ -150,7 +151,12 @@ type worker struct {
 }
 
 func newWorker(ctx context.Context, c config, log *slog.Logger) (*worker, error) {
-	pool, err := pgxpool.New(ctx, c.Database)
+	pooled, err := pgxpool.ParseConfig(c.Database)
+	if err != nil {
+		return nil, err
+	}
+	pooled.ConnConfig.RuntimeParams["application_name"] = c.Owner
+	pool, err := pgxpool.NewWithConfig(ctx, pooled)
 	if err != nil {
 		return nil, err
 	}
@@ -168,7 +174,7 @@ func newWorker(ctx context.Context, c config, log *slog.Logger) (*worker, error)
 }
 
 func (w *worker) Store(context.Context, string, string) (replica.Store, error) {
-	return &slowStore{Store: w.replica, pause: w.Slow, trace: w.Trace, damage: w.damage}, nil
+	return &slowStore{Store: w.replica, pause: w.Slow, trace: w.Trace, hold: w.Hold, damage: w.damage}, nil
 }
 
 // start does what is due.

@@ -17,12 +17,20 @@ func (s *scene) do(cmd protecteditem.Command) {
 	must(s.t, err)
 }
 
+// settings are the policy's, but for a window of resynchronizations that is closed
+// whatever the time of day.
+func (s *scene) settings() policy.Settings {
+	settings, opens := policy.Defaults(), s.now().Add(12*time.Hour)
+	settings.ResyncWindow = policy.Window{Start: opens.Format("15:04"), End: opens.Add(time.Hour).Format("15:04")}
+	return settings
+}
+
 // enable asks for protection.
 func (s *scene) enable() {
 	s.t.Helper()
 	vm, err := s.host.VirtualMachine(s.t.Context(), "web")
 	must(s.t, err)
-	settings := policy.Defaults()
+	settings := s.settings()
 	settings.CopyFrequencySeconds = max(30, s.Frequency)
 	if s.Short {
 		settings.RetentionHours = 0
@@ -89,8 +97,12 @@ func eventually(t *testing.T, within time.Duration, what string, ok func() bool)
 		if time.Now().After(deadline) {
 			t.Fatalf("after %s still not: %s", within, what)
 		}
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(tick)
 	}
 }
 
-const waitForJob = 20 * time.Second
+const (
+	// tick is how often a condition is looked at.
+	tick       = 20 * time.Millisecond
+	waitForJob = 20 * time.Second
+)

@@ -17,6 +17,7 @@ type slowStore struct {
 	replica.Store
 	pause  time.Duration
 	trace  string
+	hold   string
 	damage func(item, name string)
 }
 
@@ -34,20 +35,32 @@ func (s *slowStore) OpenDisk(ctx context.Context, item, disk string, fence int64
 		return d, err
 	}
 	trace, err := os.OpenFile(s.trace, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	return &slowDisk{Disk: d, name: disk, pause: s.pause, trace: trace}, err
+	return &slowDisk{Disk: d, name: disk, pause: s.pause, hold: s.hold, trace: trace}, err
 }
 
 type slowDisk struct {
 	replica.Disk
 	name  string
 	pause time.Duration
+	hold  string
 	trace *os.File
 }
 
 func (d *slowDisk) WriteAt(p []byte, off int64) (int, error) {
 	_, _ = fmt.Fprintf(d.trace, "%s %d\n", d.name, off)
 	time.Sleep(d.pause)
+	for d.held() {
+		time.Sleep(tick)
+	}
 	return d.Disk.WriteAt(p, off)
+}
+
+func (d *slowDisk) held() bool {
+	if d.hold == "" {
+		return false
+	}
+	_, err := os.Stat(d.hold)
+	return err == nil
 }
 
 func (d *slowDisk) Close() error { return errors.Join(d.trace.Close(), d.Disk.Close()) }

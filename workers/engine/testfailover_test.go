@@ -14,7 +14,6 @@ import (
 	"farshore/domain"
 	"farshore/domain/errorcatalog"
 	"farshore/domain/job"
-	"farshore/domain/policy"
 	"farshore/domain/protecteditem"
 	"farshore/domain/site"
 	"farshore/eventstore"
@@ -34,7 +33,7 @@ func (s *scene) enableShort(change ...func(*site.VirtualMachine)) protecteditem.
 	for _, c := range change {
 		c(&vm)
 	}
-	settings := policy.Defaults()
+	settings := s.settings()
 	settings.CopyFrequencySeconds, settings.RetentionHours = 900, 0
 	settings.ResyncThresholdPercent = 100 // the guest writes all the while, and is cut seldom
 	s.do(protecteditem.EnableProtection{

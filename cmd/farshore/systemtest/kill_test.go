@@ -20,10 +20,36 @@ import (
 
 // victim is what is killed while it works.
 type victim struct {
+	worker    func() *process // which does the work, and stands still when the victim is killed
 	kill      func()
 	meanwhile func(vm demo.VM) // while it is dead
 	shipped   bool             // a delta is interrupted once it was shipped, not before
 	revive    func()
+}
+
+// step is how long a worker that is watched works between two looks.
+const step = 10 * time.Millisecond
+
+// strike kills once a moment has come, and says whether it did before the moment
+// was over. The worker is stopped for each look, so that what it is caught at is not
+// over by the time of the kill.
+func (v victim) strike(t *testing.T, what string, look func() (come, over bool)) bool {
+	t.Helper()
+	w, caught := v.worker(), false
+	watch(t, long, step, what, func() bool {
+		w.signal(syscall.SIGSTOP)
+		come, over := look()
+		caught = come && !over
+		if !come && !over {
+			w.signal(syscall.SIGCONT)
+		}
+		return come || over
+	})
+	if caught {
+		v.kill()
+	}
+	w.signal(syscall.SIGCONT) // if it is not the victim itself
+	return caught
 }
 
 func TestAKilledServerIsNotNoticedByGuestsAndGoesOnWhereItWas(t *testing.T) {
@@ -33,7 +59,7 @@ func TestAKilledServerIsNotNoticedByGuestsAndGoesOnWhereItWas(t *testing.T) {
 	vm := demo.VM{Name: "web", Disks: []int64{96 * mib, 384 * mib}, Filled: true, Pause: 20 * time.Millisecond}
 	p.boot(vm)
 	hosts, guests, sockets := p.hostPIDs(), p.guestPIDs(vm), p.sockets(vm)
-	v := victim{kill: func() { s.proc.kill() }, revive: func() { must(t, s.start()) }}
+	v := victim{worker: func() *process { return s.proc }, kill: func() { s.proc.kill() }, revive: func() { must(t, s.start()) }}
 	v.meanwhile = func(vm demo.VM) { p.grows(vm, "the guest writes while the server is dead") }
 	p.surviveInitialReplication(vm, v)
 	p.surviveDelta(vm, v)
@@ -58,7 +84,7 @@ func TestAKilledWorkersWorkIsTakenOverByAnother(t *testing.T) {
 		t.Cleanup(w.stop)
 	}
 	hire()
-	v := victim{kill: func() { w.kill() }, revive: hire, shipped: true}
+	v := victim{worker: func() *process { return w }, kill: func() { w.kill() }, revive: hire, shipped: true}
 	v.meanwhile = func(vm demo.VM) { p.grows(vm, "the guest writes while there is no worker") }
 	p.surviveInitialReplication(vm, v)
 	p.surviveDelta(vm, v)
@@ -67,21 +93,25 @@ func TestAKilledWorkersWorkIsTakenOverByAnother(t *testing.T) {
 
 func TestAKilledHostIsStartedAgainAndItsLogsAreRecovered(t *testing.T) {
 	t.Parallel()
-	p := newPlace(t, commonServer(t))
+	s := commonServer(t)
+	p := newPlace(t, s)
 	vm := demo.VM{Name: "killed-host", Disks: []int64{96 * mib, 384 * mib}, Filled: true, Pause: 20 * time.Millisecond}
 	p.boot(vm)
 	guests := p.guestPIDs(vm)
-	var killed []int
-	v := victim{revive: func() {}, kill: func() {
-		killed = p.hostPIDs()
-		for _, pid := range killed {
+	aimed := p.hostPIDs() // beforehand: looking for processes takes a while
+	v := victim{worker: func() *process { return s.proc }, revive: func() {}, kill: func() {
+		for _, pid := range aimed {
 			must(t, syscall.Kill(pid, syscall.SIGKILL))
 		}
 	}}
 	v.meanwhile = func(vm demo.VM) {
 		eventually(t, patience, "the server has started another host process", func() bool {
 			now := p.hostPIDs()
-			return len(now) == 1 && !slices.Equal(now, killed)
+			if len(now) != 1 || slices.Equal(now, aimed) {
+				return false
+			}
+			aimed = now
+			return true
 		})
 		p.grows(vm, "the guest has reconnected and writes")
 	}
@@ -160,24 +190,35 @@ func (p *place) transferred(vm demo.VM, disk string) (done int64, at time.Time) 
 	return done, at
 }
 
+// tries is how often a moment that was missed is waited for again.
+const tries = 5
+
 // surviveInitialReplication kills while the second disk is being copied. What was
 // copied before is not copied again.
 func (p *place) surviveInitialReplication(vm demo.VM, v victim) {
 	t := p.t
 	t.Helper()
-	p.enable(vm)
 	const first, second = "os", "data1"
 	var before map[string]int64
-	eventually(t, long, "the second disk is being copied", func() bool {
-		before = p.copied(vm)
-		return before[first] == vm.Disks[0] && before[second] > 0
-	})
-	_, ended := p.transferred(vm, first)
-	v.kill()
-	killed := time.Now()
-	if before[second] >= vm.Disks[1] {
-		t.Fatalf("the copy had ended when it was to be interrupted: %v", before)
+	var ended time.Time
+	for try := 0; ; try++ {
+		done := p.counted(vm, "initial_replication_completed")
+		p.enable(vm)
+		if v.strike(t, "the second disk is being copied", func() (come, over bool) {
+			before = p.copied(vm)
+			_, ended = p.transferred(vm, first)
+			over = before[second] >= vm.Disks[1] || p.counted(vm, "initial_replication_completed") > done
+			return before[first] == vm.Disks[0] && before[second] > 0, over
+		}) {
+			break
+		}
+		if try == tries {
+			t.Fatalf("the copy had ended whenever it was to be interrupted: %v", before)
+		}
+		p.becomesProtected(vm)
+		p.disable(vm)
 	}
+	killed := time.Now()
 	v.meanwhile(vm)
 	v.revive()
 	eventually(t, long, vm.Name+" is protected", func() bool {
@@ -215,29 +256,22 @@ func (p *place) surviveDelta(vm demo.VM, v victim) {
 			continue
 		}
 		caught := false
-		for try := 0; try < 5 && !caught; try++ {
+		for try := 0; try < tries && !caught; try++ {
 			was, points := moment.sign(), p.counted(vm, "recovery_point_created")
 			p.replicate(vm)
-			watch(t, patience, time.Millisecond, moment.name, func() bool { return moment.sign() > was })
-			v.kill()
-			killed := time.Now()
+			caught = v.strike(t, moment.name, func() (come, over bool) {
+				return moment.sign() > was, p.counted(vm, "recovery_point_created") > points
+			})
+			if !caught {
+				continue
+			}
 			v.meanwhile(vm)
 			v.revive()
 			eventually(t, long, "the interrupted delta is a recovery point", func() bool { return p.counted(vm, "recovery_point_created") > points })
-			caught = p.pointMade(vm, points).After(killed)
 			p.proveNext(vm)
 		}
 		if !caught {
 			t.Errorf("%s: every delta was complete before it could be interrupted", moment.name)
 		}
 	}
-}
-
-// pointMade is when the item's nth recovery point, from 0, was recorded.
-func (p *place) pointMade(vm demo.VM, n int) (at time.Time) {
-	p.t.Helper()
-	const query = `SELECT recorded_at FROM events WHERE stream = 'protected_item-' || $1 AND type = 'protected_item.recovery_point_created.v1'
-		ORDER BY version OFFSET $2 LIMIT 1`
-	p.look(query, []any{vault + "." + vm.Name, n}, &at)
-	return at
 }

@@ -171,6 +171,16 @@ func (p *place) becomesProtected(vm demo.VM) {
 	})
 }
 
+// disable ends protection, and leaves no replica.
+func (p *place) disable(vm demo.VM) {
+	p.t.Helper()
+	params := &oapi.DisableProtectionParams{KeepReplica: new(int32(0)), IfMatch: new("*")}
+	j := p.wait(client.Call[oapi.Job](p.s.api.DisableProtection(p.t.Context(), vault, vm.Name, params)))
+	if j.Status != oapi.JobStatusSucceeded {
+		p.t.Fatalf("disable: %s, %+v", j.Status, j.Error)
+	}
+}
+
 // points returns the item's recovery points, oldest first.
 func (p *place) points(vm demo.VM) []oapi.RecoveryPoint {
 	p.t.Helper()

@@ -18,11 +18,7 @@ func TestDisablingLeavesTheHostCleanAndProtectionCanBeginAgain(t *testing.T) {
 	vm := demo.VM{Name: "left-clean", Disks: []int64{64 * mib, 48 * mib}}
 	p.protect(vm)
 	p.proveNext(vm)
-	params := &oapi.DisableProtectionParams{KeepReplica: new(int32(0)), IfMatch: new("*")}
-	j := p.wait(client.Call[oapi.Job](p.s.api.DisableProtection(t.Context(), vault, vm.Name, params)))
-	if j.Status != oapi.JobStatusSucceeded {
-		t.Fatalf("disable: %s, %+v", j.Status, j.Error)
-	}
+	p.disable(vm)
 	var left []string
 	must(t, filepath.WalkDir(p.Source(), func(path string, _ os.DirEntry, err error) error {
 		name := filepath.Base(path)
