@@ -108,10 +108,11 @@ type config struct {
 	Trace    string        // file that lists the offsets written to the replica
 	Hold     string        // file: while it exists, nothing is written to the replica's disks
 
-	Frequency int  // of copies, in seconds; 30 when zero
-	Short     bool // retention keeps one point
-	Grace     int  // seconds that the guest has to shut down; 30 when zero
-	Mortal    bool // the source host is a process of its own, to be killed
+	Frequency int   // of copies, in seconds; 30 when zero
+	Short     bool  // retention keeps one point
+	Grace     int   // seconds that the guest has to shut down; 30 when zero
+	Mortal    bool  // the source host is a process of its own, to be killed
+	Bare      int64 // size of a VM's single disk; it holds noise and has no guest
 }
 
 func (c config) Host(_ context.Context, _, _, name string) (host.Host, error) {
@@ -148,6 +149,7 @@ type worker struct {
 
 	replica *directory.Store
 	damage  func(item, name string) // of an object that was put; may be nil
+	sent    *atomic.Int64           // what is written to replica disks, in bytes; may be nil
 }
 
 func newWorker(ctx context.Context, c config, log *slog.Logger) (*worker, error) {
@@ -174,6 +176,9 @@ func newWorker(ctx context.Context, c config, log *slog.Logger) (*worker, error)
 }
 
 func (w *worker) Store(context.Context, string, string) (replica.Store, error) {
+	if w.sent != nil {
+		return countingStore{Store: w.replica, written: w.sent}, nil
+	}
 	return &slowStore{Store: w.replica, pause: w.Slow, trace: w.Trace, hold: w.Hold, damage: w.damage}, nil
 }
 
@@ -248,7 +253,7 @@ func childWorker(text string) error {
 // store and a database.
 type scene struct {
 	*worker
-	t          *testing.T
+	t          testing.TB
 	dir        string // of all
 	source     string // folder of the VM
 	host       *local.Client
@@ -262,7 +267,7 @@ type scene struct {
 
 var disks = []string{"os", "data"}
 
-func newScene(t *testing.T, change func(*config)) *scene {
+func newScene(t testing.TB, change func(*config)) *scene {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "fs") //nolint:usetesting // a socket's path must be short
 	must(t, err)
@@ -281,7 +286,11 @@ func newScene(t *testing.T, change func(*config)) *scene {
 	}
 	must(t, os.MkdirAll(c.Store, 0o700))
 	must(t, os.MkdirAll(filepath.Join(dir, "away"), 0o700))
-	s.makeVM()
+	if c.Bare > 0 {
+		s.makeBareVM(c.Bare)
+	} else {
+		s.makeVM()
+	}
 	if c.Mortal {
 		s.host = s.mortalHost(c.Hosts["h1"])
 	} else {
@@ -301,7 +310,7 @@ func newScene(t *testing.T, change func(*config)) *scene {
 	return s
 }
 
-type testLog struct{ t *testing.T }
+type testLog struct{ t testing.TB }
 
 var quiet atomic.Bool
 
@@ -372,7 +381,7 @@ func (s *scene) work() {
 	s.t.Helper()
 	w, err := newWorker(s.t.Context(), s.config, s.log)
 	must(s.t, err)
-	w.damage = s.damage
+	w.damage, w.sent = s.damage, s.sent
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); _ = w.run(ctx, w.start) }()

@@ -30,13 +30,17 @@ func (s *scene) enable() {
 	s.t.Helper()
 	vm, err := s.host.VirtualMachine(s.t.Context(), "web")
 	must(s.t, err)
+	protect := disks
+	if s.Bare > 0 {
+		protect = []string{bareDisk}
+	}
 	settings := s.settings()
 	settings.CopyFrequencySeconds = max(30, s.Frequency)
 	if s.Short {
 		settings.RetentionHours = 0
 	}
 	s.do(protecteditem.EnableProtection{
-		JobID: newID(), Vault: vault, Item: "web", Site: "s1", Host: "h1", VM: vm, Policy: settings, Disks: disks,
+		JobID: newID(), Vault: vault, Item: "web", Site: "s1", Host: "h1", VM: vm, Policy: settings, Disks: protect,
 		Store:        protecteditem.StoreRef{ID: "acc", Kind: protecteditem.DirectoryStore},
 		RecoverySite: "s2", RecoveryHost: "h2", RecoveryVMName: "web-dr", At: s.now(),
 	})
@@ -52,8 +56,13 @@ func (s *scene) state() protecteditem.State {
 // until waits for the item to be in a state.
 func (s *scene) until(what string, ok func(protecteditem.State) bool) protecteditem.State {
 	s.t.Helper()
+	return s.within(60*time.Second, what, ok)
+}
+
+func (s *scene) within(patience time.Duration, what string, ok func(protecteditem.State) bool) protecteditem.State {
+	s.t.Helper()
 	var last protecteditem.State
-	eventually(s.t, 60*time.Second, what, func() bool {
+	eventually(s.t, patience, what, func() bool {
 		last = s.state()
 		return ok(last)
 	})
@@ -83,14 +92,14 @@ type image []byte
 func (i image) ReadAt(p []byte, off int64) (int, error) { return copy(p, i[off:]), nil }
 func (i image) Size() int64                             { return int64(len(i)) }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-func eventually(t *testing.T, within time.Duration, what string, ok func() bool) {
+func eventually(t testing.TB, within time.Duration, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(within)
 	for !ok() {

@@ -148,6 +148,7 @@ type bases struct {
 	point     *replica.PointSpec // nil: initial replication had not been completed
 	bases     map[string]deltareplication.Base
 	differing int64
+	sent      int64 // of them what is not zero
 	opened    []disk.Reader
 }
 
@@ -182,7 +183,7 @@ func (b *bases) disk(ctx context.Context, id string, snapshot disk.Reader, found
 	if !ok {
 		// Nothing is known about what the replica disk holds.
 		whole := []disk.Extent{{Length: found.Size()}}
-		b.differing += found.Size()
+		b.differing, b.sent = b.differing+found.Size(), b.sent+found.Size()
 		b.bases[id] = deltareplication.Base{Content: snapshot, Root: root, Extra: whole}
 		return nil
 	}
@@ -195,6 +196,13 @@ func (b *bases) disk(ctx context.Context, id string, snapshot disk.Reader, found
 		off := block * checksum.BlockSize
 		e := disk.Extent{Offset: off, Length: min(checksum.BlockSize, found.Size()-off)}
 		b.differing += e.Length
+		digest, err := found.Get(ctx, block)
+		if err != nil {
+			return err
+		}
+		if digest != found.Zero(block) {
+			b.sent += e.Length
+		}
 		if n := len(extra); n > 0 && extra[n-1].End() == off {
 			extra[n-1].Length += e.Length
 			return nil

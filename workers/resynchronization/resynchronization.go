@@ -29,6 +29,7 @@ const (
 	newCut    = "cut"
 	scanned   = "bytesScanned"
 	differing = "bytesDiffering"
+	sent      = "bytesSent"
 )
 
 // Steps is the workflow as a table.
@@ -152,6 +153,7 @@ func (r Resynchronization) send(ctx context.Context, m *runbook.Memo, store repl
 		return err
 	}
 	m.Note(differing, strconv.FormatInt(b.differing, 10))
+	m.Note(sent, strconv.FormatInt(b.sent, 10))
 	_, err = deltareplication.ApplyOver(ctx, r.Item, cut.ID, b.bases)
 	return err
 }
@@ -192,7 +194,8 @@ func (r Resynchronization) complete(ctx context.Context, m *runbook.Memo) error 
 	return r.Record(ctx, cmd)
 }
 
-// Result is what a comparison has come to.
+// Result is what a comparison has come to. Zeroes are not sent, and change logs are
+// counted where they are shipped.
 type Result struct {
 	BytesScanned   int64
 	BytesDiffering int64
@@ -209,7 +212,7 @@ func ResultOf(ctx context.Context, i *workflow.Item, m *runbook.Memo) (Result, e
 	if point == nil || point.ID != m.Value(newCut) {
 		return Result{}, errorcatalog.Fail(errorcatalog.ReplicaCorrupt, "recovery point %s of %s is gone", m.Value(newCut), i.ReplicaID())
 	}
-	return Result{BytesScanned: amount(m, scanned), BytesDiffering: amount(m, differing), BytesSent: amount(m, differing), Point: *point}, nil
+	return Result{BytesScanned: amount(m, scanned), BytesDiffering: amount(m, differing), BytesSent: amount(m, sent), Point: *point}, nil
 }
 
 func amount(m *runbook.Memo, key string) int64 {
