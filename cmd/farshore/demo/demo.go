@@ -56,7 +56,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	p.began = time.Now()
 	for _, step := range []func(context.Context) error{
-		p.register, p.protect, p.replicate, p.resynchronize, p.drill, p.canceled, p.failOver, p.commit, p.failBack,
+		p.register, p.protect, p.replicate, p.resynchronize, p.drill, p.canceled, p.failOver, p.failBack, p.disaster,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -257,46 +257,40 @@ func (p *play) replicate(ctx context.Context) error {
 	return nil
 }
 
-// failOver moves both to the recovery side and compares the disks.
+// failOver moves the first VM to the recovery side and compares the disks.
 func (p *play) failOver(ctx context.Context) error {
-	for _, plan := range plans() {
-		p.title("planned failover of %s", plan.Name)
-		// The guest of the recovery VM waits until its disks have been compared.
-		if err := p.closeGate(plan.Name); err != nil {
-			return err
-		}
-		began := time.Now()
-		resp, err := p.api.PlannedFailover(ctx, vault, plan.Name, &oapi.PlannedFailoverParams{})
-		if err := p.run(ctx, "fail "+plan.Name+" over", resp, err); err != nil {
-			return err
-		}
-		took := time.Since(began).Round(100 * time.Millisecond)
-		if err := p.proveFailover(ctx, plan, took); err != nil {
-			return err
-		}
-		if err := p.changePoint(ctx, plan); err != nil {
-			return err
-		}
-		if err := p.openGate(plan.Name); err != nil {
-			return err
-		}
+	plan := plans()[0]
+	p.title("planned failover of %s", plan.Name)
+	// The guest of the recovery VM waits until its disks have been compared.
+	if err := p.closeGate(plan.Name); err != nil {
+		return err
 	}
-	return nil
+	began := time.Now()
+	resp, err := p.api.PlannedFailover(ctx, vault, plan.Name, &oapi.PlannedFailoverParams{})
+	if err := p.run(ctx, "fail "+plan.Name+" over", resp, err); err != nil {
+		return err
+	}
+	took := time.Since(began).Round(100 * time.Millisecond)
+	if err := p.proveFailover(ctx, plan, took); err != nil {
+		return err
+	}
+	if err := p.changePoint(ctx, plan); err != nil {
+		return err
+	}
+	if err := p.openGate(plan.Name); err != nil {
+		return err
+	}
+	return p.commit(ctx, plan)
 }
 
-// commit accepts the failovers and sees the recovery VMs write.
-func (p *play) commit(ctx context.Context) error {
-	p.title("committing")
-	for _, plan := range plans() {
-		resp, err := p.api.CommitFailover(ctx, vault, plan.Name, &oapi.CommitFailoverParams{})
-		if err := p.run(ctx, "commit the failover of "+plan.Name, resp, err); err != nil {
-			return err
-		}
-		if err := p.proveCommit(ctx, plan); err != nil {
-			return err
-		}
+// commit accepts a failover and sees the recovery VM write.
+func (p *play) commit(ctx context.Context, plan VM) error {
+	p.title("committing the failover of %s", plan.Name)
+	resp, err := p.api.CommitFailover(ctx, vault, plan.Name, &oapi.CommitFailoverParams{})
+	if err := p.run(ctx, "commit the failover of "+plan.Name, resp, err); err != nil {
+		return err
 	}
-	return nil
+	return p.proveCommit(ctx, plan)
 }
 
 // end prints the table and leaves the machine as it was, unless asked to keep it.

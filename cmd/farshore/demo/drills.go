@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"time"
 
 	"farshore/api/oapi"
 	"farshore/cmd/farshore/client"
@@ -119,6 +120,29 @@ func (p *play) canceled(ctx context.Context) error {
 		return err
 	}
 	return p.nextDelta(ctx, plan, "canceled failover, next delta")
+}
+
+// disaster fails the second VM over without its source, and accepts that.
+func (p *play) disaster(ctx context.Context) error {
+	plan := plans()[1]
+	p.title("an unplanned failover of %s, without its source", plan.Name)
+	if err := p.closeGate(plan.Name); err != nil {
+		return err
+	}
+	began := time.Now()
+	in := oapi.UnplannedFailoverInput{RecoveryPoint: new("LatestProcessed")}
+	resp, err := p.api.UnplannedFailover(ctx, vault, plan.Name, &oapi.UnplannedFailoverParams{}, in)
+	if err := p.run(ctx, "fail "+plan.Name+" over", resp, err); err != nil {
+		return err
+	}
+	p.say("  the VM ran after %s", time.Since(began).Round(100*time.Millisecond))
+	if err := p.proveRecovered(ctx, plan, "failover without source"); err != nil {
+		return err
+	}
+	if err := p.openGate(plan.Name); err != nil {
+		return err
+	}
+	return p.commit(ctx, plan)
 }
 
 // changePoint takes a VM that has failed over to an older point and back.
