@@ -150,6 +150,7 @@ type worker struct {
 	replica *directory.Store
 	damage  func(item, name string) // of an object that was put; may be nil
 	sent    *atomic.Int64           // what is written to replica disks, in bytes; may be nil
+	outage  *outage                 // of the replica store; may be nil
 }
 
 func newWorker(ctx context.Context, c config, log *slog.Logger) (*worker, error) {
@@ -176,6 +177,9 @@ func newWorker(ctx context.Context, c config, log *slog.Logger) (*worker, error)
 }
 
 func (w *worker) Store(context.Context, string, string) (replica.Store, error) {
+	if w.outage != nil {
+		return failingStore{Store: w.replica, outage: w.outage}, nil
+	}
 	if w.sent != nil {
 		return countingStore{Store: w.replica, written: w.sent}, nil
 	}
@@ -381,7 +385,7 @@ func (s *scene) work() {
 	s.t.Helper()
 	w, err := newWorker(s.t.Context(), s.config, s.log)
 	must(s.t, err)
-	w.damage, w.sent = s.damage, s.sent
+	w.damage, w.sent, w.outage = s.damage, s.sent, s.outage
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); _ = w.run(ctx, w.start) }()

@@ -28,6 +28,11 @@ func (s *scene) settings() policy.Settings {
 // enable asks for protection.
 func (s *scene) enable() {
 	s.t.Helper()
+	s.do(s.enabling())
+}
+
+func (s *scene) enabling() protecteditem.EnableProtection {
+	s.t.Helper()
 	vm, err := s.host.VirtualMachine(s.t.Context(), "web")
 	must(s.t, err)
 	protect := disks
@@ -39,11 +44,11 @@ func (s *scene) enable() {
 	if s.Short {
 		settings.RetentionHours = 0
 	}
-	s.do(protecteditem.EnableProtection{
+	return protecteditem.EnableProtection{
 		JobID: newID(), Vault: vault, Item: "web", Site: "s1", Host: "h1", VM: vm, Policy: settings, Disks: protect,
 		Store:        protecteditem.StoreRef{ID: "acc", Kind: protecteditem.DirectoryStore},
 		RecoverySite: "s2", RecoveryHost: "h2", RecoveryVMName: "web-dr", At: s.now(),
-	})
+	}
 }
 
 func (s *scene) state() protecteditem.State {
