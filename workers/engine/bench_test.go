@@ -34,7 +34,7 @@ func (s *scene) makeBareVM(size int64) {
 	must(s.t, err)
 	piece := make([]byte, 4<<20)
 	for at := int64(0); at < size; at += int64(len(piece)) {
-		noise(piece, uint64(at>>20)) //nolint:gosec // an offset
+		noise(piece, uint64(at>>20))
 		_, err := f.Write(piece)
 		must(s.t, err)
 	}
@@ -85,8 +85,8 @@ func BenchmarkResynchronizationSendsWhatDiffers(b *testing.B) {
 	changed := int64(0)
 	c := s.dial(bareDisk)
 	block := make([]byte, checksum.BlockSize)
-	for n, at := range rand.New(rand.NewPCG(1, 2)).Perm(benchSize / checksum.BlockSize)[:benchSize/checksum.BlockSize/100] { //nolint:gosec // no secret
-		noise(block, uint64(n)) //nolint:gosec // a count
+	for n, at := range rand.New(rand.NewPCG(1, 2)).Perm(benchSize / checksum.BlockSize)[:benchSize/checksum.BlockSize/100] {
+		noise(block, uint64(n))
 		_, err := c.WriteAt(block, int64(at)*checksum.BlockSize)
 		must(b, err)
 		changed += checksum.BlockSize

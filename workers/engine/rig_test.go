@@ -271,15 +271,15 @@ type scene struct {
 
 var disks = []string{"os", "data"}
 
-func newScene(t testing.TB, change func(*config)) *scene {
-	t.Helper()
+func newScene(tb testing.TB, change func(*config)) *scene {
+	tb.Helper()
 	dir, err := os.MkdirTemp("", "fs") //nolint:usetesting // a socket's path must be short
-	must(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	s := &scene{t: t, dir: dir, source: filepath.Join(dir, "primary", "web"), stopWorker: func() {}}
+	must(tb, err)
+	tb.Cleanup(func() { _ = os.RemoveAll(dir) })
+	s := &scene{t: tb, dir: dir, source: filepath.Join(dir, "primary", "web"), stopWorker: func() {}}
 	s.grace = 30
 	c := config{
-		Database: pgtest.Database(t).URL, Store: filepath.Join(dir, "store"), Owner: "tester",
+		Database: pgtest.Database(tb).URL, Store: filepath.Join(dir, "store"), Owner: "tester",
 		Hosts: map[string]string{"h1": filepath.Join(dir, "h1.sock"), "h2": filepath.Join(dir, "h2.sock")},
 	}
 	if change != nil {
@@ -288,8 +288,8 @@ func newScene(t testing.TB, change func(*config)) *scene {
 	if c.Grace > 0 {
 		s.grace = c.Grace
 	}
-	must(t, os.MkdirAll(c.Store, 0o700))
-	must(t, os.MkdirAll(filepath.Join(dir, "away"), 0o700))
+	must(tb, os.MkdirAll(c.Store, 0o700))
+	must(tb, os.MkdirAll(filepath.Join(dir, "away"), 0o700))
 	if c.Bare > 0 {
 		s.makeBareVM(c.Bare)
 	} else {
@@ -301,16 +301,16 @@ func newScene(t testing.TB, change func(*config)) *scene {
 		s.host = s.serveHost(filepath.Join(dir, "primary"), c.Hosts["h1"], c.Speed)
 	}
 	s.away = s.serveHost(filepath.Join(dir, "away"), c.Hosts["h2"], c.Speed)
-	must(t, s.host.SetActive(t.Context(), "web", true))
-	must(t, s.host.Start(t.Context(), "web"))
-	w, err := newWorker(t.Context(), c, slog.New(slog.NewTextHandler(testLog{t}, &slog.HandlerOptions{Level: slog.LevelInfo})))
-	must(t, err)
+	must(tb, s.host.SetActive(tb.Context(), "web", true))
+	must(tb, s.host.Start(tb.Context(), "web"))
+	w, err := newWorker(tb.Context(), c, slog.New(slog.NewTextHandler(testLog{tb}, &slog.HandlerOptions{Level: slog.LevelInfo})))
+	must(tb, err)
 	s.worker = w
 	// The observer's own store: it executes what the API would.
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); _ = w.run(ctx, nil) }()
-	t.Cleanup(func() { stop(); <-done })
+	tb.Cleanup(func() { stop(); <-done })
 	return s
 }
 

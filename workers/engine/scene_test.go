@@ -97,19 +97,19 @@ type image []byte
 func (i image) ReadAt(p []byte, off int64) (int, error) { return copy(p, i[off:]), nil }
 func (i image) Size() int64                             { return int64(len(i)) }
 
-func must(t testing.TB, err error) {
-	t.Helper()
+func must(tb testing.TB, err error) {
+	tb.Helper()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
-func eventually(t testing.TB, within time.Duration, what string, ok func() bool) {
-	t.Helper()
+func eventually(tb testing.TB, within time.Duration, what string, ok func() bool) {
+	tb.Helper()
 	deadline := time.Now().Add(within)
 	for !ok() {
 		if time.Now().After(deadline) {
-			t.Fatalf("after %s still not: %s", within, what)
+			tb.Fatalf("after %s still not: %s", within, what)
 		}
 		time.Sleep(tick)
 	}
