@@ -15,7 +15,7 @@ var layers = []struct{ pkg, may string }{
 	{"domain", "domain/errorcatalog"},
 	{"domain/errorcatalog", ""},
 	{"domain/domaintest", "domain domain/errorcatalog"},
-	{"domain/protecteditem", "domain domain/errorcatalog domain/policy domain/site"}, // their value types
+	{"domain/protecteditem", "domain domain/errorcatalog domain/networkmapping domain/policy domain/site"}, // their value types
 	{"domain/...", "domain domain/errorcatalog"},
 	{"migrations", ""},
 	{"eventstore/pgcluster", ""},

@@ -74,6 +74,24 @@ const (
 	ReplicationPausedRefusal         Code = "replication_paused_refusal"
 )
 
+// Refusals that concern networks.
+const (
+	NetworkNotFound        Code = "network_not_found"
+	NetworkMappingNotFound Code = "network_mapping_not_found"
+	NetworkMappedAlready   Code = "network_mapped_already"
+	NetworksUnmapped       Code = "networks_unmapped"
+	NICNotFound            Code = "nic_not_found"
+	HostWithoutCloud       Code = "host_without_cloud"
+)
+
+// What is found about an item's networks.
+const (
+	NetworkUnmapped            Code = "network_unmapped"
+	RecoveryNetworkMissing     Code = "recovery_network_missing"
+	StaticAddressOutsideSubnet Code = "static_address_outside_subnet"
+	StaticAddressInUse         Code = "static_address_in_use"
+)
+
 // What a VM must be like to be protected.
 const (
 	PrerequisiteGeneration    Code = "prerequisite_generation"

@@ -85,6 +85,10 @@ func TestAllowedOperations(t *testing.T) {
 			"ReplicateNow": errorcatalog.ReplicationPausedRefusal, "RepairReplication": errorcatalog.ReplicationPausedRefusal,
 			"PlannedFailover": errorcatalog.ReplicationPausedRefusal, "PauseReplication": errorcatalog.NothingToDo, "ResumeReplication": "",
 		}},
+		"an item with a network that is not mapped": {given: history(following, checked), want: refusals{
+			"EnableProtection": errorcatalog.AlreadyProtected, "FailoverCommit": errorcatalog.NoFailoverPending,
+			"PlannedFailover": errorcatalog.NetworksUnmapped,
+		}},
 		"an item with an open test failover": {given: testOpen, want: refusals{
 			"EnableProtection": errorcatalog.AlreadyProtected, "FailoverCommit": errorcatalog.NoFailoverPending,
 			"TestFailover": errorcatalog.TestFailoverOpen, "TestFailoverCleanup": "",
@@ -104,14 +108,14 @@ func TestAllowedOperations(t *testing.T) {
 		"an item that is being disabled": {given: ending, want: refusals{
 			"EnableProtection": errorcatalog.AlreadyProtected, "ReplicateNow": errorcatalog.NotProtected, "RepairReplication": errorcatalog.NotProtected,
 			"PlannedFailover": errorcatalog.OperationInProgress, "FailoverCommit": errorcatalog.NoFailoverPending, "DisableProtection": errorcatalog.NothingToDo,
-			"UnplannedFailover": errorcatalog.OperationInProgress, "TestFailover": errorcatalog.NotProtected, "PauseReplication": errorcatalog.NotProtected, "ChangePolicy": errorcatalog.NotProtected,
+			"UnplannedFailover": errorcatalog.OperationInProgress, "TestFailover": errorcatalog.NotProtected, "PauseReplication": errorcatalog.NotProtected, "ChangePolicy": errorcatalog.NotProtected, "ChangeNetworkSettings": errorcatalog.NotProtected,
 			"CancelResynchronization": errorcatalog.NotProtected,
 			"AddDisks":                errorcatalog.NotProtected, "RemoveDisks": errorcatalog.NotProtected,
 		}},
 		"an item that is unprotected can only be enabled": {given: ended, want: refusals{
 			"ReplicateNow": errorcatalog.NotProtected, "RepairReplication": errorcatalog.NotProtected, "PlannedFailover": errorcatalog.NotProtected,
 			"FailoverCommit": errorcatalog.NoFailoverPending, "DisableProtection": errorcatalog.NothingToDo,
-			"UnplannedFailover": errorcatalog.NotProtected, "TestFailover": errorcatalog.NotProtected, "PauseReplication": errorcatalog.NotProtected, "ChangePolicy": errorcatalog.NotProtected, "ResumeReplication": errorcatalog.NotProtected,
+			"UnplannedFailover": errorcatalog.NotProtected, "TestFailover": errorcatalog.NotProtected, "PauseReplication": errorcatalog.NotProtected, "ChangePolicy": errorcatalog.NotProtected, "ChangeNetworkSettings": errorcatalog.NotProtected, "ResumeReplication": errorcatalog.NotProtected,
 			"CancelResynchronization": errorcatalog.NotProtected, "RetryNow": errorcatalog.NotProtected,
 			"AddDisks": errorcatalog.NotProtected, "RemoveDisks": errorcatalog.NotProtected,
 		}},

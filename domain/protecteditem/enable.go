@@ -27,6 +27,7 @@ type EnableProtection struct {
 	RecoverySite   string
 	RecoveryHost   string
 	RecoveryVMName string // empty: the VM's name
+	NICs           []NICSettings
 	At             time.Time
 }
 
@@ -51,7 +52,7 @@ func (c EnableProtection) decide(s State) ([]Event, error) {
 	return []Event{ProtectionEnabling{
 		JobID: c.JobID, Vault: c.Vault, Item: c.Item, Cycle: s.Cycle + 1, Site: c.Site, Host: c.Host, VM: c.VM,
 		PolicyID: c.PolicyID, Policy: c.Policy, Store: c.Store, Disks: slices.Clone(c.Disks),
-		RecoverySite: c.RecoverySite, RecoveryHost: c.RecoveryHost, RecoveryVMName: c.RecoveryVMName, At: c.At,
+		RecoverySite: c.RecoverySite, RecoveryHost: c.RecoveryHost, RecoveryVMName: c.RecoveryVMName, NICs: c.NICs, At: c.At,
 	}}, nil
 }
 
@@ -89,6 +90,9 @@ func (c EnableProtection) validate() error {
 			return invalid("/disks", "disk %q is named twice", d)
 		}
 	}
+	if err := checkNICs(c.NICs, c.VM); err != nil {
+		return err
+	}
 	if found := CheckPrerequisites(c.VM, c.Disks, LimitsOf(c.Store.Kind)).Failures; len(found) > 0 {
 		all := make([]string, len(found))
 		for i := range found {
@@ -115,6 +119,7 @@ type ProtectionEnabling struct {
 	RecoverySite   string              `json:"recoverySite"`
 	RecoveryHost   string              `json:"recoveryHost"`
 	RecoveryVMName string              `json:"recoveryVmName"`
+	NICs           []NICSettings       `json:"nics,omitempty"`
 	At             time.Time           `json:"at"`
 }
 
@@ -126,7 +131,7 @@ func (e ProtectionEnabling) evolve(State) State {
 		Vault: e.Vault, Item: e.Item, Cycle: e.Cycle, Protection: EnablingProtection,
 		Resync: Resync{State: ResyncNone}, TestFailover: TestFailoverNone, ActiveLocation: Primary,
 		Site: e.Site, Host: e.Host, VM: e.VM, Disks: e.Disks, PolicyID: e.PolicyID, Policy: e.Policy, Store: e.Store,
-		Recovery: RecoveryTarget{Site: e.RecoverySite, Host: e.RecoveryHost, VMName: e.RecoveryVMName},
+		Recovery: RecoveryTarget{Site: e.RecoverySite, Host: e.RecoveryHost, VMName: e.RecoveryVMName}, NICs: e.NICs,
 	}
 	return s.startJob(e.JobID, EnableProtectionJob)
 }

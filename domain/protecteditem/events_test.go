@@ -51,6 +51,7 @@ func stored() []protecteditem.Event {
 		protecteditem.DisksRemoved{Disks: []string{"data"}, At: noon},
 		protecteditem.RetryRequested{At: noon},
 		protecteditem.ResynchronizationCanceled{JobID: "job-resync", At: noon},
+		settingsChanged, checked, decided,
 		protecteditem.PolicyChanged{PolicyID: "silver", Settings: silver(), At: noon},
 	}
 }

@@ -98,6 +98,7 @@ func (g *generator) operator(kind int) protecteditem.Command {
 	case 0:
 		c := enable()
 		c.JobID, c.At = fresh, g.now
+		c.VM.NICs = wired().NICs
 		return c
 	case 6:
 		return protecteditem.ReplicateNow{At: g.now}

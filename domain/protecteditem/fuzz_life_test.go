@@ -56,6 +56,9 @@ const (
 	diskReady
 	diskFailed
 	removeDisk
+	setNICs
+	checkNetworks
+	decideConnections
 	kinds
 )
 
@@ -72,6 +75,9 @@ func (g *generator) later(kind, b int) protecteditem.Command {
 		return c
 	}
 	if c := g.disks(kind, b, fresh); c != nil {
+		return c
+	}
+	if c := g.networks(kind, b); c != nil {
 		return c
 	}
 	switch kind {

@@ -99,6 +99,9 @@ func besides(s State, now time.Time) []HealthError {
 	if f := s.TestFailure; f != nil {
 		warning = append(warning, HealthError{Code: f.Code, Detail: f.Detail, Since: s.TestFailedAt})
 	}
+	for _, f := range s.NetworkFindings {
+		warning = append(warning, HealthError{Code: f.Code, Detail: f.Detail, Since: s.NetworksCheckedAt})
+	}
 	if p := s.Paused; p != nil {
 		warning = append(warning, HealthError{Code: errorcatalog.ReplicationPaused, Detail: p.Reason, Since: p.Since})
 	}

@@ -41,6 +41,7 @@ func AllowedOperations(s State, now time.Time) []Operation {
 		operation(s, "PauseReplication", PauseReplication{At: now}),
 		operation(s, "ResumeReplication", ResumeReplication{At: now}),
 		operation(s, "ChangePolicy", ChangePolicy{At: now}),
+		operation(s, "ChangeNetworkSettings", ChangeNetworkSettings{NICs: []NICSettings{{}}, At: now}),
 		operation(s, "AddDisks", AddDisks{JobID: job, At: now}),
 		operation(s, "RemoveDisks", RemoveDisks{At: now}),
 		operation(s, "DisableProtection", DisableProtection{JobID: job, CleanUp: true, At: now}),

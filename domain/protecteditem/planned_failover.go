@@ -13,7 +13,10 @@ import (
 type StartPlannedFailover struct {
 	JobID  string
 	Resume bool // replication, if it is paused
-	At     time.Time
+	// AllowUnmappedNetworks lets the VM come up with adapters that are not connected.
+	AllowUnmappedNetworks bool
+	Networks              *NetworkPlan // as it is known now; nil: as it was checked last
+	At                    time.Time
 }
 
 func (c StartPlannedFailover) decide(s State) ([]Event, error) {
@@ -41,7 +44,10 @@ func (c StartPlannedFailover) decide(s State) ([]Event, error) {
 	if len(s.Points) == 0 {
 		return nil, domain.Reject(domain.Conflict, errorcatalog.NoRecoveryPoint, "the item has no recovery point")
 	}
-	started := PlannedFailoverStarted{JobID: c.JobID, At: c.At}
+	if err := c.requireNetworks(s); err != nil {
+		return nil, err
+	}
+	started := PlannedFailoverStarted{JobID: c.JobID, AllowUnmappedNetworks: c.AllowUnmappedNetworks, At: c.At}
 	if s.Paused != nil && c.Resume {
 		return []Event{ReplicationResumed{At: c.At}, started}, nil
 	}
@@ -51,10 +57,23 @@ func (c StartPlannedFailover) decide(s State) ([]Event, error) {
 	return []Event{started}, nil
 }
 
+// requireNetworks refuses to leave adapters unconnected unless that is allowed.
+func (c StartPlannedFailover) requireNetworks(s State) error {
+	switch {
+	case c.AllowUnmappedNetworks:
+		return nil
+	case c.Networks != nil:
+		return requireConnected(c.Networks.Findings)
+	default:
+		return requireConnected(s.NetworkFindings)
+	}
+}
+
 // PlannedFailoverStarted gives the item to the failover's job.
 type PlannedFailoverStarted struct {
-	JobID string    `json:"jobId"`
-	At    time.Time `json:"at"`
+	JobID                 string    `json:"jobId"`
+	AllowUnmappedNetworks bool      `json:"allowUnmappedNetworks,omitempty"`
+	At                    time.Time `json:"at"`
 }
 
 // EventType implements domain.Event.
@@ -62,6 +81,7 @@ func (PlannedFailoverStarted) EventType() string { return "protected_item.planne
 
 func (e PlannedFailoverStarted) evolve(s State) State {
 	s.Protection, s.SourceStopped, s.Failure, s.Requested = PlannedFailoverInProgress, false, nil, CycleRequest{}
+	s.AllowUnmapped = e.AllowUnmappedNetworks
 	return s.startJob(e.JobID, PlannedFailoverJob)
 }
 

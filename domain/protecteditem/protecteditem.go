@@ -26,6 +26,7 @@
 //	disks.go                disks added or grown; disks_protected.go ends it or removes some
 //	pause.go                replication stands still
 //	change_policy.go        other settings
+//	networks.go             where the VM's adapters lead to; network_settings.go, network_address.go, network_check.go
 //	disable.go              any → DisablingProtection → Unprotected
 //
 // choice.go says which point a failover uses and which ones are pinned. health.go, operations.go and prerequisites.go answer questions about a state.
@@ -66,7 +67,7 @@ var Decider = domain.Decider[Command, Event, State]{
 
 // Events lists one zero value of each event, for the codec.
 func Events() []Event {
-	return slices.Concat(replicationEvents(), failoverEvents(), testFailoverEvents(), failbackEvents(), diskEvents())
+	return slices.Concat(replicationEvents(), failoverEvents(), testFailoverEvents(), failbackEvents(), diskEvents(), networkEvents())
 }
 
 func replicationEvents() []Event {
@@ -156,5 +157,13 @@ func diskEvents() []Event {
 		DisksProtected{},
 		DiskReplicationFailed{},
 		DisksRemoved{},
+	}
+}
+
+func networkEvents() []Event {
+	return []Event{
+		NetworkSettingsChanged{},
+		NetworksChecked{},
+		ConnectionsDecided{},
 	}
 }

@@ -158,6 +158,12 @@ type State struct {
 	EndedDisks EndedJob
 	DiskRetry  Retry
 
+	NICs              []NICSettings // what was set for adapters
+	NetworkFindings   []NetworkFinding
+	NetworksCheckedAt time.Time    // with another outcome than before
+	AllowUnmapped     bool         // of the planned failover: adapters may come up unconnected
+	Connections       *Connections // of the recovery VM that was made or is to be
+
 	Paused      *Pause
 	ProtectedAt time.Time // when the item became protected
 

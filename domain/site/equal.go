@@ -5,7 +5,12 @@ import "slices"
 // Equal says whether two descriptions say the same.
 func (v VirtualMachine) Equal(o VirtualMachine) bool {
 	return v.ID == o.ID && v.Name == o.Name && v.Generation == o.Generation && v.CPUs == o.CPUs && v.MemoryMiB == o.MemoryMiB &&
-		slices.Equal(v.NICs, o.NICs) && slices.Equal(v.Disks, o.Disks) && v.Guest.equal(o.Guest)
+		slices.EqualFunc(v.NICs, o.NICs, NIC.Equal) && slices.Equal(v.Disks, o.Disks) && v.Guest.equal(o.Guest)
+}
+
+// Equal says whether two adapters are described alike.
+func (n NIC) Equal(o NIC) bool {
+	return n.Name == o.Name && n.MACAddress == o.MACAddress && n.Network == o.Network && n.Primary == o.Primary && n.Address.Equal(o.Address)
 }
 
 // Disk returns the VM's disk of the given id.

@@ -86,5 +86,9 @@ func (HostRemoved) EventType() string { return "site.host_removed.v1" }
 
 func (e HostRemoved) evolve(s State) State {
 	s.Hosts = slices.DeleteFunc(slices.Clone(s.Hosts), func(h Host) bool { return h.ID == e.Host })
+	s.Clouds = slices.Clone(s.Clouds)
+	for i, c := range s.Clouds {
+		s.Clouds[i].Hosts = slices.DeleteFunc(slices.Clone(c.Hosts), func(h string) bool { return h == e.Host })
+	}
 	return s
 }

@@ -4,6 +4,9 @@
 //	register.go   the site itself
 //	host.go       its hosts
 //	inventory.go  the VMs that hosts report
+//
+// network.go has what VMs are attached to, and load_inventory.go how it becomes
+// known, with the VMM server and its clouds on a site that has one.
 package site
 
 import (
@@ -33,6 +36,11 @@ type State struct {
 	Kind       Kind
 	TimeZone   string // IANA name; empty is UTC
 	Hosts      []Host // in the order in which they were added
+
+	Server          *Server // of a VMM site, once it is known
+	Clouds          []Cloud
+	LogicalNetworks []LogicalNetwork
+	Networks        []Network // those that were loaded
 }
 
 // Host is a host of a site and what was found on it.
@@ -94,6 +102,12 @@ func Events() []Event {
 		VirtualMachineChanged{},
 		VirtualMachineVanished{},
 		ProblemsChanged{},
+		VMMServerChanged{},
+		CloudsChanged{},
+		LogicalNetworksChanged{},
+		NetworkAdded{},
+		NetworkChanged{},
+		NetworkRemoved{},
 	}
 }
 

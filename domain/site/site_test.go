@@ -37,7 +37,7 @@ var (
 )
 
 func stored() []site.Event {
-	return []site.Event{registered, added, removed, discovered, changed, vanished, troubled}
+	return append([]site.Event{registered, added, removed, discovered, changed, vanished, troubled}, storedNetworks()...)
 }
 
 func TestDecide(t *testing.T) {
@@ -110,7 +110,9 @@ func TestEqualSeesEveryDifference(t *testing.T) {
 		"id": func(v *site.VirtualMachine) { v.ID = "x" }, "name": func(v *site.VirtualMachine) { v.Name = "x" },
 		"generation": func(v *site.VirtualMachine) { v.Generation = 1 }, "CPUs": func(v *site.VirtualMachine) { v.CPUs = 9 },
 		"memory": func(v *site.VirtualMachine) { v.MemoryMiB = 9 }, "NICs": func(v *site.VirtualMachine) { v.NICs[0].Network = "x" },
-		"disks": func(v *site.VirtualMachine) { v.Disks[0].SizeBytes = 9 }, "no guest": func(v *site.VirtualMachine) { v.Guest = nil },
+		"primary": func(v *site.VirtualMachine) { v.NICs[0].Primary = true },
+		"address": func(v *site.VirtualMachine) { v.NICs[0].Address = &site.Address{Type: site.DynamicHost} },
+		"disks":   func(v *site.VirtualMachine) { v.Disks[0].SizeBytes = 9 }, "no guest": func(v *site.VirtualMachine) { v.Guest = nil },
 		"command": func(v *site.VirtualMachine) { v.Guest.Command[0] = "x" }, "grace": func(v *site.VirtualMachine) { v.Guest.GraceSeconds = 9 },
 	} {
 		v := sql()

@@ -17,7 +17,10 @@ type VirtualMachine struct {
 type NIC struct {
 	Name       string `json:"name"`
 	MACAddress string `json:"macAddress,omitempty"`
-	Network    string `json:"network,omitempty"` // the VM network it is attached to
+	Network    string `json:"network,omitempty"` // the name or id of the VM network it is attached to
+
+	Primary bool     `json:"primary,omitempty"`
+	Address *Address `json:"address,omitempty"` // as far as it is known
 }
 
 // Disk is a virtual disk of a VM.

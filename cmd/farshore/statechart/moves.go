@@ -49,7 +49,7 @@ func (m move) but(other string) move {
 // allMoves lists every move. What is first to lead to a word gives its sample, so
 // a resynchronization is rather required than asked for.
 func allMoves() []move {
-	return slices.Concat(resynchronization(), operations(), failoverOperations(), replication(), failovers(), failbacks(), testFailovers(), disks())
+	return slices.Concat(resynchronization(), operations(), failoverOperations(), replication(), failovers(), failbacks(), testFailovers(), disks(), networks())
 }
 
 const gib = int64(1) << 30
@@ -133,7 +133,7 @@ func enable(_ protecteditem.State, now time.Time) protecteditem.EnableProtection
 	return protecteditem.EnableProtection{
 		JobID: "enable-protection", Vault: "acme", Item: "sql", Site: "vienna", Host: "hv-1",
 		VM: site.VirtualMachine{
-			ID: "sql-1", Name: "sql-1", Generation: 2, CPUs: 2, MemoryMiB: 4096,
+			ID: "sql-1", Name: "sql-1", Generation: 2, CPUs: 2, MemoryMiB: 4096, NICs: []site.NIC{{Name: "eth0", Network: "LAN"}},
 			Disks: []site.Disk{
 				{ID: "os", File: "os.raw", Format: site.Raw, SizeBytes: 40 * gib, OS: true},
 				{ID: "data", File: "data.raw", Format: site.Raw, SizeBytes: 100 * gib},
