@@ -34,7 +34,8 @@ func (s *Server) EnableProtection(ctx context.Context, r oapi.EnableProtectionRe
 		if err := s.tryItem(ctx, r.Vault, r.Item, cmd, nil); err != nil {
 			return nil, repoint(err, enableField)
 		}
-		return oapi.EnableProtection200JSONResponse{ValidatedJSONResponse: warningsOf(cmd)}, nil
+		warnings, err := s.warningsOf(ctx, cmd)
+		return oapi.EnableProtection200JSONResponse{ValidatedJSONResponse: validated(warnings)}, err
 	}
 	body, err := s.beginJob(ctx, cmd, w)
 	if err != nil {
@@ -77,6 +78,9 @@ func (s *Server) enableCommand(ctx context.Context, w workflow, in *oapi.EnableP
 		return cmd, unknown(errorcatalog.StorageAccountNotFound, "/storageAccount", "there is no storage account %q", in.StorageAccount)
 	}
 	cmd.Store = protecteditem.StoreRef{ID: in.StorageAccount, Kind: protecteditem.StoreKind(account.Settings.Kind)}
+	if cmd.NICs, err = s.nicsFrom(ctx, vault, in.Recovery.Site, value(in.Nics)); err != nil {
+		return cmd, err
+	}
 	return cmd, s.unprotectedElsewhere(ctx, cmd)
 }
 
@@ -92,6 +96,9 @@ func (s *Server) hostFor(ctx context.Context, vault, siteID, host, under string)
 	h, ok := state.Host(host)
 	if !ok {
 		return site.Host{}, unknown(errorcatalog.HostNotFound, under+"/host", "site %q has no host %q", siteID, host)
+	}
+	if r := state.RequireCloud(host); r != nil {
+		return h, r.At(under + "/host")
 	}
 	return h, nil
 }
@@ -116,17 +123,13 @@ func unknown(code errorcatalog.Code, field, format string, args ...any) error {
 	return domain.Reject(domain.Invalid, code, format, args...).At(field)
 }
 
-func warningsOf(cmd protecteditem.EnableProtection) oapi.ValidatedJSONResponse {
-	out := oapi.ValidatedJSONResponse{Valid: true}
+func (s *Server) warningsOf(ctx context.Context, cmd protecteditem.EnableProtection) ([]oapi.Finding, error) {
 	checks := protecteditem.CheckPrerequisites(cmd.VM, cmd.Disks, protecteditem.LimitsOf(cmd.Store.Kind))
-	if len(checks.Warnings) > 0 {
-		warnings := make([]oapi.Finding, 0, len(checks.Warnings))
-		for _, w := range checks.Warnings {
-			warnings = append(warnings, *undated(&w))
-		}
-		out.Warnings = &warnings
-	}
-	return out
+	warnings := each(checks.Warnings, func(w errorcatalog.Failure) oapi.Finding { return *undated(&w) })
+	plan, err := s.planOf(ctx, protecteditem.State{
+		Vault: cmd.Vault, Item: cmd.Item, Site: cmd.Site, VM: cmd.VM, NICs: cmd.NICs, Recovery: protecteditem.RecoveryTarget{Site: cmd.RecoverySite},
+	})
+	return append(warnings, networkWarnings(plan.Findings)...), err
 }
 
 // enableField names in the body what the command calls otherwise.
@@ -139,5 +142,5 @@ func enableField(field string) string {
 	case "/recoveryVmName":
 		return "/recovery/virtualMachineName"
 	}
-	return field
+	return nicField(field)
 }

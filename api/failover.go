@@ -10,9 +10,16 @@ import (
 // PlannedFailover answers POST …/plannedFailover.
 func (s *Server) PlannedFailover(ctx context.Context, r oapi.PlannedFailoverRequestObject) (oapi.PlannedFailoverResponseObject, error) {
 	id := s.newID()
-	cmd := protecteditem.StartPlannedFailover{JobID: id, Resume: value(r.Params.Resume), At: s.now()}
+	plan, err := s.itemPlan(ctx, r.Vault, r.Item)
+	if err != nil {
+		return nil, err
+	}
+	cmd := protecteditem.StartPlannedFailover{
+		JobID: id, Resume: value(r.Params.Resume), AllowUnmappedNetworks: value(r.Params.AllowUnmappedNetworks), Networks: &plan, At: s.now(),
+	}
 	if value(r.Params.ValidateOnly) {
-		return oapi.PlannedFailover200JSONResponse{ValidatedJSONResponse: oapi.ValidatedJSONResponse{Valid: true}}, s.tryItem(ctx, r.Vault, r.Item, cmd, r.Params.IfMatch)
+		body := validated(networkWarnings(plan.Findings))
+		return oapi.PlannedFailover200JSONResponse{ValidatedJSONResponse: body}, s.tryItem(ctx, r.Vault, r.Item, cmd, r.Params.IfMatch)
 	}
 	body, err := s.beginJob(ctx, cmd, workflow{
 		vault: r.Vault, item: r.Item, kind: protecteditem.PlannedFailoverJob, job: id, ifMatch: r.Params.IfMatch, key: r.Params.IdempotencyKey,
@@ -25,7 +32,11 @@ func (s *Server) UnplannedFailover(ctx context.Context, r oapi.UnplannedFailover
 	id, in := s.newID(), value(r.Body)
 	cmd := protecteditem.StartUnplannedFailover{JobID: id, Choice: choiceOf(in.RecoveryPoint), ShutDownSource: value(in.ShutDownSource), At: s.now()}
 	if value(r.Params.ValidateOnly) {
-		return oapi.UnplannedFailover200JSONResponse{ValidatedJSONResponse: oapi.ValidatedJSONResponse{Valid: true}}, s.tryItem(ctx, r.Vault, r.Item, cmd, r.Params.IfMatch)
+		if err := s.tryItem(ctx, r.Vault, r.Item, cmd, r.Params.IfMatch); err != nil {
+			return nil, err
+		}
+		plan, err := s.itemPlan(ctx, r.Vault, r.Item)
+		return oapi.UnplannedFailover200JSONResponse{ValidatedJSONResponse: validated(networkWarnings(plan.Findings))}, err
 	}
 	body, err := s.beginJob(ctx, cmd, workflow{
 		vault: r.Vault, item: r.Item, kind: protecteditem.UnplannedFailoverJob, job: id, ifMatch: r.Params.IfMatch, key: r.Params.IdempotencyKey,

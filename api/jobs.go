@@ -107,8 +107,12 @@ func commentsOf(comments []job.Comment) *[]oapi.JobComment {
 }
 
 func taskOf(t job.Task) oapi.Task {
-	return oapi.Task{
+	out := oapi.Task{
 		Name: t.Name, Title: t.Title, Status: string(t.Status), Attempt: small(t.Attempts), StartedAt: at(t.StartedAt),
 		EndedAt: at(t.EndedAt), Error: undated(t.Failure), NextAttemptAt: at(t.NextAttemptAt),
 	}
+	if warnings := t.Warnings(); len(warnings) > 0 {
+		out.Warnings = new(each(warnings, func(f errorcatalog.Failure) oapi.Finding { return *undated(&f) }))
+	}
+	return out
 }

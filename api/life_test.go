@@ -206,7 +206,7 @@ func TestAnItemTellsItsStateAndWhatMayBeDone(t *testing.T) {
 		t.Errorf("while enabling: %+v", shown)
 	}
 	for _, o := range shown.AllowedOperations {
-		if o.Allowed != (o.Name == "disableProtection" || o.Name == "changePolicy") || (!o.Allowed && (o.Code == nil || o.Reason == nil)) {
+		if o.Allowed != (o.Name == "disableProtection" || o.Name == "changePolicy" || o.Name == "networkSettings") || (!o.Allowed && (o.Code == nil || o.Reason == nil)) {
 			t.Errorf("while enabling: %+v", o)
 		}
 	}

@@ -29,6 +29,8 @@ func routes() map[string]string {
 		"PauseReplication":    "pause",
 		"ResumeReplication":   "resume",
 		"ChangePolicy":        "changePolicy",
+
+		"ChangeNetworkSettings": "networkSettings",
 	}
 }
 

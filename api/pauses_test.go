@@ -203,6 +203,8 @@ func TestEveryAllowedOperationIsOneOfTheContract(t *testing.T) {
 		switch o.Name {
 		case "enableProtection":
 			method, path = http.MethodPut, w.url+"/v1/vaults/acme/protectedItems/web"
+		case "networkSettings":
+			method = http.MethodPut
 		case "disableProtection":
 			method, path = http.MethodDelete, w.url+"/v1/vaults/acme/protectedItems/web"
 		}

@@ -26,6 +26,7 @@ func auditing() []string {
 func reading() []string {
 	return append(auditing(),
 		"listPolicies", "getPolicy", "listSites", "getSite", "listHosts", "getHost", "listVirtualMachines", "getVirtualMachine",
+		"listNetworks", "getNetwork", "listClouds", "listNetworkMappings", "getNetworkMapping", "getNetworkSettings",
 		"listStorageAccounts", "getStorageAccount", "listProtectedItems", "getProtectedItem", "listRecoveryPoints", "getRecoveryPoint")
 }
 
@@ -34,12 +35,14 @@ func operating() []string {
 	return append(reading(),
 		"plannedFailover", "unplannedFailover", "applyRecoveryPoint", "cancelFailover", "commitFailover", "testFailover", "cleanUpTestFailover",
 		"startFailback", "completeFailback", "cancelFailback", "commitFailback", "reProtect",
+		"putNetworkSettings",
 		"pauseReplication", "resumeReplication", "repairReplication", "replicateNow", "retryNow", "cancelJob", "restartJob", "resumeJob")
 }
 
 // contributing lists what sets protection up and takes it down.
 func contributing() []string {
-	return append(operating(), "enableProtection", "disableProtection", "changePolicy", "putPolicy", "putSite", "putHost", "deleteHost", "putStorageAccount")
+	return append(operating(), "enableProtection", "disableProtection", "changePolicy", "putPolicy", "putSite", "putHost", "deleteHost", "putStorageAccount",
+		"loadSiteInventory", "putNetworkMapping", "deleteNetworkMapping")
 }
 
 // administering lists what concerns the vault itself and who may call.

@@ -21,6 +21,7 @@ import (
 	"farshore/api/oapi"
 	"farshore/domain/apikey"
 	"farshore/domain/job"
+	"farshore/domain/networkmapping"
 	"farshore/domain/policy"
 	"farshore/domain/protecteditem"
 	"farshore/domain/site"
@@ -51,6 +52,8 @@ type Config struct {
 	Snapshots eventstore.SnapshotPolicy
 	// LagTimeout bounds the wait for minPosition; 5 seconds when zero.
 	LagTimeout time.Duration
+	// Networks is what is known of the networks around an item; it may be left out.
+	Networks func(ctx context.Context, s protecteditem.State) (protecteditem.Networks, error)
 	// Random is where secrets come from; the system's source when nil.
 	Random io.Reader
 }
@@ -64,6 +67,7 @@ type Server struct {
 	protectedItems  eventstore.Repository[protecteditem.Command, protecteditem.Event, protecteditem.State]
 	jobs            eventstore.Repository[job.Command, job.Event, job.State]
 	apiKeys         eventstore.Repository[apikey.Command, apikey.Event, apikey.State]
+	networkMappings eventstore.Repository[networkmapping.Command, networkmapping.Event, networkmapping.State]
 
 	store      eventstore.Store
 	queries    *projections.Queries
@@ -73,6 +77,7 @@ type Server struct {
 	random     io.Reader
 	logger     *slog.Logger
 	ready      func() error
+	networks   func(ctx context.Context, s protecteditem.State) (protecteditem.Networks, error)
 	lagTimeout time.Duration
 	contract   *contract
 	metrics    *metrics
@@ -100,7 +105,7 @@ func New(c Config) (*Server, error) {
 	}
 	s := &Server{
 		store: c.Store, queries: c.Queries, positions: c.Positions, now: c.Now, newID: c.NewID, logger: c.Logger, ready: c.Ready,
-		random: c.Random, lagTimeout: c.LagTimeout, contract: compiled, metrics: m, registry: c.Registry,
+		networks: c.Networks, random: c.Random, lagTimeout: c.LagTimeout, contract: compiled, metrics: m, registry: c.Registry,
 	}
 	if s.random == nil {
 		s.random = rand.Reader
@@ -116,6 +121,7 @@ func New(c Config) (*Server, error) {
 	s.protectedItems.Snapshots = c.Snapshots
 	s.jobs = repository(c.Store, job.Category, job.Decider)
 	s.apiKeys = repository(c.Store, apikey.Category, apikey.Decider)
+	s.networkMappings = repository(c.Store, networkmapping.Category, networkmapping.Decider)
 	return s, nil
 }
 

@@ -72,5 +72,9 @@ func siteOf(id string, state site.State, etag string) oapi.Site {
 	if zone == "" {
 		zone = "UTC"
 	}
-	return oapi.Site{ID: id, Name: state.Name, Kind: oapi.SiteKind(state.Kind), TimeZone: zone, Hosts: small(len(state.Hosts)), Etag: etag}
+	out := oapi.Site{ID: id, Name: state.Name, Kind: oapi.SiteKind(state.Kind), TimeZone: zone, Hosts: small(len(state.Hosts)), Etag: etag}
+	if v := state.Server; v != nil {
+		out.VmmServer = &oapi.VMMServer{Name: v.Name, Version: optional(v.Version), ConnectionStatus: optional(v.ConnectionStatus)}
+	}
+	return out
 }

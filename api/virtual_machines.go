@@ -84,7 +84,11 @@ func itemOf(siteID string, v projections.FoundVM, items []itemRow) *string {
 }
 
 func nicOf(n site.NIC) oapi.NIC {
-	return oapi.NIC{Name: n.Name, MacAddress: optional(n.MACAddress), Network: optional(n.Network)}
+	out := oapi.NIC{Name: n.Name, MacAddress: optional(n.MACAddress), Network: optional(n.Network), Address: addressOf(n.Address)}
+	if n.Primary {
+		out.Primary = new(true)
+	}
+	return out
 }
 
 func diskOf(d site.Disk) oapi.Disk {

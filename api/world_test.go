@@ -25,6 +25,7 @@ import (
 	"farshore/domain"
 	"farshore/domain/apikey"
 	"farshore/domain/job"
+	"farshore/domain/networkmapping"
 	"farshore/domain/policy"
 	"farshore/domain/protecteditem"
 	"farshore/domain/site"
@@ -56,7 +57,7 @@ func newWorldOn(t *testing.T, pool *pgxpool.Pool) *world {
 	codec, err := eventstore.NewCodec(
 		eventstore.Types(vault.Events()...), eventstore.Types(policy.Events()...), eventstore.Types(site.Events()...),
 		eventstore.Types(storageaccount.Events()...), eventstore.Types(protecteditem.Events()...),
-		eventstore.Types(job.Events()...), eventstore.Types(apikey.Events()...))
+		eventstore.Types(job.Events()...), eventstore.Types(apikey.Events()...), eventstore.Types(networkmapping.Events()...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,8 +68,9 @@ func newWorldOn(t *testing.T, pool *pgxpool.Pool) *world {
 	}
 	run(t, store.Run)
 	run(t, runner.Run)
+	queries := &projections.Queries{Pool: pool}
 	server, err := api.New(api.Config{
-		Store: store, Queries: &projections.Queries{Pool: pool}, Positions: runner, Now: time.Now, NewID: newID,
+		Store: store, Queries: queries, Networks: bookOf(store, queries).Of, Positions: runner, Now: time.Now, NewID: newID,
 		Registry: prometheus.NewRegistry(), Logger: slog.New(slog.NewTextHandler(logTo{t}, nil)), LagTimeout: 2 * time.Second,
 	})
 	if err != nil {

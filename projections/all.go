@@ -15,9 +15,10 @@ const (
 	ProtectedItemsName  = "protected_items"
 	JobsName            = "jobs"
 	APIKeysName         = "api_keys"
+	NetworkMappingsName = "network_mappings"
 )
 
 // All returns every read model, for a Runner.
 func All() []Projection {
-	return []Projection{Vaults(), Policies(), Sites(), StorageAccounts(), ProtectedItems(), Jobs(), APIKeys()}
+	return []Projection{Vaults(), Policies(), Sites(), StorageAccounts(), ProtectedItems(), Jobs(), APIKeys(), NetworkMappings()}
 }

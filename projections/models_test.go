@@ -16,6 +16,7 @@ import (
 	"farshore/domain/apikey"
 	"farshore/domain/errorcatalog"
 	"farshore/domain/job"
+	"farshore/domain/networkmapping"
 	"farshore/domain/policy"
 	"farshore/domain/protecteditem"
 	"farshore/domain/site"
@@ -41,7 +42,7 @@ func newMirror(t *testing.T) *mirror {
 	codec, err := eventstore.NewCodec(
 		eventstore.Types(vault.Events()...), eventstore.Types(policy.Events()...), eventstore.Types(site.Events()...),
 		eventstore.Types(storageaccount.Events()...), eventstore.Types(protecteditem.Events()...),
-		eventstore.Types(job.Events()...), eventstore.Types(apikey.Events()...))
+		eventstore.Types(job.Events()...), eventstore.Types(apikey.Events()...), eventstore.Types(networkmapping.Events()...))
 	if err != nil {
 		t.Fatal(err)
 	}

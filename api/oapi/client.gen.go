@@ -230,6 +230,41 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/vaults/{vault}/jobs/{job}/resume (the `ResumeJob` operationId).
 	ResumeJob(ctx context.Context, vault VaultPath, job JobPath, params *ResumeJobParams, body ResumeJobJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListNetworkMappings List network mappings
+	//
+	// Corresponds with GET /v1/vaults/{vault}/networkMappings (the `ListNetworkMappings` operationId).
+	ListNetworkMappings(ctx context.Context, vault VaultPath, params *ListNetworkMappingsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeleteNetworkMapping Give a network mapping up
+	//
+	// It is given up also while items use it; `validateOnly` warns of those that a failover would then leave unconnected, and they say so in their health.
+	//
+	// Corresponds with DELETE /v1/vaults/{vault}/networkMappings/{networkMapping} (the `DeleteNetworkMapping` operationId).
+	DeleteNetworkMapping(ctx context.Context, vault VaultPath, networkMapping NetworkMappingPath, params *DeleteNetworkMappingParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetNetworkMapping Read a network mapping
+	//
+	// Corresponds with GET /v1/vaults/{vault}/networkMappings/{networkMapping} (the `GetNetworkMapping` operationId).
+	GetNetworkMapping(ctx context.Context, vault VaultPath, networkMapping NetworkMappingPath, params *GetNetworkMappingParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutNetworkMappingWithBody Map a network to one of a recovery site
+	//
+	// A network has one mapping for each recovery site. Mapping it again as it is changes nothing; to change where it leads to, or its addresses, name the mapping's ETag in `If-Match`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /v1/vaults/{vault}/networkMappings/{networkMapping} (the `PutNetworkMapping` operationId).
+	PutNetworkMappingWithBody(ctx context.Context, vault VaultPath, networkMapping NetworkMappingPath, params *PutNetworkMappingParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutNetworkMapping Map a network to one of a recovery site
+	//
+	// A network has one mapping for each recovery site. Mapping it again as it is changes nothing; to change where it leads to, or its addresses, name the mapping's ETag in `If-Match`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /v1/vaults/{vault}/networkMappings/{networkMapping} (the `PutNetworkMapping` operationId).
+	PutNetworkMapping(ctx context.Context, vault VaultPath, networkMapping NetworkMappingPath, params *PutNetworkMappingParams, body PutNetworkMappingJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListPolicies List replication policies
 	//
 	// Corresponds with GET /v1/vaults/{vault}/policies (the `ListPolicies` operationId).
@@ -372,6 +407,29 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/failoverCommit (the `CommitFailover` operationId).
 	CommitFailover(ctx context.Context, vault VaultPath, item ItemPath, params *CommitFailoverParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetNetworkSettings Read how the item's network adapters are connected when it fails over
+	//
+	// Corresponds with GET /v1/vaults/{vault}/protectedItems/{item}/networkSettings (the `GetNetworkSettings` operationId).
+	GetNetworkSettings(ctx context.Context, vault VaultPath, item ItemPath, params *GetNetworkSettingsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutNetworkSettingsWithBody Set how the item's network adapters are connected when it fails over
+	//
+	// Adapters that are left out follow the mapping of their network. The settings are used by the next failover or change of its recovery point.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /v1/vaults/{vault}/protectedItems/{item}/networkSettings (the `PutNetworkSettings` operationId).
+	PutNetworkSettingsWithBody(ctx context.Context, vault VaultPath, item ItemPath, params *PutNetworkSettingsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutNetworkSettings Set how the item's network adapters are connected when it fails over
+	//
+	// Adapters that are left out follow the mapping of their network. The settings are used by the next failover or change of its recovery point.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /v1/vaults/{vault}/protectedItems/{item}/networkSettings (the `PutNetworkSettings` operationId).
+	PutNetworkSettings(ctx context.Context, vault VaultPath, item ItemPath, params *PutNetworkSettingsParams, body PutNetworkSettingsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// PauseReplicationWithBody Stop shipping changes until replication is resumed
 	//
 	// Tracking goes on up to the policy's threshold. Pausing what is paused changes nothing.
@@ -510,6 +568,11 @@ type ClientInterface interface {
 	// Corresponds with PUT /v1/vaults/{vault}/sites/{site} (the `PutSite` operationId).
 	PutSite(ctx context.Context, vault VaultPath, site SitePath, params *PutSiteParams, body PutSiteJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListClouds List the clouds of a VMM site
+	//
+	// Corresponds with GET /v1/vaults/{vault}/sites/{site}/clouds (the `ListClouds` operationId).
+	ListClouds(ctx context.Context, vault VaultPath, site SitePath, params *ListCloudsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListHosts List the hosts of a site
 	//
 	// Corresponds with GET /v1/vaults/{vault}/sites/{site}/hosts (the `ListHosts` operationId).
@@ -538,6 +601,38 @@ type ClientInterface interface {
 	//
 	// Corresponds with PUT /v1/vaults/{vault}/sites/{site}/hosts/{host} (the `PutHost` operationId).
 	PutHost(ctx context.Context, vault VaultPath, site SitePath, host HostPath, params *PutHostParams, body PutHostJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// LoadSiteInventoryWithBody Load what a site has beside its hosts
+	//
+	// The document replaces what was known of the site's networks and, on a VMM site, of its server and clouds. Loading
+	// the same again changes nothing; a document that is wrong anywhere is refused with the field, and what was known stays.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /v1/vaults/{vault}/sites/{site}/inventory (the `LoadSiteInventory` operationId).
+	LoadSiteInventoryWithBody(ctx context.Context, vault VaultPath, site SitePath, params *LoadSiteInventoryParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// LoadSiteInventory Load what a site has beside its hosts
+	//
+	// The document replaces what was known of the site's networks and, on a VMM site, of its server and clouds. Loading
+	// the same again changes nothing; a document that is wrong anywhere is refused with the field, and what was known stays.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /v1/vaults/{vault}/sites/{site}/inventory (the `LoadSiteInventory` operationId).
+	LoadSiteInventory(ctx context.Context, vault VaultPath, site SitePath, params *LoadSiteInventoryParams, body LoadSiteInventoryJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListNetworks List the networks of a site
+	//
+	// Those that were loaded, or else those that the adapters of its VMs name.
+	//
+	// Corresponds with GET /v1/vaults/{vault}/sites/{site}/networks (the `ListNetworks` operationId).
+	ListNetworks(ctx context.Context, vault VaultPath, site SitePath, params *ListNetworksParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetNetwork Read a network of a site
+	//
+	// Corresponds with GET /v1/vaults/{vault}/sites/{site}/networks/{network} (the `GetNetwork` operationId).
+	GetNetwork(ctx context.Context, vault VaultPath, site SitePath, network NetworkPath, params *GetNetworkParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListVirtualMachines List the VMs found on the hosts of a site
 	//
@@ -938,6 +1033,91 @@ func (c *Client) ResumeJob(ctx context.Context, vault VaultPath, job JobPath, pa
 	return c.Client.Do(req)
 }
 
+// ListNetworkMappings List network mappings
+//
+// Corresponds with GET /v1/vaults/{vault}/networkMappings (the `ListNetworkMappings` operationId).
+func (c *Client) ListNetworkMappings(ctx context.Context, vault VaultPath, params *ListNetworkMappingsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListNetworkMappingsRequest(c.Server, vault, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeleteNetworkMapping Give a network mapping up
+//
+// It is given up also while items use it; `validateOnly` warns of those that a failover would then leave unconnected, and they say so in their health.
+//
+// Corresponds with DELETE /v1/vaults/{vault}/networkMappings/{networkMapping} (the `DeleteNetworkMapping` operationId).
+func (c *Client) DeleteNetworkMapping(ctx context.Context, vault VaultPath, networkMapping NetworkMappingPath, params *DeleteNetworkMappingParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteNetworkMappingRequest(c.Server, vault, networkMapping, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetNetworkMapping Read a network mapping
+//
+// Corresponds with GET /v1/vaults/{vault}/networkMappings/{networkMapping} (the `GetNetworkMapping` operationId).
+func (c *Client) GetNetworkMapping(ctx context.Context, vault VaultPath, networkMapping NetworkMappingPath, params *GetNetworkMappingParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetNetworkMappingRequest(c.Server, vault, networkMapping, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutNetworkMappingWithBody Map a network to one of a recovery site
+//
+// A network has one mapping for each recovery site. Mapping it again as it is changes nothing; to change where it leads to, or its addresses, name the mapping's ETag in `If-Match`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /v1/vaults/{vault}/networkMappings/{networkMapping} (the `PutNetworkMapping` operationId).
+func (c *Client) PutNetworkMappingWithBody(ctx context.Context, vault VaultPath, networkMapping NetworkMappingPath, params *PutNetworkMappingParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutNetworkMappingRequestWithBody(c.Server, vault, networkMapping, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutNetworkMapping Map a network to one of a recovery site
+//
+// A network has one mapping for each recovery site. Mapping it again as it is changes nothing; to change where it leads to, or its addresses, name the mapping's ETag in `If-Match`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /v1/vaults/{vault}/networkMappings/{networkMapping} (the `PutNetworkMapping` operationId).
+func (c *Client) PutNetworkMapping(ctx context.Context, vault VaultPath, networkMapping NetworkMappingPath, params *PutNetworkMappingParams, body PutNetworkMappingJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutNetworkMappingRequest(c.Server, vault, networkMapping, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListPolicies List replication policies
 //
 // Corresponds with GET /v1/vaults/{vault}/policies (the `ListPolicies` operationId).
@@ -1270,6 +1450,59 @@ func (c *Client) CancelFailover(ctx context.Context, vault VaultPath, item ItemP
 // Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/failoverCommit (the `CommitFailover` operationId).
 func (c *Client) CommitFailover(ctx context.Context, vault VaultPath, item ItemPath, params *CommitFailoverParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCommitFailoverRequest(c.Server, vault, item, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetNetworkSettings Read how the item's network adapters are connected when it fails over
+//
+// Corresponds with GET /v1/vaults/{vault}/protectedItems/{item}/networkSettings (the `GetNetworkSettings` operationId).
+func (c *Client) GetNetworkSettings(ctx context.Context, vault VaultPath, item ItemPath, params *GetNetworkSettingsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetNetworkSettingsRequest(c.Server, vault, item, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutNetworkSettingsWithBody Set how the item's network adapters are connected when it fails over
+//
+// Adapters that are left out follow the mapping of their network. The settings are used by the next failover or change of its recovery point.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /v1/vaults/{vault}/protectedItems/{item}/networkSettings (the `PutNetworkSettings` operationId).
+func (c *Client) PutNetworkSettingsWithBody(ctx context.Context, vault VaultPath, item ItemPath, params *PutNetworkSettingsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutNetworkSettingsRequestWithBody(c.Server, vault, item, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutNetworkSettings Set how the item's network adapters are connected when it fails over
+//
+// Adapters that are left out follow the mapping of their network. The settings are used by the next failover or change of its recovery point.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /v1/vaults/{vault}/protectedItems/{item}/networkSettings (the `PutNetworkSettings` operationId).
+func (c *Client) PutNetworkSettings(ctx context.Context, vault VaultPath, item ItemPath, params *PutNetworkSettingsParams, body PutNetworkSettingsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutNetworkSettingsRequest(c.Server, vault, item, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1618,6 +1851,21 @@ func (c *Client) PutSite(ctx context.Context, vault VaultPath, site SitePath, pa
 	return c.Client.Do(req)
 }
 
+// ListClouds List the clouds of a VMM site
+//
+// Corresponds with GET /v1/vaults/{vault}/sites/{site}/clouds (the `ListClouds` operationId).
+func (c *Client) ListClouds(ctx context.Context, vault VaultPath, site SitePath, params *ListCloudsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListCloudsRequest(c.Server, vault, site, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListHosts List the hosts of a site
 //
 // Corresponds with GET /v1/vaults/{vault}/sites/{site}/hosts (the `ListHosts` operationId).
@@ -1687,6 +1935,78 @@ func (c *Client) PutHostWithBody(ctx context.Context, vault VaultPath, site Site
 // Corresponds with PUT /v1/vaults/{vault}/sites/{site}/hosts/{host} (the `PutHost` operationId).
 func (c *Client) PutHost(ctx context.Context, vault VaultPath, site SitePath, host HostPath, params *PutHostParams, body PutHostJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewPutHostRequest(c.Server, vault, site, host, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// LoadSiteInventoryWithBody Load what a site has beside its hosts
+//
+// The document replaces what was known of the site's networks and, on a VMM site, of its server and clouds. Loading
+// the same again changes nothing; a document that is wrong anywhere is refused with the field, and what was known stays.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /v1/vaults/{vault}/sites/{site}/inventory (the `LoadSiteInventory` operationId).
+func (c *Client) LoadSiteInventoryWithBody(ctx context.Context, vault VaultPath, site SitePath, params *LoadSiteInventoryParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewLoadSiteInventoryRequestWithBody(c.Server, vault, site, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// LoadSiteInventory Load what a site has beside its hosts
+//
+// The document replaces what was known of the site's networks and, on a VMM site, of its server and clouds. Loading
+// the same again changes nothing; a document that is wrong anywhere is refused with the field, and what was known stays.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /v1/vaults/{vault}/sites/{site}/inventory (the `LoadSiteInventory` operationId).
+func (c *Client) LoadSiteInventory(ctx context.Context, vault VaultPath, site SitePath, params *LoadSiteInventoryParams, body LoadSiteInventoryJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewLoadSiteInventoryRequest(c.Server, vault, site, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListNetworks List the networks of a site
+//
+// Those that were loaded, or else those that the adapters of its VMs name.
+//
+// Corresponds with GET /v1/vaults/{vault}/sites/{site}/networks (the `ListNetworks` operationId).
+func (c *Client) ListNetworks(ctx context.Context, vault VaultPath, site SitePath, params *ListNetworksParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListNetworksRequest(c.Server, vault, site, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetNetwork Read a network of a site
+//
+// Corresponds with GET /v1/vaults/{vault}/sites/{site}/networks/{network} (the `GetNetwork` operationId).
+func (c *Client) GetNetwork(ctx context.Context, vault VaultPath, site SitePath, network NetworkPath, params *GetNetworkParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetNetworkRequest(c.Server, vault, site, network, params)
 	if err != nil {
 		return nil, err
 	}
@@ -3029,6 +3349,323 @@ func NewResumeJobRequestWithBody(server string, vault VaultPath, job JobPath, pa
 	return req, nil
 }
 
+// NewListNetworkMappingsRequest constructs an http.Request for the ListNetworkMappings method
+func NewListNetworkMappingsRequest(server string, vault VaultPath, params *ListNetworkMappingsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "vault", vault, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/vaults/%s/networkMappings", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Site != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "site", *params.Site, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.PageSize != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "pageSize", *params.PageSize, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.MinPosition != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "minPosition", *params.MinPosition, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewDeleteNetworkMappingRequest constructs an http.Request for the DeleteNetworkMapping method
+func NewDeleteNetworkMappingRequest(server string, vault VaultPath, networkMapping NetworkMappingPath, params *DeleteNetworkMappingParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "vault", vault, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "networkMapping", networkMapping, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/vaults/%s/networkMappings/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.ValidateOnly != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "validateOnly", *params.ValidateOnly, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGetNetworkMappingRequest constructs an http.Request for the GetNetworkMapping method
+func NewGetNetworkMappingRequest(server string, vault VaultPath, networkMapping NetworkMappingPath, params *GetNetworkMappingParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "vault", vault, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "networkMapping", networkMapping, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/vaults/%s/networkMappings/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.MinPosition != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "minPosition", *params.MinPosition, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewPutNetworkMappingRequest calls the generic PutNetworkMapping builder with application/json body
+func NewPutNetworkMappingRequest(server string, vault VaultPath, networkMapping NetworkMappingPath, params *PutNetworkMappingParams, body PutNetworkMappingJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPutNetworkMappingRequestWithBody(server, vault, networkMapping, params, "application/json", bodyReader)
+}
+
+// NewPutNetworkMappingRequestWithBody constructs an http.Request for the PutNetworkMapping method, with any body, and a specified content type
+func NewPutNetworkMappingRequestWithBody(server string, vault VaultPath, networkMapping NetworkMappingPath, params *PutNetworkMappingParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "vault", vault, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "networkMapping", networkMapping, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/vaults/%s/networkMappings/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewListPoliciesRequest constructs an http.Request for the ListPolicies method
 func NewListPoliciesRequest(server string, vault VaultPath, params *ListPoliciesParams) (*http.Request, error) {
 	var err error
@@ -4241,6 +4878,154 @@ func NewCommitFailoverRequest(server string, vault VaultPath, item ItemPath, par
 	return req, nil
 }
 
+// NewGetNetworkSettingsRequest constructs an http.Request for the GetNetworkSettings method
+func NewGetNetworkSettingsRequest(server string, vault VaultPath, item ItemPath, params *GetNetworkSettingsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "vault", vault, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "item", item, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/vaults/%s/protectedItems/%s/networkSettings", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.MinPosition != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "minPosition", *params.MinPosition, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewPutNetworkSettingsRequest calls the generic PutNetworkSettings builder with application/json body
+func NewPutNetworkSettingsRequest(server string, vault VaultPath, item ItemPath, params *PutNetworkSettingsParams, body PutNetworkSettingsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPutNetworkSettingsRequestWithBody(server, vault, item, params, "application/json", bodyReader)
+}
+
+// NewPutNetworkSettingsRequestWithBody constructs an http.Request for the PutNetworkSettings method, with any body, and a specified content type
+func NewPutNetworkSettingsRequestWithBody(server string, vault VaultPath, item ItemPath, params *PutNetworkSettingsParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "vault", vault, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "item", item, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/vaults/%s/protectedItems/%s/networkSettings", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewPauseReplicationRequest calls the generic PauseReplication builder with application/json body
 func NewPauseReplicationRequest(server string, vault VaultPath, item ItemPath, params *PauseReplicationParams, body PauseReplicationJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -4378,6 +5163,18 @@ func NewPlannedFailoverRequest(server string, vault VaultPath, item ItemPath, pa
 		if params.Resume != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "resume", *params.Resume, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.AllowUnmappedNetworks != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "allowUnmappedNetworks", *params.AllowUnmappedNetworks, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -5445,6 +6242,98 @@ func NewPutSiteRequestWithBody(server string, vault VaultPath, site SitePath, pa
 	return req, nil
 }
 
+// NewListCloudsRequest constructs an http.Request for the ListClouds method
+func NewListCloudsRequest(server string, vault VaultPath, site SitePath, params *ListCloudsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "vault", vault, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "site", site, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/vaults/%s/sites/%s/clouds", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.PageSize != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "pageSize", *params.PageSize, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.MinPosition != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "minPosition", *params.MinPosition, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListHostsRequest constructs an http.Request for the ListHosts method
 func NewListHostsRequest(server string, vault VaultPath, site SitePath, params *ListHostsParams) (*http.Request, error) {
 	var err error
@@ -5746,6 +6635,269 @@ func NewPutHostRequestWithBody(server string, vault VaultPath, site SitePath, ho
 			req.Header.Set("If-Match", headerParam0)
 		}
 
+	}
+
+	return req, nil
+}
+
+// NewLoadSiteInventoryRequest calls the generic LoadSiteInventory builder with application/json body
+func NewLoadSiteInventoryRequest(server string, vault VaultPath, site SitePath, params *LoadSiteInventoryParams, body LoadSiteInventoryJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewLoadSiteInventoryRequestWithBody(server, vault, site, params, "application/json", bodyReader)
+}
+
+// NewLoadSiteInventoryRequestWithBody constructs an http.Request for the LoadSiteInventory method, with any body, and a specified content type
+func NewLoadSiteInventoryRequestWithBody(server string, vault VaultPath, site SitePath, params *LoadSiteInventoryParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "vault", vault, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "site", site, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/vaults/%s/sites/%s/inventory", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.ValidateOnly != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "validateOnly", *params.ValidateOnly, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewListNetworksRequest constructs an http.Request for the ListNetworks method
+func NewListNetworksRequest(server string, vault VaultPath, site SitePath, params *ListNetworksParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "vault", vault, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "site", site, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/vaults/%s/sites/%s/networks", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.PageSize != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "pageSize", *params.PageSize, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.MinPosition != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "minPosition", *params.MinPosition, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetNetworkRequest constructs an http.Request for the GetNetwork method
+func NewGetNetworkRequest(server string, vault VaultPath, site SitePath, network NetworkPath, params *GetNetworkParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "vault", vault, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "site", site, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam2 string
+
+	pathParam2, err = runtime.StyleParamWithOptions("simple", false, "network", network, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/vaults/%s/sites/%s/networks/%s", pathParam0, pathParam1, pathParam2)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.MinPosition != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "minPosition", *params.MinPosition, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
 	}
 
 	return req, nil
@@ -6380,6 +7532,47 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/vaults/{vault}/jobs/{job}/resume (the `ResumeJob` operationId).
 	ResumeJobWithResponse(ctx context.Context, vault VaultPath, job JobPath, params *ResumeJobParams, body ResumeJobJSONRequestBody, reqEditors ...RequestEditorFn) (*ResumeJobResponse, error)
 
+	// ListNetworkMappingsWithResponse List network mappings
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/vaults/{vault}/networkMappings (the `ListNetworkMappings` operationId).
+	ListNetworkMappingsWithResponse(ctx context.Context, vault VaultPath, params *ListNetworkMappingsParams, reqEditors ...RequestEditorFn) (*ListNetworkMappingsResponse, error)
+
+	// DeleteNetworkMappingWithResponse Give a network mapping up
+	//
+	// It is given up also while items use it; `validateOnly` warns of those that a failover would then leave unconnected, and they say so in their health.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/vaults/{vault}/networkMappings/{networkMapping} (the `DeleteNetworkMapping` operationId).
+	DeleteNetworkMappingWithResponse(ctx context.Context, vault VaultPath, networkMapping NetworkMappingPath, params *DeleteNetworkMappingParams, reqEditors ...RequestEditorFn) (*DeleteNetworkMappingResponse, error)
+
+	// GetNetworkMappingWithResponse Read a network mapping
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/vaults/{vault}/networkMappings/{networkMapping} (the `GetNetworkMapping` operationId).
+	GetNetworkMappingWithResponse(ctx context.Context, vault VaultPath, networkMapping NetworkMappingPath, params *GetNetworkMappingParams, reqEditors ...RequestEditorFn) (*GetNetworkMappingResponse, error)
+
+	// PutNetworkMappingWithBodyWithResponse Map a network to one of a recovery site
+	//
+	// A network has one mapping for each recovery site. Mapping it again as it is changes nothing; to change where it leads to, or its addresses, name the mapping's ETag in `If-Match`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/vaults/{vault}/networkMappings/{networkMapping} (the `PutNetworkMapping` operationId).
+	PutNetworkMappingWithBodyWithResponse(ctx context.Context, vault VaultPath, networkMapping NetworkMappingPath, params *PutNetworkMappingParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutNetworkMappingResponse, error)
+
+	// PutNetworkMappingWithResponse Map a network to one of a recovery site
+	//
+	// A network has one mapping for each recovery site. Mapping it again as it is changes nothing; to change where it leads to, or its addresses, name the mapping's ETag in `If-Match`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/vaults/{vault}/networkMappings/{networkMapping} (the `PutNetworkMapping` operationId).
+	PutNetworkMappingWithResponse(ctx context.Context, vault VaultPath, networkMapping NetworkMappingPath, params *PutNetworkMappingParams, body PutNetworkMappingJSONRequestBody, reqEditors ...RequestEditorFn) (*PutNetworkMappingResponse, error)
+
 	// ListPoliciesWithResponse List replication policies
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -6542,6 +7735,31 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/failoverCommit (the `CommitFailover` operationId).
 	CommitFailoverWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *CommitFailoverParams, reqEditors ...RequestEditorFn) (*CommitFailoverResponse, error)
 
+	// GetNetworkSettingsWithResponse Read how the item's network adapters are connected when it fails over
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/vaults/{vault}/protectedItems/{item}/networkSettings (the `GetNetworkSettings` operationId).
+	GetNetworkSettingsWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *GetNetworkSettingsParams, reqEditors ...RequestEditorFn) (*GetNetworkSettingsResponse, error)
+
+	// PutNetworkSettingsWithBodyWithResponse Set how the item's network adapters are connected when it fails over
+	//
+	// Adapters that are left out follow the mapping of their network. The settings are used by the next failover or change of its recovery point.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/vaults/{vault}/protectedItems/{item}/networkSettings (the `PutNetworkSettings` operationId).
+	PutNetworkSettingsWithBodyWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *PutNetworkSettingsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutNetworkSettingsResponse, error)
+
+	// PutNetworkSettingsWithResponse Set how the item's network adapters are connected when it fails over
+	//
+	// Adapters that are left out follow the mapping of their network. The settings are used by the next failover or change of its recovery point.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/vaults/{vault}/protectedItems/{item}/networkSettings (the `PutNetworkSettings` operationId).
+	PutNetworkSettingsWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *PutNetworkSettingsParams, body PutNetworkSettingsJSONRequestBody, reqEditors ...RequestEditorFn) (*PutNetworkSettingsResponse, error)
+
 	// PauseReplicationWithBodyWithResponse Stop shipping changes until replication is resumed
 	//
 	// Tracking goes on up to the policy's threshold. Pausing what is paused changes nothing.
@@ -6700,6 +7918,13 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PUT /v1/vaults/{vault}/sites/{site} (the `PutSite` operationId).
 	PutSiteWithResponse(ctx context.Context, vault VaultPath, site SitePath, params *PutSiteParams, body PutSiteJSONRequestBody, reqEditors ...RequestEditorFn) (*PutSiteResponse, error)
 
+	// ListCloudsWithResponse List the clouds of a VMM site
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/vaults/{vault}/sites/{site}/clouds (the `ListClouds` operationId).
+	ListCloudsWithResponse(ctx context.Context, vault VaultPath, site SitePath, params *ListCloudsParams, reqEditors ...RequestEditorFn) (*ListCloudsResponse, error)
+
 	// ListHostsWithResponse List the hosts of a site
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -6734,6 +7959,42 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with PUT /v1/vaults/{vault}/sites/{site}/hosts/{host} (the `PutHost` operationId).
 	PutHostWithResponse(ctx context.Context, vault VaultPath, site SitePath, host HostPath, params *PutHostParams, body PutHostJSONRequestBody, reqEditors ...RequestEditorFn) (*PutHostResponse, error)
+
+	// LoadSiteInventoryWithBodyWithResponse Load what a site has beside its hosts
+	//
+	// The document replaces what was known of the site's networks and, on a VMM site, of its server and clouds. Loading
+	// the same again changes nothing; a document that is wrong anywhere is refused with the field, and what was known stays.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/vaults/{vault}/sites/{site}/inventory (the `LoadSiteInventory` operationId).
+	LoadSiteInventoryWithBodyWithResponse(ctx context.Context, vault VaultPath, site SitePath, params *LoadSiteInventoryParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*LoadSiteInventoryResponse, error)
+
+	// LoadSiteInventoryWithResponse Load what a site has beside its hosts
+	//
+	// The document replaces what was known of the site's networks and, on a VMM site, of its server and clouds. Loading
+	// the same again changes nothing; a document that is wrong anywhere is refused with the field, and what was known stays.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/vaults/{vault}/sites/{site}/inventory (the `LoadSiteInventory` operationId).
+	LoadSiteInventoryWithResponse(ctx context.Context, vault VaultPath, site SitePath, params *LoadSiteInventoryParams, body LoadSiteInventoryJSONRequestBody, reqEditors ...RequestEditorFn) (*LoadSiteInventoryResponse, error)
+
+	// ListNetworksWithResponse List the networks of a site
+	//
+	// Those that were loaded, or else those that the adapters of its VMs name.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/vaults/{vault}/sites/{site}/networks (the `ListNetworks` operationId).
+	ListNetworksWithResponse(ctx context.Context, vault VaultPath, site SitePath, params *ListNetworksParams, reqEditors ...RequestEditorFn) (*ListNetworksResponse, error)
+
+	// GetNetworkWithResponse Read a network of a site
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/vaults/{vault}/sites/{site}/networks/{network} (the `GetNetwork` operationId).
+	GetNetworkWithResponse(ctx context.Context, vault VaultPath, site SitePath, network NetworkPath, params *GetNetworkParams, reqEditors ...RequestEditorFn) (*GetNetworkResponse, error)
 
 	// ListVirtualMachinesWithResponse List the VMs found on the hosts of a site
 	//
@@ -7756,6 +9017,236 @@ func (r ResumeJobResponse) ContentType() string {
 	return ""
 }
 
+type ListNetworkMappingsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *NetworkMappingPage
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListNetworkMappingsResponse) GetJSON200() *NetworkMappingPage {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListNetworkMappingsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListNetworkMappingsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListNetworkMappingsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListNetworkMappingsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListNetworkMappingsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// DeleteNetworkMappingResponse204Headers the declared response headers of an HTTP 204 response for DeleteNetworkMapping
+type DeleteNetworkMappingResponse204Headers struct {
+	XEventPosition *Position
+}
+
+type DeleteNetworkMappingResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Validated
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *DeleteNetworkMappingResponse204Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r DeleteNetworkMappingResponse) GetJSON200() *Validated {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DeleteNetworkMappingResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DeleteNetworkMappingResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteNetworkMappingResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteNetworkMappingResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeleteNetworkMappingResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetNetworkMappingResponse200Headers the declared response headers of an HTTP 200 response for GetNetworkMapping
+type GetNetworkMappingResponse200Headers struct {
+	ETag           *string
+	XEventPosition *Position
+}
+
+type GetNetworkMappingResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *NetworkMappingRead
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetNetworkMappingResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetNetworkMappingResponse) GetJSON200() *NetworkMappingRead {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetNetworkMappingResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetNetworkMappingResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetNetworkMappingResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetNetworkMappingResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetNetworkMappingResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// PutNetworkMappingResponse200Headers the declared response headers of an HTTP 200 response for PutNetworkMapping
+type PutNetworkMappingResponse200Headers struct {
+	ETag           *string
+	XEventPosition *Position
+}
+
+// PutNetworkMappingResponse201Headers the declared response headers of an HTTP 201 response for PutNetworkMapping
+type PutNetworkMappingResponse201Headers struct {
+	ETag           *string
+	XEventPosition *Position
+}
+
+type PutNetworkMappingResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *NetworkMappingRead
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *NetworkMappingRead
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *PutNetworkMappingResponse200Headers
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *PutNetworkMappingResponse201Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PutNetworkMappingResponse) GetJSON200() *NetworkMappingRead {
+	return r.JSON200
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r PutNetworkMappingResponse) GetJSON201() *NetworkMappingRead {
+	return r.JSON201
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PutNetworkMappingResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PutNetworkMappingResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PutNetworkMappingResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PutNetworkMappingResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PutNetworkMappingResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListPoliciesResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -8604,6 +10095,118 @@ func (r CommitFailoverResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r CommitFailoverResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetNetworkSettingsResponse200Headers the declared response headers of an HTTP 200 response for GetNetworkSettings
+type GetNetworkSettingsResponse200Headers struct {
+	ETag           *string
+	XEventPosition *Position
+}
+
+type GetNetworkSettingsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *NetworkSettingsRead
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetNetworkSettingsResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetNetworkSettingsResponse) GetJSON200() *NetworkSettingsRead {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetNetworkSettingsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetNetworkSettingsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetNetworkSettingsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetNetworkSettingsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetNetworkSettingsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// PutNetworkSettingsResponse200Headers the declared response headers of an HTTP 200 response for PutNetworkSettings
+type PutNetworkSettingsResponse200Headers struct {
+	ETag           *string
+	XEventPosition *Position
+}
+
+type PutNetworkSettingsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *NetworkSettingsRead
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *PutNetworkSettingsResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PutNetworkSettingsResponse) GetJSON200() *NetworkSettingsRead {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PutNetworkSettingsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PutNetworkSettingsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PutNetworkSettingsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PutNetworkSettingsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PutNetworkSettingsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -9476,6 +11079,54 @@ func (r PutSiteResponse) ContentType() string {
 	return ""
 }
 
+type ListCloudsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *CloudPage
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListCloudsResponse) GetJSON200() *CloudPage {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListCloudsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListCloudsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListCloudsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListCloudsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListCloudsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListHostsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -9693,6 +11344,165 @@ func (r PutHostResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r PutHostResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// LoadSiteInventoryResponse200Headers the declared response headers of an HTTP 200 response for LoadSiteInventory
+type LoadSiteInventoryResponse200Headers struct {
+	ETag           *string
+	XEventPosition *Position
+}
+
+type LoadSiteInventoryResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SiteInventoryLoaded
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *LoadSiteInventoryResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r LoadSiteInventoryResponse) GetJSON200() *SiteInventoryLoaded {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r LoadSiteInventoryResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r LoadSiteInventoryResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r LoadSiteInventoryResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r LoadSiteInventoryResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r LoadSiteInventoryResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListNetworksResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *NetworkPage
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListNetworksResponse) GetJSON200() *NetworkPage {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListNetworksResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListNetworksResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListNetworksResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListNetworksResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListNetworksResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetNetworkResponse200Headers the declared response headers of an HTTP 200 response for GetNetwork
+type GetNetworkResponse200Headers struct {
+	ETag *string
+}
+
+type GetNetworkResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *NetworkRead
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetNetworkResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetNetworkResponse) GetJSON200() *NetworkRead {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetNetworkResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetNetworkResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetNetworkResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetNetworkResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetNetworkResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -10281,6 +12091,77 @@ func (c *ClientWithResponses) ResumeJobWithResponse(ctx context.Context, vault V
 	return ParseResumeJobResponse(rsp)
 }
 
+// ListNetworkMappingsWithResponse List network mappings
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/vaults/{vault}/networkMappings (the `ListNetworkMappings` operationId).
+func (c *ClientWithResponses) ListNetworkMappingsWithResponse(ctx context.Context, vault VaultPath, params *ListNetworkMappingsParams, reqEditors ...RequestEditorFn) (*ListNetworkMappingsResponse, error) {
+	rsp, err := c.ListNetworkMappings(ctx, vault, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListNetworkMappingsResponse(rsp)
+}
+
+// DeleteNetworkMappingWithResponse Give a network mapping up
+//
+// It is given up also while items use it; `validateOnly` warns of those that a failover would then leave unconnected, and they say so in their health.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/vaults/{vault}/networkMappings/{networkMapping} (the `DeleteNetworkMapping` operationId).
+func (c *ClientWithResponses) DeleteNetworkMappingWithResponse(ctx context.Context, vault VaultPath, networkMapping NetworkMappingPath, params *DeleteNetworkMappingParams, reqEditors ...RequestEditorFn) (*DeleteNetworkMappingResponse, error) {
+	rsp, err := c.DeleteNetworkMapping(ctx, vault, networkMapping, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteNetworkMappingResponse(rsp)
+}
+
+// GetNetworkMappingWithResponse Read a network mapping
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/vaults/{vault}/networkMappings/{networkMapping} (the `GetNetworkMapping` operationId).
+func (c *ClientWithResponses) GetNetworkMappingWithResponse(ctx context.Context, vault VaultPath, networkMapping NetworkMappingPath, params *GetNetworkMappingParams, reqEditors ...RequestEditorFn) (*GetNetworkMappingResponse, error) {
+	rsp, err := c.GetNetworkMapping(ctx, vault, networkMapping, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetNetworkMappingResponse(rsp)
+}
+
+// PutNetworkMappingWithBodyWithResponse Map a network to one of a recovery site
+//
+// A network has one mapping for each recovery site. Mapping it again as it is changes nothing; to change where it leads to, or its addresses, name the mapping's ETag in `If-Match`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/vaults/{vault}/networkMappings/{networkMapping} (the `PutNetworkMapping` operationId).
+func (c *ClientWithResponses) PutNetworkMappingWithBodyWithResponse(ctx context.Context, vault VaultPath, networkMapping NetworkMappingPath, params *PutNetworkMappingParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutNetworkMappingResponse, error) {
+	rsp, err := c.PutNetworkMappingWithBody(ctx, vault, networkMapping, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutNetworkMappingResponse(rsp)
+}
+
+// PutNetworkMappingWithResponse Map a network to one of a recovery site
+//
+// A network has one mapping for each recovery site. Mapping it again as it is changes nothing; to change where it leads to, or its addresses, name the mapping's ETag in `If-Match`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/vaults/{vault}/networkMappings/{networkMapping} (the `PutNetworkMapping` operationId).
+func (c *ClientWithResponses) PutNetworkMappingWithResponse(ctx context.Context, vault VaultPath, networkMapping NetworkMappingPath, params *PutNetworkMappingParams, body PutNetworkMappingJSONRequestBody, reqEditors ...RequestEditorFn) (*PutNetworkMappingResponse, error) {
+	rsp, err := c.PutNetworkMapping(ctx, vault, networkMapping, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutNetworkMappingResponse(rsp)
+}
+
 // ListPoliciesWithResponse List replication policies
 //
 // Returns a wrapper object for the known response body format(s).
@@ -10563,6 +12444,49 @@ func (c *ClientWithResponses) CommitFailoverWithResponse(ctx context.Context, va
 	return ParseCommitFailoverResponse(rsp)
 }
 
+// GetNetworkSettingsWithResponse Read how the item's network adapters are connected when it fails over
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/vaults/{vault}/protectedItems/{item}/networkSettings (the `GetNetworkSettings` operationId).
+func (c *ClientWithResponses) GetNetworkSettingsWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *GetNetworkSettingsParams, reqEditors ...RequestEditorFn) (*GetNetworkSettingsResponse, error) {
+	rsp, err := c.GetNetworkSettings(ctx, vault, item, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetNetworkSettingsResponse(rsp)
+}
+
+// PutNetworkSettingsWithBodyWithResponse Set how the item's network adapters are connected when it fails over
+//
+// Adapters that are left out follow the mapping of their network. The settings are used by the next failover or change of its recovery point.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/vaults/{vault}/protectedItems/{item}/networkSettings (the `PutNetworkSettings` operationId).
+func (c *ClientWithResponses) PutNetworkSettingsWithBodyWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *PutNetworkSettingsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutNetworkSettingsResponse, error) {
+	rsp, err := c.PutNetworkSettingsWithBody(ctx, vault, item, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutNetworkSettingsResponse(rsp)
+}
+
+// PutNetworkSettingsWithResponse Set how the item's network adapters are connected when it fails over
+//
+// Adapters that are left out follow the mapping of their network. The settings are used by the next failover or change of its recovery point.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/vaults/{vault}/protectedItems/{item}/networkSettings (the `PutNetworkSettings` operationId).
+func (c *ClientWithResponses) PutNetworkSettingsWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *PutNetworkSettingsParams, body PutNetworkSettingsJSONRequestBody, reqEditors ...RequestEditorFn) (*PutNetworkSettingsResponse, error) {
+	rsp, err := c.PutNetworkSettings(ctx, vault, item, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutNetworkSettingsResponse(rsp)
+}
+
 // PauseReplicationWithBodyWithResponse Stop shipping changes until replication is resumed
 //
 // Tracking goes on up to the policy's threshold. Pausing what is paused changes nothing.
@@ -10841,6 +12765,19 @@ func (c *ClientWithResponses) PutSiteWithResponse(ctx context.Context, vault Vau
 	return ParsePutSiteResponse(rsp)
 }
 
+// ListCloudsWithResponse List the clouds of a VMM site
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/vaults/{vault}/sites/{site}/clouds (the `ListClouds` operationId).
+func (c *ClientWithResponses) ListCloudsWithResponse(ctx context.Context, vault VaultPath, site SitePath, params *ListCloudsParams, reqEditors ...RequestEditorFn) (*ListCloudsResponse, error) {
+	rsp, err := c.ListClouds(ctx, vault, site, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListCloudsResponse(rsp)
+}
+
 // ListHostsWithResponse List the hosts of a site
 //
 // Returns a wrapper object for the known response body format(s).
@@ -10904,6 +12841,66 @@ func (c *ClientWithResponses) PutHostWithResponse(ctx context.Context, vault Vau
 		return nil, err
 	}
 	return ParsePutHostResponse(rsp)
+}
+
+// LoadSiteInventoryWithBodyWithResponse Load what a site has beside its hosts
+//
+// The document replaces what was known of the site's networks and, on a VMM site, of its server and clouds. Loading
+// the same again changes nothing; a document that is wrong anywhere is refused with the field, and what was known stays.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/vaults/{vault}/sites/{site}/inventory (the `LoadSiteInventory` operationId).
+func (c *ClientWithResponses) LoadSiteInventoryWithBodyWithResponse(ctx context.Context, vault VaultPath, site SitePath, params *LoadSiteInventoryParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*LoadSiteInventoryResponse, error) {
+	rsp, err := c.LoadSiteInventoryWithBody(ctx, vault, site, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseLoadSiteInventoryResponse(rsp)
+}
+
+// LoadSiteInventoryWithResponse Load what a site has beside its hosts
+//
+// The document replaces what was known of the site's networks and, on a VMM site, of its server and clouds. Loading
+// the same again changes nothing; a document that is wrong anywhere is refused with the field, and what was known stays.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/vaults/{vault}/sites/{site}/inventory (the `LoadSiteInventory` operationId).
+func (c *ClientWithResponses) LoadSiteInventoryWithResponse(ctx context.Context, vault VaultPath, site SitePath, params *LoadSiteInventoryParams, body LoadSiteInventoryJSONRequestBody, reqEditors ...RequestEditorFn) (*LoadSiteInventoryResponse, error) {
+	rsp, err := c.LoadSiteInventory(ctx, vault, site, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseLoadSiteInventoryResponse(rsp)
+}
+
+// ListNetworksWithResponse List the networks of a site
+//
+// Those that were loaded, or else those that the adapters of its VMs name.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/vaults/{vault}/sites/{site}/networks (the `ListNetworks` operationId).
+func (c *ClientWithResponses) ListNetworksWithResponse(ctx context.Context, vault VaultPath, site SitePath, params *ListNetworksParams, reqEditors ...RequestEditorFn) (*ListNetworksResponse, error) {
+	rsp, err := c.ListNetworks(ctx, vault, site, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListNetworksResponse(rsp)
+}
+
+// GetNetworkWithResponse Read a network of a site
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/vaults/{vault}/sites/{site}/networks/{network} (the `GetNetwork` operationId).
+func (c *ClientWithResponses) GetNetworkWithResponse(ctx context.Context, vault VaultPath, site SitePath, network NetworkPath, params *GetNetworkParams, reqEditors ...RequestEditorFn) (*GetNetworkResponse, error) {
+	rsp, err := c.GetNetwork(ctx, vault, site, network, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetNetworkResponse(rsp)
 }
 
 // ListVirtualMachinesWithResponse List the VMs found on the hosts of a site
@@ -11821,6 +13818,218 @@ func ParseResumeJobResponse(rsp *http.Response) (*ResumeJobResponse, error) {
 	return response, nil
 }
 
+// ParseListNetworkMappingsResponse parses an HTTP response from a ListNetworkMappingsWithResponse call
+func ParseListNetworkMappingsResponse(rsp *http.Response) (*ListNetworkMappingsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListNetworkMappingsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest NetworkMappingPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDeleteNetworkMappingResponse parses an HTTP response from a DeleteNetworkMappingWithResponse call
+func ParseDeleteNetworkMappingResponse(rsp *http.Response) (*DeleteNetworkMappingResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteNetworkMappingResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Validated
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		var headers DeleteNetworkMappingResponse204Headers
+		if values := rsp.Header.Values("X-Event-Position"); len(values) > 0 {
+			var value Position
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Event-Position", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.XEventPosition = &value
+		}
+		response.Headers204 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetNetworkMappingResponse parses an HTTP response from a GetNetworkMappingWithResponse call
+func ParseGetNetworkMappingResponse(rsp *http.Response) (*GetNetworkMappingResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetNetworkMappingResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest NetworkMappingRead
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetNetworkMappingResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("X-Event-Position"); len(values) > 0 {
+			var value Position
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Event-Position", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.XEventPosition = &value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParsePutNetworkMappingResponse parses an HTTP response from a PutNetworkMappingWithResponse call
+func ParsePutNetworkMappingResponse(rsp *http.Response) (*PutNetworkMappingResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PutNetworkMappingResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest NetworkMappingRead
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest NetworkMappingRead
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers PutNetworkMappingResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("X-Event-Position"); len(values) > 0 {
+			var value Position
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Event-Position", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.XEventPosition = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 201:
+		var headers PutNetworkMappingResponse201Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("X-Event-Position"); len(values) > 0 {
+			var value Position
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Event-Position", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.XEventPosition = &value
+		}
+		response.Headers201 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseListPoliciesResponse parses an HTTP response from a ListPoliciesWithResponse call
 func ParseListPoliciesResponse(rsp *http.Response) (*ListPoliciesResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -12658,6 +14867,112 @@ func ParseCommitFailoverResponse(rsp *http.Response) (*CommitFailoverResponse, e
 			headers.XEventPosition = &value
 		}
 		response.Headers202 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetNetworkSettingsResponse parses an HTTP response from a GetNetworkSettingsWithResponse call
+func ParseGetNetworkSettingsResponse(rsp *http.Response) (*GetNetworkSettingsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetNetworkSettingsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest NetworkSettingsRead
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetNetworkSettingsResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("X-Event-Position"); len(values) > 0 {
+			var value Position
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Event-Position", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.XEventPosition = &value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParsePutNetworkSettingsResponse parses an HTTP response from a PutNetworkSettingsWithResponse call
+func ParsePutNetworkSettingsResponse(rsp *http.Response) (*PutNetworkSettingsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PutNetworkSettingsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest NetworkSettingsRead
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers PutNetworkSettingsResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("X-Event-Position"); len(values) > 0 {
+			var value Position
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Event-Position", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.XEventPosition = &value
+		}
+		response.Headers200 = &headers
 	}
 
 	return response, nil
@@ -13505,6 +15820,39 @@ func ParsePutSiteResponse(rsp *http.Response) (*PutSiteResponse, error) {
 	return response, nil
 }
 
+// ParseListCloudsResponse parses an HTTP response from a ListCloudsWithResponse call
+func ParseListCloudsResponse(rsp *http.Response) (*ListCloudsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListCloudsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest CloudPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseListHostsResponse parses an HTTP response from a ListHostsWithResponse call
 func ParseListHostsResponse(rsp *http.Response) (*ListHostsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -13705,6 +16053,138 @@ func ParsePutHostResponse(rsp *http.Response) (*PutHostResponse, error) {
 			headers.XEventPosition = &value
 		}
 		response.Headers201 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseLoadSiteInventoryResponse parses an HTTP response from a LoadSiteInventoryWithResponse call
+func ParseLoadSiteInventoryResponse(rsp *http.Response) (*LoadSiteInventoryResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &LoadSiteInventoryResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SiteInventoryLoaded
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers LoadSiteInventoryResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("X-Event-Position"); len(values) > 0 {
+			var value Position
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Event-Position", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.XEventPosition = &value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListNetworksResponse parses an HTTP response from a ListNetworksWithResponse call
+func ParseListNetworksResponse(rsp *http.Response) (*ListNetworksResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListNetworksResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest NetworkPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetNetworkResponse parses an HTTP response from a GetNetworkWithResponse call
+func ParseGetNetworkResponse(rsp *http.Response) (*GetNetworkResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetNetworkResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest NetworkRead
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetNetworkResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		response.Headers200 = &headers
 	}
 
 	return response, nil

@@ -25,6 +25,24 @@ func (e ActiveLocation) Valid() bool {
 	}
 }
 
+// Defines values for AddressType.
+const (
+	AddressTypeDhcp   AddressType = "dhcp"
+	AddressTypeStatic AddressType = "static"
+)
+
+// Valid indicates whether the value is a known member of the AddressType enum.
+func (e AddressType) Valid() bool {
+	switch e {
+	case AddressTypeDhcp:
+		return true
+	case AddressTypeStatic:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ErrorClass.
 const (
 	ErrorClassNonRecoverable ErrorClass = "NonRecoverable"
@@ -154,6 +172,27 @@ func (e JobStatus) Valid() bool {
 	case JobStatusSucceeded:
 		return true
 	case JobStatusWaitingForInput:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for NetworkAddressing.
+const (
+	NetworkAddressingDhcp             NetworkAddressing = "dhcp"
+	NetworkAddressingKeepAddress      NetworkAddressing = "keepAddress"
+	NetworkAddressingTranslateAddress NetworkAddressing = "translateAddress"
+)
+
+// Valid indicates whether the value is a known member of the NetworkAddressing enum.
+func (e NetworkAddressing) Valid() bool {
+	switch e {
+	case NetworkAddressingDhcp:
+		return true
+	case NetworkAddressingKeepAddress:
+		return true
+	case NetworkAddressingTranslateAddress:
 		return true
 	default:
 		return false
@@ -379,6 +418,24 @@ func (e TestFailoverState) Valid() bool {
 	}
 }
 
+// Defines values for VMMServerInputConnectionStatus.
+const (
+	VMMServerInputConnectionStatusConnected    VMMServerInputConnectionStatus = "Connected"
+	VMMServerInputConnectionStatusDisconnected VMMServerInputConnectionStatus = "Disconnected"
+)
+
+// Valid indicates whether the value is a known member of the VMMServerInputConnectionStatus enum.
+func (e VMMServerInputConnectionStatus) Valid() bool {
+	switch e {
+	case VMMServerInputConnectionStatusConnected:
+		return true
+	case VMMServerInputConnectionStatusDisconnected:
+		return true
+	default:
+		return false
+	}
+}
+
 // APIKey defines model for APIKey.
 type APIKey struct {
 	AllVaults bool      `json:"allVaults"`
@@ -410,6 +467,41 @@ type APIKeyList struct {
 // ActiveLocation defines model for ActiveLocation.
 type ActiveLocation string
 
+// Address defines model for Address.
+type Address struct {
+	DNS     *[]string `json:"dns,omitempty"`
+	Gateway *string   `json:"gateway,omitempty"`
+	IP      *string   `json:"ip,omitempty"`
+	Subnet  *string   `json:"subnet,omitempty"`
+	Type    string    `json:"type"`
+}
+
+// AddressInput With `static`, `ip` is required; what is left out is taken from the subnet of the recovery network.
+type AddressInput struct {
+	DNS     *[]IPAddress `json:"dns,omitempty"`
+	Gateway *IPAddress   `json:"gateway,omitempty"`
+	IP      *IPAddress   `json:"ip,omitempty"`
+
+	// Subnet A subnet: 10.2.0.0/24
+	Subnet *CIDR       `json:"subnet,omitempty"`
+	Type   AddressType `json:"type"`
+}
+
+// AddressPool defines model for AddressPool.
+type AddressPool struct {
+	First string `json:"first"`
+	Last  string `json:"last"`
+}
+
+// AddressPoolInput Addresses that are given out as static ones.
+type AddressPoolInput struct {
+	First IPAddress `json:"first"`
+	Last  IPAddress `json:"last"`
+}
+
+// AddressType defines model for AddressType.
+type AddressType string
+
 // ApplyRecoveryPointInput defines model for ApplyRecoveryPointInput.
 type ApplyRecoveryPointInput struct {
 	// Confirm That what the recovery VM has written may be lost; `false` is refused.
@@ -420,10 +512,42 @@ type ApplyRecoveryPointInput struct {
 // Bytes defines model for Bytes.
 type Bytes = int64
 
+// CIDR A subnet: 10.2.0.0/24
+type CIDR = string
+
 // ChangePolicyInput defines model for ChangePolicyInput.
 type ChangePolicyInput struct {
 	// Policy An id that the client chooses.
 	Policy Slug `json:"policy"`
+}
+
+// Cloud defines model for Cloud.
+type Cloud struct {
+	Hosts []string `json:"hosts"`
+
+	// ID An id that the client chooses.
+	ID   Slug   `json:"id"`
+	Name string `json:"name"`
+
+	// Site An id that the client chooses.
+	Site Slug `json:"site"`
+}
+
+// CloudInput defines model for CloudInput.
+type CloudInput struct {
+	// Hosts Hosts that are registered with the site.
+	Hosts *[]Slug `json:"hosts,omitempty"`
+
+	// ID An id that the client chooses.
+	ID   Slug        `json:"id"`
+	Name NetworkName `json:"name"`
+}
+
+// CloudList defines model for CloudList.
+type CloudList struct {
+	// NextLink The next page; absent on the last.
+	NextLink *NextLink `json:"nextLink,omitempty"`
+	Value    []Cloud   `json:"value"`
 }
 
 // Disk defines model for Disk.
@@ -451,6 +575,9 @@ type EnableProtectionInput struct {
 
 	// Host An id that the client chooses.
 	Host Slug `json:"host"`
+
+	// Nics Network adapters that do not follow the mapping of their network.
+	Nics *[]NICSettings `json:"nics,omitempty"`
 
 	// Policy An id that the client chooses.
 	Policy Slug `json:"policy"`
@@ -579,6 +706,9 @@ type HostProblem struct {
 	Subject string `json:"subject"`
 }
 
+// IPAddress defines model for IPAddress.
+type IPAddress = string
+
 // IssuedAPIKey defines model for IssuedAPIKey.
 type IssuedAPIKey struct {
 	APIKey APIKey `json:"apiKey"`
@@ -638,11 +768,135 @@ type JobRef struct {
 // JobStatus defines model for JobStatus.
 type JobStatus string
 
+// LogicalNetworkInput defines model for LogicalNetworkInput.
+type LogicalNetworkInput struct {
+	// ID An id that the client chooses.
+	ID   Slug        `json:"id"`
+	Name NetworkName `json:"name"`
+}
+
 // NIC defines model for NIC.
 type NIC struct {
-	MacAddress *string `json:"macAddress,omitempty"`
-	Name       string  `json:"name"`
-	Network    *string `json:"network,omitempty"`
+	Address    *Address `json:"address,omitempty"`
+	MacAddress *string  `json:"macAddress,omitempty"`
+	Name       string   `json:"name"`
+	Network    *string  `json:"network,omitempty"`
+	Primary    *bool    `json:"primary,omitempty"`
+}
+
+// NICSettings How an adapter is connected on the recovery side, where that is not left to the mapping of its network.
+type NICSettings struct {
+	// Address With `static`, `ip` is required; what is left out is taken from the subnet of the recovery network.
+	Address      *AddressInput `json:"address,omitempty"`
+	DoNotConnect *bool         `json:"doNotConnect,omitempty"`
+
+	// Network A network of the recovery site, by id or name, in place of the mapped one.
+	Network *NetworkName `json:"network,omitempty"`
+
+	// Nic The adapter's name.
+	Nic     NetworkName `json:"nic"`
+	Primary *bool       `json:"primary,omitempty"`
+}
+
+// Network defines model for Network.
+type Network struct {
+	Etag ETagValue `json:"etag"`
+
+	// ID An id that the client chooses.
+	ID Slug `json:"id"`
+
+	// Loaded `false`: only adapters of VMs name it.
+	Loaded         bool    `json:"loaded"`
+	LogicalNetwork *string `json:"logicalNetwork,omitempty"`
+	Name           string  `json:"name"`
+
+	// Site An id that the client chooses.
+	Site    Slug     `json:"site"`
+	Subnets []Subnet `json:"subnets"`
+}
+
+// NetworkAddressing defines model for NetworkAddressing.
+type NetworkAddressing string
+
+// NetworkInput defines model for NetworkInput.
+type NetworkInput struct {
+	// ID An id that the client chooses.
+	ID Slug `json:"id"`
+
+	// LogicalNetwork An id that the client chooses.
+	LogicalNetwork *Slug `json:"logicalNetwork,omitempty"`
+
+	// Name As the adapters of VMs name it.
+	Name    NetworkName    `json:"name"`
+	Subnets *[]SubnetInput `json:"subnets,omitempty"`
+}
+
+// NetworkList defines model for NetworkList.
+type NetworkList struct {
+	// NextLink The next page; absent on the last.
+	NextLink *NextLink `json:"nextLink,omitempty"`
+	Value    []Network `json:"value"`
+}
+
+// NetworkMapping defines model for NetworkMapping.
+type NetworkMapping struct {
+	Addressing NetworkAddressing `json:"addressing"`
+	Etag       ETagValue         `json:"etag"`
+
+	// ID An id that the client chooses.
+	ID                  Slug    `json:"id"`
+	Network             string  `json:"network"`
+	NetworkName         string  `json:"networkName"`
+	RecoveryNetwork     string  `json:"recoveryNetwork"`
+	RecoveryNetworkName string  `json:"recoveryNetworkName"`
+	RecoverySite        string  `json:"recoverySite"`
+	RecoverySubnet      *string `json:"recoverySubnet,omitempty"`
+	Site                string  `json:"site"`
+}
+
+// NetworkMappingInput defines model for NetworkMappingInput.
+type NetworkMappingInput struct {
+	// Addressing What becomes of a static address of the source: `dhcp` gives it up, `keepAddress` keeps it, `translateAddress` puts its host part into the subnet of the recovery network. `dhcp` when absent.
+	Addressing *NetworkAddressing `json:"addressing,omitempty"`
+
+	// Network A network of the site; its id or its name.
+	Network NetworkName `json:"network"`
+
+	// RecoveryNetwork A network of the recovery site; its id or its name.
+	RecoveryNetwork NetworkName `json:"recoveryNetwork"`
+
+	// RecoverySite An id that the client chooses.
+	RecoverySite Slug `json:"recoverySite"`
+
+	// RecoverySubnet The subnet that addresses lie in; any of the network's when absent.
+	RecoverySubnet *CIDR `json:"recoverySubnet,omitempty"`
+
+	// Site An id that the client chooses.
+	Site Slug `json:"site"`
+}
+
+// NetworkMappingList defines model for NetworkMappingList.
+type NetworkMappingList struct {
+	// NextLink The next page; absent on the last.
+	NextLink *NextLink        `json:"nextLink,omitempty"`
+	Value    []NetworkMapping `json:"value"`
+}
+
+// NetworkName defines model for NetworkName.
+type NetworkName = string
+
+// NetworkSettings defines model for NetworkSettings.
+type NetworkSettings struct {
+	Etag ETagValue `json:"etag"`
+
+	// Item An id that the client chooses.
+	Item Slug         `json:"item"`
+	Nics []PlannedNIC `json:"nics"`
+}
+
+// NetworkSettingsInput defines model for NetworkSettingsInput.
+type NetworkSettingsInput struct {
+	Nics []NICSettings `json:"nics"`
 }
 
 // NextLink The next page; absent on the last.
@@ -669,6 +923,28 @@ type Pause struct {
 type PauseInput struct {
 	// Reason Why, for the record.
 	Reason *string `json:"reason,omitempty"`
+}
+
+// PlannedNIC defines model for PlannedNIC.
+type PlannedNIC struct {
+	Findings []Finding `json:"findings"`
+
+	// Mapping The mapping that leads there.
+	Mapping *string `json:"mapping,omitempty"`
+	Nic     string  `json:"nic"`
+	Primary *bool   `json:"primary,omitempty"`
+
+	// Recovered As the recovery VM that runs was made.
+	Recovered *NIC `json:"recovered,omitempty"`
+
+	// Settings What was set; absent when the adapter follows its mapping.
+	Settings      *NICSettings `json:"settings,omitempty"`
+	SourceAddress *Address     `json:"sourceAddress,omitempty"`
+	SourceNetwork *string      `json:"sourceNetwork,omitempty"`
+	TargetAddress *Address     `json:"targetAddress,omitempty"`
+
+	// TargetNetwork Where a failover would connect it now; absent when nowhere.
+	TargetNetwork *string `json:"targetNetwork,omitempty"`
 }
 
 // Policy defines model for Policy.
@@ -917,10 +1193,11 @@ type Site struct {
 	Hosts int32 `json:"hosts"`
 
 	// ID An id that the client chooses.
-	ID       Slug     `json:"id"`
-	Kind     SiteKind `json:"kind"`
-	Name     string   `json:"name"`
-	TimeZone string   `json:"timeZone"`
+	ID        Slug       `json:"id"`
+	Kind      SiteKind   `json:"kind"`
+	Name      string     `json:"name"`
+	TimeZone  string     `json:"timeZone"`
+	VmmServer *VMMServer `json:"vmmServer,omitempty"`
 }
 
 // SiteInput defines model for SiteInput.
@@ -930,6 +1207,27 @@ type SiteInput struct {
 
 	// TimeZone IANA name: Europe/Vienna
 	TimeZone *string `json:"timeZone,omitempty"`
+}
+
+// SiteInventoryChange defines model for SiteInventoryChange.
+type SiteInventoryChange struct {
+	CloudsChanged          bool     `json:"cloudsChanged"`
+	LogicalNetworksChanged bool     `json:"logicalNetworksChanged"`
+	NetworksAdded          []string `json:"networksAdded"`
+	NetworksChanged        []string `json:"networksChanged"`
+	NetworksRemoved        []string `json:"networksRemoved"`
+	ServerChanged          bool     `json:"serverChanged"`
+
+	// Warnings Mappings whose network was removed.
+	Warnings *[]Finding `json:"warnings,omitempty"`
+}
+
+// SiteInventoryInput What VMM reports. `server` and `clouds` belong to a VMM site, and a VMM site has them; `vmNetworks` any site may have.
+type SiteInventoryInput struct {
+	Clouds          *[]CloudInput          `json:"clouds,omitempty"`
+	LogicalNetworks *[]LogicalNetworkInput `json:"logicalNetworks,omitempty"`
+	Server          *VMMServerInput        `json:"server,omitempty"`
+	VMNetworks      []NetworkInput         `json:"vmNetworks"`
 }
 
 // SiteKind defines model for SiteKind.
@@ -985,6 +1283,25 @@ type StorageAccountList struct {
 	Value    []StorageAccount `json:"value"`
 }
 
+// Subnet defines model for Subnet.
+type Subnet struct {
+	Cidr    string         `json:"cidr"`
+	DNS     *[]string      `json:"dns,omitempty"`
+	Gateway *string        `json:"gateway,omitempty"`
+	Name    *string        `json:"name,omitempty"`
+	Pools   *[]AddressPool `json:"pools,omitempty"`
+}
+
+// SubnetInput defines model for SubnetInput.
+type SubnetInput struct {
+	// Cidr A subnet: 10.2.0.0/24
+	Cidr    CIDR                `json:"cidr"`
+	DNS     *[]IPAddress        `json:"dns,omitempty"`
+	Gateway *IPAddress          `json:"gateway,omitempty"`
+	Name    *NetworkName        `json:"name,omitempty"`
+	Pools   *[]AddressPoolInput `json:"pools,omitempty"`
+}
+
 // Task defines model for Task.
 type Task struct {
 	Attempt int32 `json:"attempt"`
@@ -997,6 +1314,9 @@ type Task struct {
 	StartedAt     *Time    `json:"startedAt,omitempty"`
 	Status        string   `json:"status"`
 	Title         string   `json:"title"`
+
+	// Warnings What is to be known although the task goes on.
+	Warnings *[]Finding `json:"warnings,omitempty"`
 }
 
 // TestFailover defines model for TestFailover.
@@ -1051,6 +1371,23 @@ type UnplannedFailoverInput struct {
 	// ShutDownSource Try to stop the source and to ship its last writes first; the failover goes on if that fails.
 	ShutDownSource *bool `json:"shutDownSource,omitempty"`
 }
+
+// VMMServer defines model for VMMServer.
+type VMMServer struct {
+	ConnectionStatus *string `json:"connectionStatus,omitempty"`
+	Name             string  `json:"name"`
+	Version          *string `json:"version,omitempty"`
+}
+
+// VMMServerInput defines model for VMMServerInput.
+type VMMServerInput struct {
+	ConnectionStatus *VMMServerInputConnectionStatus `json:"connectionStatus,omitempty"`
+	Name             NetworkName                     `json:"name"`
+	Version          *string                         `json:"version,omitempty"`
+}
+
+// VMMServerInputConnectionStatus defines model for VMMServerInput.ConnectionStatus.
+type VMMServerInputConnectionStatus string
 
 // Validation defines model for Validation.
 type Validation struct {
@@ -1163,6 +1500,12 @@ type LastEventID = Position
 // MinPosition defines model for MinPosition.
 type MinPosition = Position
 
+// NetworkMappingPath An id that the client chooses.
+type NetworkMappingPath = Slug
+
+// NetworkPath An id that the client chooses.
+type NetworkPath = Slug
+
 // PageSize defines model for PageSize.
 type PageSize = int32
 
@@ -1177,6 +1520,9 @@ type RecoveryPointPath = UUID
 
 // SinceFilter defines model for SinceFilter.
 type SinceFilter = Time
+
+// SiteFilter An id that the client chooses.
+type SiteFilter = Slug
 
 // SitePath An id that the client chooses.
 type SitePath = Slug
@@ -1205,6 +1551,9 @@ type APIKeyPage = APIKeyList
 // APIKeyRead defines model for APIKeyRead.
 type APIKeyRead = APIKey
 
+// CloudPage defines model for CloudPage.
+type CloudPage = CloudList
+
 // EventPage defines model for EventPage.
 type EventPage = EventList
 
@@ -1222,6 +1571,21 @@ type JobPage = JobList
 
 // JobRead defines model for JobRead.
 type JobRead = Job
+
+// NetworkMappingPage defines model for NetworkMappingPage.
+type NetworkMappingPage = NetworkMappingList
+
+// NetworkMappingRead defines model for NetworkMappingRead.
+type NetworkMappingRead = NetworkMapping
+
+// NetworkPage defines model for NetworkPage.
+type NetworkPage = NetworkList
+
+// NetworkRead defines model for NetworkRead.
+type NetworkRead = Network
+
+// NetworkSettingsRead defines model for NetworkSettingsRead.
+type NetworkSettingsRead = NetworkSettings
 
 // PolicyPage defines model for PolicyPage.
 type PolicyPage = PolicyList
@@ -1246,6 +1610,9 @@ type RecoveryPointRead = RecoveryPoint
 
 // ReplicationRequested defines model for ReplicationRequested.
 type ReplicationRequested = ProtectedItem
+
+// SiteInventoryLoaded defines model for SiteInventoryLoaded.
+type SiteInventoryLoaded = SiteInventoryChange
 
 // SitePage defines model for SitePage.
 type SitePage = SiteList
@@ -1418,6 +1785,42 @@ type ResumeJobParams struct {
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
+// ListNetworkMappingsParams defines parameters for ListNetworkMappings.
+type ListNetworkMappingsParams struct {
+	// Site Only those from this site.
+	Site *SiteFilter `form:"site,omitempty" json:"site,omitempty"`
+
+	// PageSize How many at most; above 500 is taken as 500.
+	PageSize *PageSize `form:"pageSize,omitempty" json:"pageSize,omitempty"`
+
+	// Cursor From `nextLink`.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// MinPosition Wait until this position of the log is in what is read.
+	MinPosition *MinPosition `form:"minPosition,omitempty" json:"minPosition,omitempty"`
+}
+
+// DeleteNetworkMappingParams defines parameters for DeleteNetworkMapping.
+type DeleteNetworkMappingParams struct {
+	// ValidateOnly Check everything and do nothing.
+	ValidateOnly *ValidateOnly `form:"validateOnly,omitempty" json:"validateOnly,omitempty"`
+
+	// IfMatch The ETag of the state that the request is based on, or `*`.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// GetNetworkMappingParams defines parameters for GetNetworkMapping.
+type GetNetworkMappingParams struct {
+	// MinPosition Wait until this position of the log is in what is read.
+	MinPosition *MinPosition `form:"minPosition,omitempty" json:"minPosition,omitempty"`
+}
+
+// PutNetworkMappingParams defines parameters for PutNetworkMapping.
+type PutNetworkMappingParams struct {
+	// IfMatch The ETag of the state that the request is based on, or `*`.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
 // ListPoliciesParams defines parameters for ListPolicies.
 type ListPoliciesParams struct {
 	// PageSize How many at most; above 500 is taken as 500.
@@ -1571,6 +1974,21 @@ type CommitFailoverParams struct {
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
+// GetNetworkSettingsParams defines parameters for GetNetworkSettings.
+type GetNetworkSettingsParams struct {
+	// MinPosition Wait until this position of the log is in what is read.
+	MinPosition *MinPosition `form:"minPosition,omitempty" json:"minPosition,omitempty"`
+}
+
+// PutNetworkSettingsParams defines parameters for PutNetworkSettings.
+type PutNetworkSettingsParams struct {
+	// IfMatch The ETag of the state that the request is based on, or `*`.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey Names the request: a repeated one returns the first answer. Quotes are optional.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // PauseReplicationParams defines parameters for PauseReplication.
 type PauseReplicationParams struct {
 	// IfMatch The ETag of the state that the request is based on, or `*`.
@@ -1587,6 +2005,9 @@ type PlannedFailoverParams struct {
 
 	// Resume Replication first, when it is paused.
 	Resume *bool `form:"resume,omitempty" json:"resume,omitempty"`
+
+	// AllowUnmappedNetworks The VM may come up with adapters that are not connected; without it, that is refused.
+	AllowUnmappedNetworks *bool `form:"allowUnmappedNetworks,omitempty" json:"allowUnmappedNetworks,omitempty"`
 
 	// IfMatch The ETag of the state that the request is based on, or `*`.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
@@ -1715,6 +2136,18 @@ type PutSiteParams struct {
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
+// ListCloudsParams defines parameters for ListClouds.
+type ListCloudsParams struct {
+	// PageSize How many at most; above 500 is taken as 500.
+	PageSize *PageSize `form:"pageSize,omitempty" json:"pageSize,omitempty"`
+
+	// Cursor From `nextLink`.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// MinPosition Wait until this position of the log is in what is read.
+	MinPosition *MinPosition `form:"minPosition,omitempty" json:"minPosition,omitempty"`
+}
+
 // ListHostsParams defines parameters for ListHosts.
 type ListHostsParams struct {
 	// PageSize How many at most; above 500 is taken as 500.
@@ -1743,6 +2176,33 @@ type GetHostParams struct {
 type PutHostParams struct {
 	// IfMatch The ETag of the state that the request is based on, or `*`.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// LoadSiteInventoryParams defines parameters for LoadSiteInventory.
+type LoadSiteInventoryParams struct {
+	// ValidateOnly Check everything and do nothing.
+	ValidateOnly *ValidateOnly `form:"validateOnly,omitempty" json:"validateOnly,omitempty"`
+
+	// IfMatch The ETag of the state that the request is based on, or `*`.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// ListNetworksParams defines parameters for ListNetworks.
+type ListNetworksParams struct {
+	// PageSize How many at most; above 500 is taken as 500.
+	PageSize *PageSize `form:"pageSize,omitempty" json:"pageSize,omitempty"`
+
+	// Cursor From `nextLink`.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// MinPosition Wait until this position of the log is in what is read.
+	MinPosition *MinPosition `form:"minPosition,omitempty" json:"minPosition,omitempty"`
+}
+
+// GetNetworkParams defines parameters for GetNetwork.
+type GetNetworkParams struct {
+	// MinPosition Wait until this position of the log is in what is read.
+	MinPosition *MinPosition `form:"minPosition,omitempty" json:"minPosition,omitempty"`
 }
 
 // ListVirtualMachinesParams defines parameters for ListVirtualMachines.
@@ -1802,6 +2262,9 @@ type IssueAPIKeyJSONRequestBody = APIKeyInput
 // ResumeJobJSONRequestBody defines body for ResumeJob for application/json ContentType.
 type ResumeJobJSONRequestBody = ResumeJobInput
 
+// PutNetworkMappingJSONRequestBody defines body for PutNetworkMapping for application/json ContentType.
+type PutNetworkMappingJSONRequestBody = NetworkMappingInput
+
 // PutPolicyJSONRequestBody defines body for PutPolicy for application/json ContentType.
 type PutPolicyJSONRequestBody = PolicyInput
 
@@ -1816,6 +2279,9 @@ type ChangePolicyJSONRequestBody = ChangePolicyInput
 
 // StartFailbackJSONRequestBody defines body for StartFailback for application/json ContentType.
 type StartFailbackJSONRequestBody = FailbackInput
+
+// PutNetworkSettingsJSONRequestBody defines body for PutNetworkSettings for application/json ContentType.
+type PutNetworkSettingsJSONRequestBody = NetworkSettingsInput
 
 // PauseReplicationJSONRequestBody defines body for PauseReplication for application/json ContentType.
 type PauseReplicationJSONRequestBody = PauseInput
@@ -1834,6 +2300,9 @@ type PutSiteJSONRequestBody = SiteInput
 
 // PutHostJSONRequestBody defines body for PutHost for application/json ContentType.
 type PutHostJSONRequestBody = HostInput
+
+// LoadSiteInventoryJSONRequestBody defines body for LoadSiteInventory for application/json ContentType.
+type LoadSiteInventoryJSONRequestBody = SiteInventoryInput
 
 // PutStorageAccountJSONRequestBody defines body for PutStorageAccount for application/json ContentType.
 type PutStorageAccountJSONRequestBody = StorageAccountInput

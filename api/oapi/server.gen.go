@@ -75,6 +75,18 @@ type ServerInterface interface {
 	// ResumeJob Let a job go on that waits for input
 	// (POST /v1/vaults/{vault}/jobs/{job}/resume)
 	ResumeJob(ctx echo.Context, vault VaultPath, job JobPath, params ResumeJobParams) error
+	// ListNetworkMappings List network mappings
+	// (GET /v1/vaults/{vault}/networkMappings)
+	ListNetworkMappings(ctx echo.Context, vault VaultPath, params ListNetworkMappingsParams) error
+	// DeleteNetworkMapping Give a network mapping up
+	// (DELETE /v1/vaults/{vault}/networkMappings/{networkMapping})
+	DeleteNetworkMapping(ctx echo.Context, vault VaultPath, networkMapping NetworkMappingPath, params DeleteNetworkMappingParams) error
+	// GetNetworkMapping Read a network mapping
+	// (GET /v1/vaults/{vault}/networkMappings/{networkMapping})
+	GetNetworkMapping(ctx echo.Context, vault VaultPath, networkMapping NetworkMappingPath, params GetNetworkMappingParams) error
+	// PutNetworkMapping Map a network to one of a recovery site
+	// (PUT /v1/vaults/{vault}/networkMappings/{networkMapping})
+	PutNetworkMapping(ctx echo.Context, vault VaultPath, networkMapping NetworkMappingPath, params PutNetworkMappingParams) error
 	// ListPolicies List replication policies
 	// (GET /v1/vaults/{vault}/policies)
 	ListPolicies(ctx echo.Context, vault VaultPath, params ListPoliciesParams) error
@@ -120,6 +132,12 @@ type ServerInterface interface {
 	// CommitFailover Commit the failover: the recovery points not used go
 	// (POST /v1/vaults/{vault}/protectedItems/{item}/failoverCommit)
 	CommitFailover(ctx echo.Context, vault VaultPath, item ItemPath, params CommitFailoverParams) error
+	// GetNetworkSettings Read how the item's network adapters are connected when it fails over
+	// (GET /v1/vaults/{vault}/protectedItems/{item}/networkSettings)
+	GetNetworkSettings(ctx echo.Context, vault VaultPath, item ItemPath, params GetNetworkSettingsParams) error
+	// PutNetworkSettings Set how the item's network adapters are connected when it fails over
+	// (PUT /v1/vaults/{vault}/protectedItems/{item}/networkSettings)
+	PutNetworkSettings(ctx echo.Context, vault VaultPath, item ItemPath, params PutNetworkSettingsParams) error
 	// PauseReplication Stop shipping changes until replication is resumed
 	// (POST /v1/vaults/{vault}/protectedItems/{item}/pause)
 	PauseReplication(ctx echo.Context, vault VaultPath, item ItemPath, params PauseReplicationParams) error
@@ -165,6 +183,9 @@ type ServerInterface interface {
 	// PutSite Register a site
 	// (PUT /v1/vaults/{vault}/sites/{site})
 	PutSite(ctx echo.Context, vault VaultPath, site SitePath, params PutSiteParams) error
+	// ListClouds List the clouds of a VMM site
+	// (GET /v1/vaults/{vault}/sites/{site}/clouds)
+	ListClouds(ctx echo.Context, vault VaultPath, site SitePath, params ListCloudsParams) error
 	// ListHosts List the hosts of a site
 	// (GET /v1/vaults/{vault}/sites/{site}/hosts)
 	ListHosts(ctx echo.Context, vault VaultPath, site SitePath, params ListHostsParams) error
@@ -177,6 +198,15 @@ type ServerInterface interface {
 	// PutHost Add a host to a site
 	// (PUT /v1/vaults/{vault}/sites/{site}/hosts/{host})
 	PutHost(ctx echo.Context, vault VaultPath, site SitePath, host HostPath, params PutHostParams) error
+	// LoadSiteInventory Load what a site has beside its hosts
+	// (PUT /v1/vaults/{vault}/sites/{site}/inventory)
+	LoadSiteInventory(ctx echo.Context, vault VaultPath, site SitePath, params LoadSiteInventoryParams) error
+	// ListNetworks List the networks of a site
+	// (GET /v1/vaults/{vault}/sites/{site}/networks)
+	ListNetworks(ctx echo.Context, vault VaultPath, site SitePath, params ListNetworksParams) error
+	// GetNetwork Read a network of a site
+	// (GET /v1/vaults/{vault}/sites/{site}/networks/{network})
+	GetNetwork(ctx echo.Context, vault VaultPath, site SitePath, network NetworkPath, params GetNetworkParams) error
 	// ListVirtualMachines List the VMs found on the hosts of a site
 	// (GET /v1/vaults/{vault}/sites/{site}/virtualMachines)
 	ListVirtualMachines(ctx echo.Context, vault VaultPath, site SitePath, params ListVirtualMachinesParams) error
@@ -848,6 +878,179 @@ func (w *ServerInterfaceWrapper) ResumeJob(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ResumeJob(ctx, vault, job, params)
+	return err
+}
+
+// ListNetworkMappings converts echo context to params.
+func (w *ServerInterfaceWrapper) ListNetworkMappings(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "vault" -------------
+	var vault VaultPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "vault", ctx.Param("vault"), &vault, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter vault: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListNetworkMappingsParams
+	// ------------- Optional query parameter "site" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "site", ctx.QueryParams(), &params.Site, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter site: %s", err))
+	}
+
+	// ------------- Optional query parameter "pageSize" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "pageSize", ctx.QueryParams(), &params.PageSize, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter pageSize: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// ------------- Optional query parameter "minPosition" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "minPosition", ctx.QueryParams(), &params.MinPosition, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter minPosition: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListNetworkMappings(ctx, vault, params)
+	return err
+}
+
+// DeleteNetworkMapping converts echo context to params.
+func (w *ServerInterfaceWrapper) DeleteNetworkMapping(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "vault" -------------
+	var vault VaultPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "vault", ctx.Param("vault"), &vault, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter vault: %s", err))
+	}
+
+	// ------------- Path parameter "networkMapping" -------------
+	var networkMapping NetworkMappingPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "networkMapping", ctx.Param("networkMapping"), &networkMapping, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter networkMapping: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteNetworkMappingParams
+	// ------------- Optional query parameter "validateOnly" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "validateOnly", ctx.QueryParams(), &params.ValidateOnly, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter validateOnly: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeleteNetworkMapping(ctx, vault, networkMapping, params)
+	return err
+}
+
+// GetNetworkMapping converts echo context to params.
+func (w *ServerInterfaceWrapper) GetNetworkMapping(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "vault" -------------
+	var vault VaultPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "vault", ctx.Param("vault"), &vault, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter vault: %s", err))
+	}
+
+	// ------------- Path parameter "networkMapping" -------------
+	var networkMapping NetworkMappingPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "networkMapping", ctx.Param("networkMapping"), &networkMapping, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter networkMapping: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetNetworkMappingParams
+	// ------------- Optional query parameter "minPosition" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "minPosition", ctx.QueryParams(), &params.MinPosition, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter minPosition: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetNetworkMapping(ctx, vault, networkMapping, params)
+	return err
+}
+
+// PutNetworkMapping converts echo context to params.
+func (w *ServerInterfaceWrapper) PutNetworkMapping(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "vault" -------------
+	var vault VaultPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "vault", ctx.Param("vault"), &vault, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter vault: %s", err))
+	}
+
+	// ------------- Path parameter "networkMapping" -------------
+	var networkMapping NetworkMappingPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "networkMapping", ctx.Param("networkMapping"), &networkMapping, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter networkMapping: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutNetworkMappingParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.PutNetworkMapping(ctx, vault, networkMapping, params)
 	return err
 }
 
@@ -1668,6 +1871,98 @@ func (w *ServerInterfaceWrapper) CommitFailover(ctx echo.Context) error {
 	return err
 }
 
+// GetNetworkSettings converts echo context to params.
+func (w *ServerInterfaceWrapper) GetNetworkSettings(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "vault" -------------
+	var vault VaultPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "vault", ctx.Param("vault"), &vault, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter vault: %s", err))
+	}
+
+	// ------------- Path parameter "item" -------------
+	var item ItemPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "item", ctx.Param("item"), &item, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter item: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetNetworkSettingsParams
+	// ------------- Optional query parameter "minPosition" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "minPosition", ctx.QueryParams(), &params.MinPosition, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter minPosition: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetNetworkSettings(ctx, vault, item, params)
+	return err
+}
+
+// PutNetworkSettings converts echo context to params.
+func (w *ServerInterfaceWrapper) PutNetworkSettings(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "vault" -------------
+	var vault VaultPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "vault", ctx.Param("vault"), &vault, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter vault: %s", err))
+	}
+
+	// ------------- Path parameter "item" -------------
+	var item ItemPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "item", ctx.Param("item"), &item, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter item: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutNetworkSettingsParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.PutNetworkSettings(ctx, vault, item, params)
+	return err
+}
+
 // PauseReplication converts echo context to params.
 func (w *ServerInterfaceWrapper) PauseReplication(ctx echo.Context) error {
 	var err error
@@ -1760,6 +2055,13 @@ func (w *ServerInterfaceWrapper) PlannedFailover(ctx echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "resume", ctx.QueryParams(), &params.Resume, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter resume: %s", err))
+	}
+
+	// ------------- Optional query parameter "allowUnmappedNetworks" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "allowUnmappedNetworks", ctx.QueryParams(), &params.AllowUnmappedNetworks, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter allowUnmappedNetworks: %s", err))
 	}
 
 	headers := ctx.Request().Header
@@ -2487,6 +2789,53 @@ func (w *ServerInterfaceWrapper) PutSite(ctx echo.Context) error {
 	return err
 }
 
+// ListClouds converts echo context to params.
+func (w *ServerInterfaceWrapper) ListClouds(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "vault" -------------
+	var vault VaultPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "vault", ctx.Param("vault"), &vault, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter vault: %s", err))
+	}
+
+	// ------------- Path parameter "site" -------------
+	var site SitePath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "site", ctx.Param("site"), &site, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter site: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListCloudsParams
+	// ------------- Optional query parameter "pageSize" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "pageSize", ctx.QueryParams(), &params.PageSize, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter pageSize: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// ------------- Optional query parameter "minPosition" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "minPosition", ctx.QueryParams(), &params.MinPosition, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter minPosition: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListClouds(ctx, vault, site, params)
+	return err
+}
+
 // ListHosts converts echo context to params.
 func (w *ServerInterfaceWrapper) ListHosts(ctx echo.Context) error {
 	var err error
@@ -2676,6 +3025,144 @@ func (w *ServerInterfaceWrapper) PutHost(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.PutHost(ctx, vault, site, host, params)
+	return err
+}
+
+// LoadSiteInventory converts echo context to params.
+func (w *ServerInterfaceWrapper) LoadSiteInventory(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "vault" -------------
+	var vault VaultPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "vault", ctx.Param("vault"), &vault, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter vault: %s", err))
+	}
+
+	// ------------- Path parameter "site" -------------
+	var site SitePath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "site", ctx.Param("site"), &site, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter site: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params LoadSiteInventoryParams
+	// ------------- Optional query parameter "validateOnly" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "validateOnly", ctx.QueryParams(), &params.ValidateOnly, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter validateOnly: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.LoadSiteInventory(ctx, vault, site, params)
+	return err
+}
+
+// ListNetworks converts echo context to params.
+func (w *ServerInterfaceWrapper) ListNetworks(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "vault" -------------
+	var vault VaultPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "vault", ctx.Param("vault"), &vault, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter vault: %s", err))
+	}
+
+	// ------------- Path parameter "site" -------------
+	var site SitePath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "site", ctx.Param("site"), &site, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter site: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListNetworksParams
+	// ------------- Optional query parameter "pageSize" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "pageSize", ctx.QueryParams(), &params.PageSize, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter pageSize: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// ------------- Optional query parameter "minPosition" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "minPosition", ctx.QueryParams(), &params.MinPosition, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter minPosition: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListNetworks(ctx, vault, site, params)
+	return err
+}
+
+// GetNetwork converts echo context to params.
+func (w *ServerInterfaceWrapper) GetNetwork(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "vault" -------------
+	var vault VaultPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "vault", ctx.Param("vault"), &vault, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter vault: %s", err))
+	}
+
+	// ------------- Path parameter "site" -------------
+	var site SitePath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "site", ctx.Param("site"), &site, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter site: %s", err))
+	}
+
+	// ------------- Path parameter "network" -------------
+	var network NetworkPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "network", ctx.Param("network"), &network, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter network: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetNetworkParams
+	// ------------- Optional query parameter "minPosition" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "minPosition", ctx.QueryParams(), &params.MinPosition, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter minPosition: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetNetwork(ctx, vault, site, network, params)
 	return err
 }
 
@@ -2960,6 +3447,14 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.DELETE(options.BaseURL+"/v1/vaults/:vault/sites/:site/hosts/:host", wrapper.DeleteHost, options.OperationMiddlewares["deleteHost"]...)
 	router.GET(options.BaseURL+"/v1/vaults/:vault/sites/:site/hosts/:host", wrapper.GetHost, options.OperationMiddlewares["getHost"]...)
 	router.PUT(options.BaseURL+"/v1/vaults/:vault/sites/:site/hosts/:host", wrapper.PutHost, options.OperationMiddlewares["putHost"]...)
+	router.PUT(options.BaseURL+"/v1/vaults/:vault/sites/:site/inventory", wrapper.LoadSiteInventory, options.OperationMiddlewares["loadSiteInventory"]...)
+	router.GET(options.BaseURL+"/v1/vaults/:vault/sites/:site/networks", wrapper.ListNetworks, options.OperationMiddlewares["listNetworks"]...)
+	router.GET(options.BaseURL+"/v1/vaults/:vault/sites/:site/networks/:network", wrapper.GetNetwork, options.OperationMiddlewares["getNetwork"]...)
+	router.GET(options.BaseURL+"/v1/vaults/:vault/sites/:site/clouds", wrapper.ListClouds, options.OperationMiddlewares["listClouds"]...)
+	router.GET(options.BaseURL+"/v1/vaults/:vault/networkMappings", wrapper.ListNetworkMappings, options.OperationMiddlewares["listNetworkMappings"]...)
+	router.DELETE(options.BaseURL+"/v1/vaults/:vault/networkMappings/:networkMapping", wrapper.DeleteNetworkMapping, options.OperationMiddlewares["deleteNetworkMapping"]...)
+	router.GET(options.BaseURL+"/v1/vaults/:vault/networkMappings/:networkMapping", wrapper.GetNetworkMapping, options.OperationMiddlewares["getNetworkMapping"]...)
+	router.PUT(options.BaseURL+"/v1/vaults/:vault/networkMappings/:networkMapping", wrapper.PutNetworkMapping, options.OperationMiddlewares["putNetworkMapping"]...)
 	router.GET(options.BaseURL+"/v1/vaults/:vault/sites/:site/virtualMachines", wrapper.ListVirtualMachines, options.OperationMiddlewares["listVirtualMachines"]...)
 	router.GET(options.BaseURL+"/v1/vaults/:vault/sites/:site/virtualMachines/:virtualMachine", wrapper.GetVirtualMachine, options.OperationMiddlewares["getVirtualMachine"]...)
 	router.GET(options.BaseURL+"/v1/vaults/:vault/protectedItems", wrapper.ListProtectedItems, options.OperationMiddlewares["listProtectedItems"]...)
@@ -2984,6 +3479,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/vaults/:vault/protectedItems/:item/resume", wrapper.ResumeReplication, options.OperationMiddlewares["resumeReplication"]...)
 	router.POST(options.BaseURL+"/v1/vaults/:vault/protectedItems/:item/retryNow", wrapper.RetryNow, options.OperationMiddlewares["retryNow"]...)
 	router.POST(options.BaseURL+"/v1/vaults/:vault/protectedItems/:item/changePolicy", wrapper.ChangePolicy, options.OperationMiddlewares["changePolicy"]...)
+	router.GET(options.BaseURL+"/v1/vaults/:vault/protectedItems/:item/networkSettings", wrapper.GetNetworkSettings, options.OperationMiddlewares["getNetworkSettings"]...)
+	router.PUT(options.BaseURL+"/v1/vaults/:vault/protectedItems/:item/networkSettings", wrapper.PutNetworkSettings, options.OperationMiddlewares["putNetworkSettings"]...)
 	router.GET(options.BaseURL+"/v1/vaults/:vault/protectedItems/:item/recoveryPoints", wrapper.ListRecoveryPoints, options.OperationMiddlewares["listRecoveryPoints"]...)
 	router.GET(options.BaseURL+"/v1/vaults/:vault/protectedItems/:item/recoveryPoints/:recoveryPoint", wrapper.GetRecoveryPoint, options.OperationMiddlewares["getRecoveryPoint"]...)
 	router.GET(options.BaseURL+"/v1/vaults/:vault/jobs", wrapper.ListJobs, options.OperationMiddlewares["listJobs"]...)
@@ -3027,6 +3524,8 @@ type APIKeyReadJSONResponse struct {
 
 	Headers APIKeyReadResponseHeaders
 }
+
+type CloudPageJSONResponse CloudList
 
 type ErrorCatalogueJSONResponse ErrorCatalogue
 
@@ -3086,6 +3585,39 @@ type JobReadJSONResponse struct {
 	Headers JobReadResponseHeaders
 }
 
+type NetworkMappingPageJSONResponse NetworkMappingList
+
+type NetworkMappingReadResponseHeaders struct {
+	ETag           *string
+	XEventPosition *Position
+}
+type NetworkMappingReadJSONResponse struct {
+	Body NetworkMapping
+
+	Headers NetworkMappingReadResponseHeaders
+}
+
+type NetworkPageJSONResponse NetworkList
+
+type NetworkReadResponseHeaders struct {
+	ETag *string
+}
+type NetworkReadJSONResponse struct {
+	Body Network
+
+	Headers NetworkReadResponseHeaders
+}
+
+type NetworkSettingsReadResponseHeaders struct {
+	ETag           *string
+	XEventPosition *Position
+}
+type NetworkSettingsReadJSONResponse struct {
+	Body NetworkSettings
+
+	Headers NetworkSettingsReadResponseHeaders
+}
+
 type PolicyPageJSONResponse PolicyList
 
 type PolicyReadResponseHeaders struct {
@@ -3141,6 +3673,16 @@ type ReplicationRequestedJSONResponse struct {
 	Body ProtectedItem
 
 	Headers ReplicationRequestedResponseHeaders
+}
+
+type SiteInventoryLoadedResponseHeaders struct {
+	ETag           *string
+	XEventPosition *Position
+}
+type SiteInventoryLoadedJSONResponse struct {
+	Body SiteInventoryChange
+
+	Headers SiteInventoryLoadedResponseHeaders
 }
 
 type SitePageJSONResponse SiteList
@@ -4056,6 +4598,220 @@ func (response ResumeJobdefaultApplicationProblemPlusJSONResponse) VisitResumeJo
 	return err
 }
 
+type ListNetworkMappingsRequestObject struct {
+	Vault  VaultPath `json:"vault"`
+	Params ListNetworkMappingsParams
+}
+
+type ListNetworkMappingsResponseObject interface {
+	VisitListNetworkMappingsResponse(w http.ResponseWriter) error
+}
+
+type ListNetworkMappings200JSONResponse struct{ NetworkMappingPageJSONResponse }
+
+func (response ListNetworkMappings200JSONResponse) VisitListNetworkMappingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListNetworkMappingsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListNetworkMappingsdefaultApplicationProblemPlusJSONResponse) VisitListNetworkMappingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteNetworkMappingRequestObject struct {
+	Vault          VaultPath          `json:"vault"`
+	NetworkMapping NetworkMappingPath `json:"networkMapping"`
+	Params         DeleteNetworkMappingParams
+}
+
+type DeleteNetworkMappingResponseObject interface {
+	VisitDeleteNetworkMappingResponse(w http.ResponseWriter) error
+}
+
+type DeleteNetworkMapping200JSONResponse struct{ ValidatedJSONResponse }
+
+func (response DeleteNetworkMapping200JSONResponse) VisitDeleteNetworkMappingResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteNetworkMapping204Response = GoneResponse
+
+func (response DeleteNetworkMapping204Response) VisitDeleteNetworkMappingResponse(w http.ResponseWriter) error {
+	if response.Headers.XEventPosition != nil {
+		w.Header().Set("X-Event-Position", fmt.Sprint(*response.Headers.XEventPosition))
+	}
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteNetworkMappingdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteNetworkMappingdefaultApplicationProblemPlusJSONResponse) VisitDeleteNetworkMappingResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetNetworkMappingRequestObject struct {
+	Vault          VaultPath          `json:"vault"`
+	NetworkMapping NetworkMappingPath `json:"networkMapping"`
+	Params         GetNetworkMappingParams
+}
+
+type GetNetworkMappingResponseObject interface {
+	VisitGetNetworkMappingResponse(w http.ResponseWriter) error
+}
+
+type GetNetworkMapping200JSONResponse struct{ NetworkMappingReadJSONResponse }
+
+func (response GetNetworkMapping200JSONResponse) VisitGetNetworkMappingResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	if response.Headers.XEventPosition != nil {
+		w.Header().Set("X-Event-Position", fmt.Sprint(*response.Headers.XEventPosition))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetNetworkMappingdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetNetworkMappingdefaultApplicationProblemPlusJSONResponse) VisitGetNetworkMappingResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutNetworkMappingRequestObject struct {
+	Vault          VaultPath          `json:"vault"`
+	NetworkMapping NetworkMappingPath `json:"networkMapping"`
+	Params         PutNetworkMappingParams
+	Body           *PutNetworkMappingJSONRequestBody
+}
+
+type PutNetworkMappingResponseObject interface {
+	VisitPutNetworkMappingResponse(w http.ResponseWriter) error
+}
+
+type PutNetworkMapping200JSONResponse struct{ NetworkMappingReadJSONResponse }
+
+func (response PutNetworkMapping200JSONResponse) VisitPutNetworkMappingResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	if response.Headers.XEventPosition != nil {
+		w.Header().Set("X-Event-Position", fmt.Sprint(*response.Headers.XEventPosition))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutNetworkMapping201ResponseHeaders struct {
+	ETag           *string
+	XEventPosition *Position
+}
+
+type PutNetworkMapping201JSONResponse struct {
+	Body    NetworkMapping
+	Headers PutNetworkMapping201ResponseHeaders
+}
+
+func (response PutNetworkMapping201JSONResponse) VisitPutNetworkMappingResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	if response.Headers.XEventPosition != nil {
+		w.Header().Set("X-Event-Position", fmt.Sprint(*response.Headers.XEventPosition))
+	}
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutNetworkMappingdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PutNetworkMappingdefaultApplicationProblemPlusJSONResponse) VisitPutNetworkMappingResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListPoliciesRequestObject struct {
 	Vault  VaultPath `json:"vault"`
 	Params ListPoliciesParams
@@ -4809,6 +5565,105 @@ type CommitFailoverdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response CommitFailoverdefaultApplicationProblemPlusJSONResponse) VisitCommitFailoverResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetNetworkSettingsRequestObject struct {
+	Vault  VaultPath `json:"vault"`
+	Item   ItemPath  `json:"item"`
+	Params GetNetworkSettingsParams
+}
+
+type GetNetworkSettingsResponseObject interface {
+	VisitGetNetworkSettingsResponse(w http.ResponseWriter) error
+}
+
+type GetNetworkSettings200JSONResponse struct {
+	NetworkSettingsReadJSONResponse
+}
+
+func (response GetNetworkSettings200JSONResponse) VisitGetNetworkSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	if response.Headers.XEventPosition != nil {
+		w.Header().Set("X-Event-Position", fmt.Sprint(*response.Headers.XEventPosition))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetNetworkSettingsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetNetworkSettingsdefaultApplicationProblemPlusJSONResponse) VisitGetNetworkSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutNetworkSettingsRequestObject struct {
+	Vault  VaultPath `json:"vault"`
+	Item   ItemPath  `json:"item"`
+	Params PutNetworkSettingsParams
+	Body   *PutNetworkSettingsJSONRequestBody
+}
+
+type PutNetworkSettingsResponseObject interface {
+	VisitPutNetworkSettingsResponse(w http.ResponseWriter) error
+}
+
+type PutNetworkSettings200JSONResponse struct {
+	NetworkSettingsReadJSONResponse
+}
+
+func (response PutNetworkSettings200JSONResponse) VisitPutNetworkSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	if response.Headers.XEventPosition != nil {
+		w.Header().Set("X-Event-Position", fmt.Sprint(*response.Headers.XEventPosition))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutNetworkSettingsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PutNetworkSettingsdefaultApplicationProblemPlusJSONResponse) VisitPutNetworkSettingsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -5614,6 +6469,47 @@ func (response PutSitedefaultApplicationProblemPlusJSONResponse) VisitPutSiteRes
 	return err
 }
 
+type ListCloudsRequestObject struct {
+	Vault  VaultPath `json:"vault"`
+	Site   SitePath  `json:"site"`
+	Params ListCloudsParams
+}
+
+type ListCloudsResponseObject interface {
+	VisitListCloudsResponse(w http.ResponseWriter) error
+}
+
+type ListClouds200JSONResponse struct{ CloudPageJSONResponse }
+
+func (response ListClouds200JSONResponse) VisitListCloudsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCloudsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListCloudsdefaultApplicationProblemPlusJSONResponse) VisitListCloudsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListHostsRequestObject struct {
 	Vault  VaultPath `json:"vault"`
 	Site   SitePath  `json:"site"`
@@ -5807,6 +6703,142 @@ type PutHostdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response PutHostdefaultApplicationProblemPlusJSONResponse) VisitPutHostResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type LoadSiteInventoryRequestObject struct {
+	Vault  VaultPath `json:"vault"`
+	Site   SitePath  `json:"site"`
+	Params LoadSiteInventoryParams
+	Body   *LoadSiteInventoryJSONRequestBody
+}
+
+type LoadSiteInventoryResponseObject interface {
+	VisitLoadSiteInventoryResponse(w http.ResponseWriter) error
+}
+
+type LoadSiteInventory200JSONResponse struct {
+	SiteInventoryLoadedJSONResponse
+}
+
+func (response LoadSiteInventory200JSONResponse) VisitLoadSiteInventoryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	if response.Headers.XEventPosition != nil {
+		w.Header().Set("X-Event-Position", fmt.Sprint(*response.Headers.XEventPosition))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type LoadSiteInventorydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response LoadSiteInventorydefaultApplicationProblemPlusJSONResponse) VisitLoadSiteInventoryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListNetworksRequestObject struct {
+	Vault  VaultPath `json:"vault"`
+	Site   SitePath  `json:"site"`
+	Params ListNetworksParams
+}
+
+type ListNetworksResponseObject interface {
+	VisitListNetworksResponse(w http.ResponseWriter) error
+}
+
+type ListNetworks200JSONResponse struct{ NetworkPageJSONResponse }
+
+func (response ListNetworks200JSONResponse) VisitListNetworksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListNetworksdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListNetworksdefaultApplicationProblemPlusJSONResponse) VisitListNetworksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetNetworkRequestObject struct {
+	Vault   VaultPath   `json:"vault"`
+	Site    SitePath    `json:"site"`
+	Network NetworkPath `json:"network"`
+	Params  GetNetworkParams
+}
+
+type GetNetworkResponseObject interface {
+	VisitGetNetworkResponse(w http.ResponseWriter) error
+}
+
+type GetNetwork200JSONResponse struct{ NetworkReadJSONResponse }
+
+func (response GetNetwork200JSONResponse) VisitGetNetworkResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetNetworkdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetNetworkdefaultApplicationProblemPlusJSONResponse) VisitGetNetworkResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -6126,6 +7158,18 @@ type StrictServerInterface interface {
 	// ResumeJob Let a job go on that waits for input
 	// (POST /v1/vaults/{vault}/jobs/{job}/resume)
 	ResumeJob(ctx context.Context, request ResumeJobRequestObject) (ResumeJobResponseObject, error)
+	// ListNetworkMappings List network mappings
+	// (GET /v1/vaults/{vault}/networkMappings)
+	ListNetworkMappings(ctx context.Context, request ListNetworkMappingsRequestObject) (ListNetworkMappingsResponseObject, error)
+	// DeleteNetworkMapping Give a network mapping up
+	// (DELETE /v1/vaults/{vault}/networkMappings/{networkMapping})
+	DeleteNetworkMapping(ctx context.Context, request DeleteNetworkMappingRequestObject) (DeleteNetworkMappingResponseObject, error)
+	// GetNetworkMapping Read a network mapping
+	// (GET /v1/vaults/{vault}/networkMappings/{networkMapping})
+	GetNetworkMapping(ctx context.Context, request GetNetworkMappingRequestObject) (GetNetworkMappingResponseObject, error)
+	// PutNetworkMapping Map a network to one of a recovery site
+	// (PUT /v1/vaults/{vault}/networkMappings/{networkMapping})
+	PutNetworkMapping(ctx context.Context, request PutNetworkMappingRequestObject) (PutNetworkMappingResponseObject, error)
 	// ListPolicies List replication policies
 	// (GET /v1/vaults/{vault}/policies)
 	ListPolicies(ctx context.Context, request ListPoliciesRequestObject) (ListPoliciesResponseObject, error)
@@ -6171,6 +7215,12 @@ type StrictServerInterface interface {
 	// CommitFailover Commit the failover: the recovery points not used go
 	// (POST /v1/vaults/{vault}/protectedItems/{item}/failoverCommit)
 	CommitFailover(ctx context.Context, request CommitFailoverRequestObject) (CommitFailoverResponseObject, error)
+	// GetNetworkSettings Read how the item's network adapters are connected when it fails over
+	// (GET /v1/vaults/{vault}/protectedItems/{item}/networkSettings)
+	GetNetworkSettings(ctx context.Context, request GetNetworkSettingsRequestObject) (GetNetworkSettingsResponseObject, error)
+	// PutNetworkSettings Set how the item's network adapters are connected when it fails over
+	// (PUT /v1/vaults/{vault}/protectedItems/{item}/networkSettings)
+	PutNetworkSettings(ctx context.Context, request PutNetworkSettingsRequestObject) (PutNetworkSettingsResponseObject, error)
 	// PauseReplication Stop shipping changes until replication is resumed
 	// (POST /v1/vaults/{vault}/protectedItems/{item}/pause)
 	PauseReplication(ctx context.Context, request PauseReplicationRequestObject) (PauseReplicationResponseObject, error)
@@ -6216,6 +7266,9 @@ type StrictServerInterface interface {
 	// PutSite Register a site
 	// (PUT /v1/vaults/{vault}/sites/{site})
 	PutSite(ctx context.Context, request PutSiteRequestObject) (PutSiteResponseObject, error)
+	// ListClouds List the clouds of a VMM site
+	// (GET /v1/vaults/{vault}/sites/{site}/clouds)
+	ListClouds(ctx context.Context, request ListCloudsRequestObject) (ListCloudsResponseObject, error)
 	// ListHosts List the hosts of a site
 	// (GET /v1/vaults/{vault}/sites/{site}/hosts)
 	ListHosts(ctx context.Context, request ListHostsRequestObject) (ListHostsResponseObject, error)
@@ -6228,6 +7281,15 @@ type StrictServerInterface interface {
 	// PutHost Add a host to a site
 	// (PUT /v1/vaults/{vault}/sites/{site}/hosts/{host})
 	PutHost(ctx context.Context, request PutHostRequestObject) (PutHostResponseObject, error)
+	// LoadSiteInventory Load what a site has beside its hosts
+	// (PUT /v1/vaults/{vault}/sites/{site}/inventory)
+	LoadSiteInventory(ctx context.Context, request LoadSiteInventoryRequestObject) (LoadSiteInventoryResponseObject, error)
+	// ListNetworks List the networks of a site
+	// (GET /v1/vaults/{vault}/sites/{site}/networks)
+	ListNetworks(ctx context.Context, request ListNetworksRequestObject) (ListNetworksResponseObject, error)
+	// GetNetwork Read a network of a site
+	// (GET /v1/vaults/{vault}/sites/{site}/networks/{network})
+	GetNetwork(ctx context.Context, request GetNetworkRequestObject) (GetNetworkResponseObject, error)
 	// ListVirtualMachines List the VMs found on the hosts of a site
 	// (GET /v1/vaults/{vault}/sites/{site}/virtualMachines)
 	ListVirtualMachines(ctx context.Context, request ListVirtualMachinesRequestObject) (ListVirtualMachinesResponseObject, error)
@@ -6813,6 +7875,136 @@ func (sh *strictHandler) ResumeJob(ctx echo.Context, vault VaultPath, job JobPat
 	return nil
 }
 
+// ListNetworkMappings operation middleware
+func (sh *strictHandler) ListNetworkMappings(ctx echo.Context, vault VaultPath, params ListNetworkMappingsParams) error {
+	var request ListNetworkMappingsRequestObject
+
+	request.Vault = vault
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListNetworkMappings(ctx.Request().Context(), request.(ListNetworkMappingsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListNetworkMappings")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListNetworkMappingsResponseObject); ok {
+		return validResponse.VisitListNetworkMappingsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// DeleteNetworkMapping operation middleware
+func (sh *strictHandler) DeleteNetworkMapping(ctx echo.Context, vault VaultPath, networkMapping NetworkMappingPath, params DeleteNetworkMappingParams) error {
+	var request DeleteNetworkMappingRequestObject
+
+	request.Vault = vault
+	request.NetworkMapping = networkMapping
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteNetworkMapping(ctx.Request().Context(), request.(DeleteNetworkMappingRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteNetworkMapping")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(DeleteNetworkMappingResponseObject); ok {
+		return validResponse.VisitDeleteNetworkMappingResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetNetworkMapping operation middleware
+func (sh *strictHandler) GetNetworkMapping(ctx echo.Context, vault VaultPath, networkMapping NetworkMappingPath, params GetNetworkMappingParams) error {
+	var request GetNetworkMappingRequestObject
+
+	request.Vault = vault
+	request.NetworkMapping = networkMapping
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetNetworkMapping(ctx.Request().Context(), request.(GetNetworkMappingRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetNetworkMapping")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetNetworkMappingResponseObject); ok {
+		return validResponse.VisitGetNetworkMappingResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// PutNetworkMapping operation middleware
+func (sh *strictHandler) PutNetworkMapping(ctx echo.Context, vault VaultPath, networkMapping NetworkMappingPath, params PutNetworkMappingParams) error {
+	var request PutNetworkMappingRequestObject
+
+	request.Vault = vault
+	request.NetworkMapping = networkMapping
+	request.Params = params
+
+	var body PutNetworkMappingJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PutNetworkMapping(ctx.Request().Context(), request.(PutNetworkMappingRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutNetworkMapping")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(PutNetworkMappingResponseObject); ok {
+		return validResponse.VisitPutNetworkMappingResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // ListPolicies operation middleware
 func (sh *strictHandler) ListPolicies(ctx echo.Context, vault VaultPath, params ListPoliciesParams) error {
 	var request ListPoliciesRequestObject
@@ -7325,6 +8517,83 @@ func (sh *strictHandler) CommitFailover(ctx echo.Context, vault VaultPath, item 
 		return err
 	} else if validResponse, ok := response.(CommitFailoverResponseObject); ok {
 		return validResponse.VisitCommitFailoverResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetNetworkSettings operation middleware
+func (sh *strictHandler) GetNetworkSettings(ctx echo.Context, vault VaultPath, item ItemPath, params GetNetworkSettingsParams) error {
+	var request GetNetworkSettingsRequestObject
+
+	request.Vault = vault
+	request.Item = item
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetNetworkSettings(ctx.Request().Context(), request.(GetNetworkSettingsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetNetworkSettings")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetNetworkSettingsResponseObject); ok {
+		return validResponse.VisitGetNetworkSettingsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// PutNetworkSettings operation middleware
+func (sh *strictHandler) PutNetworkSettings(ctx echo.Context, vault VaultPath, item ItemPath, params PutNetworkSettingsParams) error {
+	var request PutNetworkSettingsRequestObject
+
+	request.Vault = vault
+	request.Item = item
+	request.Params = params
+
+	var body PutNetworkSettingsJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PutNetworkSettings(ctx.Request().Context(), request.(PutNetworkSettingsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutNetworkSettings")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(PutNetworkSettingsResponseObject); ok {
+		return validResponse.VisitPutNetworkSettingsResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -7863,6 +9132,33 @@ func (sh *strictHandler) PutSite(ctx echo.Context, vault VaultPath, site SitePat
 	return nil
 }
 
+// ListClouds operation middleware
+func (sh *strictHandler) ListClouds(ctx echo.Context, vault VaultPath, site SitePath, params ListCloudsParams) error {
+	var request ListCloudsRequestObject
+
+	request.Vault = vault
+	request.Site = site
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListClouds(ctx.Request().Context(), request.(ListCloudsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListClouds")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListCloudsResponseObject); ok {
+		return validResponse.VisitListCloudsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // ListHosts operation middleware
 func (sh *strictHandler) ListHosts(ctx echo.Context, vault VaultPath, site SitePath, params ListHostsParams) error {
 	var request ListHostsRequestObject
@@ -7991,6 +9287,111 @@ func (sh *strictHandler) PutHost(ctx echo.Context, vault VaultPath, site SitePat
 		return err
 	} else if validResponse, ok := response.(PutHostResponseObject); ok {
 		return validResponse.VisitPutHostResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// LoadSiteInventory operation middleware
+func (sh *strictHandler) LoadSiteInventory(ctx echo.Context, vault VaultPath, site SitePath, params LoadSiteInventoryParams) error {
+	var request LoadSiteInventoryRequestObject
+
+	request.Vault = vault
+	request.Site = site
+	request.Params = params
+
+	var body LoadSiteInventoryJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.LoadSiteInventory(ctx.Request().Context(), request.(LoadSiteInventoryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "LoadSiteInventory")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(LoadSiteInventoryResponseObject); ok {
+		return validResponse.VisitLoadSiteInventoryResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListNetworks operation middleware
+func (sh *strictHandler) ListNetworks(ctx echo.Context, vault VaultPath, site SitePath, params ListNetworksParams) error {
+	var request ListNetworksRequestObject
+
+	request.Vault = vault
+	request.Site = site
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListNetworks(ctx.Request().Context(), request.(ListNetworksRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListNetworks")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListNetworksResponseObject); ok {
+		return validResponse.VisitListNetworksResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetNetwork operation middleware
+func (sh *strictHandler) GetNetwork(ctx echo.Context, vault VaultPath, site SitePath, network NetworkPath, params GetNetworkParams) error {
+	var request GetNetworkRequestObject
+
+	request.Vault = vault
+	request.Site = site
+	request.Network = network
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetNetwork(ctx.Request().Context(), request.(GetNetworkRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetNetwork")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetNetworkResponseObject); ok {
+		return validResponse.VisitGetNetworkResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

@@ -24,6 +24,7 @@ import (
 	"farshore/domain"
 	"farshore/domain/apikey"
 	"farshore/domain/job"
+	"farshore/domain/networkmapping"
 	"farshore/domain/policy"
 	"farshore/domain/protecteditem"
 	"farshore/domain/site"
@@ -148,7 +149,7 @@ func newService(c config, db *database, logger *slog.Logger) (*service, error) {
 	codec, err := eventstore.NewCodec(
 		eventstore.Types(vault.Events()...), eventstore.Types(policy.Events()...), eventstore.Types(site.Events()...),
 		eventstore.Types(storageaccount.Events()...), eventstore.Types(apikey.Events()...), eventstore.Types(job.Events()...),
-		eventstore.Types(protecteditem.Events()...),
+		eventstore.Types(protecteditem.Events()...), eventstore.Types(networkmapping.Events()...),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("register the events: %w", err)
@@ -172,7 +173,7 @@ func (s *service) run(ctx context.Context, l net.Listener) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(newGauges(s), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	server, err := api.New(api.Config{
-		Store: s.log, Queries: s.queries, Positions: s.models, Snapshots: s.items().Snapshots, Now: now, NewID: newID, Registry: registry, Logger: s.logger,
+		Store: s.log, Queries: s.queries, Positions: s.models, Snapshots: s.items().Snapshots, Networks: s.networks().Of, Now: now, NewID: newID, Registry: registry, Logger: s.logger,
 	})
 	if err != nil {
 		return fmt.Errorf("set the API up: %w", err)

@@ -40,6 +40,9 @@ func (s *service) manage(ctx context.Context, g *errgroup.Group) error {
 		Sites: repository(s.log, site.Category, site.Decider), Hosts: s.hosts, Targets: s.targets, Now: now, Logger: s.logger,
 		Every: 2 * time.Second,
 	}
+	if err := s.checkNetworks(ctx, g); err != nil {
+		return err
+	}
 	g.Go(func() error { return manager.Run(ctx, events) })
 	g.Go(func() error { return poller.Run(ctx) })
 	return nil
@@ -61,7 +64,7 @@ func (s *service) work(ctx context.Context, g *errgroup.Group) error {
 	e := engine.Engine{Parts: workflow.Parts{
 		Items: s.items(), Jobs: repository(s.log, job.Category, job.Decider),
 		Hosts: s.hosts, Stores: s.stores, Zones: s.hosts.Zone,
-		Progress: &lane.Progress{Pool: s.db.pool, Now: now}, Worker: name, Now: now, NewID: newID, Logger: s.logger,
+		Networks: s.networks().Of, Progress: &lane.Progress{Pool: s.db.pool, Now: now}, Worker: name, Now: now, NewID: newID, Logger: s.logger,
 	}}
 	runner := &lane.Runner{
 		Lanes: lanes, Handle: e.Handle, Owner: name, Concurrency: s.workers, Wake: s.due, Now: now, Logger: s.logger,

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"farshore/domain"
+	"farshore/domain/errorcatalog"
 )
 
 // Network is a network that a site's VMs can be attached to: a VM network of VMM,
@@ -111,6 +112,20 @@ func (s State) KnownNetworks() []Network {
 	}
 	slices.SortFunc(known, func(a, b Network) int { return strings.Compare(a.ID, b.ID) })
 	return known
+}
+
+// CloudsByID returns the clouds of the site by id.
+func (s State) CloudsByID() []Cloud {
+	return slices.SortedFunc(slices.Values(s.Clouds), func(a, b Cloud) int { return strings.Compare(a.ID, b.ID) })
+}
+
+// RequireCloud refuses a host of a VMM site that belongs to no cloud: VMM does not
+// manage it.
+func (s State) RequireCloud(host string) *domain.RejectionError {
+	if _, clouded := s.CloudOf(host); s.Kind != VMM || clouded {
+		return nil
+	}
+	return domain.Reject(domain.Conflict, errorcatalog.HostWithoutCloud, "host %q belongs to no cloud of the VMM site %q", host, s.Name)
 }
 
 // CloudOf returns the cloud that a host belongs to.

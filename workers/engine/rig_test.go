@@ -20,6 +20,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"farshore/domain/job"
+	"farshore/domain/networkmapping"
 	"farshore/domain/protecteditem"
 	"farshore/domain/site"
 	"farshore/eventstore"
@@ -163,7 +164,8 @@ func newWorker(ctx context.Context, c config, log *slog.Logger) (*worker, error)
 	if err != nil {
 		return nil, err
 	}
-	codec, err := eventstore.NewCodec(eventstore.Types(protecteditem.Events()...), eventstore.Types(job.Events()...))
+	codec, err := eventstore.NewCodec(eventstore.Types(protecteditem.Events()...), eventstore.Types(job.Events()...),
+		eventstore.Types(site.Events()...), eventstore.Types(networkmapping.Events()...))
 	if err != nil {
 		return nil, err
 	}
@@ -194,7 +196,7 @@ func (w *worker) start(ctx context.Context, parts *sync.WaitGroup, errs chan<- e
 	}
 	e := engine.Engine{Parts: workflow.Parts{
 		Items: w.items, Jobs: w.jobs, Hosts: w.config, Stores: w, Progress: &lane.Progress{Pool: w.pool, Now: w.now},
-		Worker: w.Owner, Stretch: w.Stretch, Now: w.now, NewID: newID, Logger: w.log,
+		Worker: w.Owner, Networks: w.book().Of, Stretch: w.Stretch, Now: w.now, NewID: newID, Logger: w.log,
 	}}
 	runner := &lane.Runner{
 		Lanes: w.lanes, Handle: e.Handle, Owner: w.Owner, Lease: 2 * time.Second * time.Duration(max(1, w.Speed)),

@@ -30,7 +30,10 @@ func (c ChangePoint) inspect(ctx context.Context, m *runbook.Memo) error {
 	if err := passOn(ctx, c.Item, m); err != nil {
 		return err
 	}
-	return target(c.Item).Readable(ctx, c.State.NextFailoverPoint)
+	if err := target(c.Item).Readable(ctx, c.State.NextFailoverPoint); err != nil {
+		return err
+	}
+	return connect(ctx, c.Item, m)
 }
 
 // removeVM repeats safely: what is gone is gone.

@@ -53,7 +53,7 @@ func (p Planned) inspectSource(ctx context.Context, m *runbook.Memo) error {
 		m.Note(wasRunning, yes)
 	}
 	m.Note(lastCut, p.NewID())
-	return nil
+	return connect(ctx, p.Item, m)
 }
 
 // stopSource repeats safely: stopping a stopped VM succeeds.

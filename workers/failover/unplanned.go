@@ -53,6 +53,9 @@ func (u Unplanned) inspect(ctx context.Context, m *runbook.Memo) error {
 	}
 	m.Note(lastCut, u.NewID())
 	m.Note(overtaken, u.State.Ended.ID)
+	if err := connect(ctx, u.Item, m); err != nil {
+		return err
+	}
 	quick, cancel := context.WithTimeout(ctx, fencePatience)
 	defer cancel()
 	state, err := u.powerState(quick)

@@ -51,6 +51,12 @@ func (m *Memo) Value(key string) string {
 // end of the step.
 func (m *Memo) Note(key, value string) { m.noted[key] = value }
 
+// Warn keeps what an operator should know of a step that goes on all the same: a
+// code of the catalogue, what it concerns and what exactly it is.
+func (m *Memo) Warn(code errorcatalog.Code, subject, detail string) {
+	m.Note(job.WarningKey(code, subject), detail)
+}
+
 // Jobs executes commands on job streams.
 type Jobs = eventstore.Repository[job.Command, job.Event, job.State]
 

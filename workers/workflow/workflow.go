@@ -43,6 +43,8 @@ type Parts struct {
 	Stores   Stores
 	Progress Progress
 	Worker   string // this worker's name, for the record
+	// Networks is what is known of the networks around an item; nil: nothing is.
+	Networks func(ctx context.Context, s protecteditem.State) (protecteditem.Networks, error)
 	// Zone is the time zone of a site; nil: UTC everywhere.
 	Zones func(ctx context.Context, vault, site string) *time.Location
 	// Stretch is how many bytes a long transfer moves between two checkpoints; 0
@@ -167,6 +169,18 @@ func (i *Item) Zone(ctx context.Context) *time.Location {
 		}
 	}
 	return time.UTC
+}
+
+// KnownNetworks is what is known of the networks around the item.
+func (i *Item) KnownNetworks(ctx context.Context) (protecteditem.Networks, error) {
+	if i.Networks == nil {
+		return protecteditem.Networks{}, nil
+	}
+	known, err := i.Networks(ctx, i.State)
+	if err != nil {
+		return known, fmt.Errorf("look for the networks of %s: %w", i.Item(), err)
+	}
+	return known, nil
 }
 
 // StretchOr is the configured stretch of a long transfer, or a workflow's own.

@@ -18,15 +18,18 @@ func pointFlag(cmd *cobra.Command, point *string) {
 
 func (s *session) failoverPlanned() *cobra.Command {
 	var (
-		w      waiting
-		resume bool
+		w                waiting
+		resume, unmapped bool
 	)
 	cmd := &cobra.Command{Use: "planned ITEM", Short: "Shut the source down, ship the last delta and start the VM on the recovery side", Args: cobra.ExactArgs(1)}
 	w.validateFlag(cmd)
 	cmd.Flags().BoolVar(&resume, "resume", false, "resume replication first, if it is paused")
+	cmd.Flags().BoolVar(&unmapped, "allow-unmapped-networks", false, "go on although adapters will not be connected")
 	w.flags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		resp, err := s.api.PlannedFailover(cmd.Context(), s.vault, args[0], &oapi.PlannedFailoverParams{ValidateOnly: ref(w.only), Resume: ref(resume), IdempotencyKey: newIdempotencyKey()})
+		resp, err := s.api.PlannedFailover(cmd.Context(), s.vault, args[0], &oapi.PlannedFailoverParams{
+			ValidateOnly: ref(w.only), Resume: ref(resume), AllowUnmappedNetworks: ref(unmapped), IdempotencyKey: newIdempotencyKey(),
+		})
 		return s.started(cmd.Context(), w, resp, err)
 	}
 	return cmd

@@ -34,7 +34,7 @@ func (s *session) itemCommand() *cobra.Command {
 		return s.show(a.Body, nil, itemRows(a.Body))
 	}}
 	return group("item", "Protected items: VMs that replicate", list, show, s.itemWatch(), s.itemEnable(), s.itemDisable(), s.itemRepair(), s.itemReprotect(), s.itemReplicate(),
-		s.itemRetry(), s.itemPause(), s.itemResume(), s.itemPolicy())
+		s.itemRetry(), s.itemPause(), s.itemResume(), s.itemPolicy(), s.itemNICs())
 }
 
 func stateOf(i oapi.ProtectedItem) string {
@@ -156,6 +156,7 @@ func (s *session) itemEnable() *cobra.Command {
 		w        waiting
 		in       oapi.EnableProtectionInput
 		disks    []string
+		nics     []string
 		recovery string
 	)
 	cmd := &cobra.Command{
@@ -169,6 +170,7 @@ func (s *session) itemEnable() *cobra.Command {
 	f.StringVar(&in.Policy, "policy", "default", "replication policy")
 	f.StringVar(&in.StorageAccount, "store", "", "storage account for the replica")
 	f.StringSliceVar(&disks, "disk", nil, "protect only these disks; default all")
+	f.StringArrayVar(&nics, "nic", nil, "adapter that does not follow its network's mapping: NAME=NETWORK[,ADDRESS], NAME=,ADDRESS or NAME=none; see `item nics`")
 	f.StringVar(&recovery, "recovery", "", "SITE/HOST where the VM is created when it fails over")
 	for _, name := range []string{"site", "host", "store", "recovery"} {
 		_ = cmd.MarkFlagRequired(name)
@@ -183,6 +185,13 @@ func (s *session) itemEnable() *cobra.Command {
 		site, host, ok := strings.Cut(recovery, "/")
 		if !ok {
 			return &usageError{fmt.Sprintf("--recovery %q: use SITE/HOST", recovery)}
+		}
+		set, err := nicsFlag(nics)
+		if err != nil {
+			return err
+		}
+		if len(set) > 0 {
+			in.Nics = &set
 		}
 		in.Recovery = oapi.RecoverySettings{Site: site, Host: host}
 		params := &oapi.EnableProtectionParams{ValidateOnly: ref(w.only), IdempotencyKey: newIdempotencyKey()}

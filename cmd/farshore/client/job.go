@@ -133,6 +133,9 @@ func (s *session) showJob(j oapi.Job) error {
 			took = t.EndedAt.Sub(*t.StartedAt).Round(time.Millisecond).String()
 		}
 		rows = append(rows, row{"  " + t.Title, t.Status + failureOf(t), took})
+		for _, w := range deref(t.Warnings) {
+			rows = append(rows, row{"    " + w.Code, w.Detail})
+		}
 	}
 	for _, c := range deref(j.Comments) {
 		rows = append(rows, row{"resumed", ago(&c.At) + " by " + deref(c.By), deref(c.Text)})

@@ -21,6 +21,14 @@ type facts struct {
 	Mode        string    `json:"mode"`
 	Network     string    `json:"network"`
 	Notes       string    `json:"notes"`
+	NICs        []struct {
+		NIC     string `json:"nic"`
+		Name    string `json:"name"`
+		Network string `json:"network"`
+	} `json:"nics"`
+	Findings []struct {
+		Detail string `json:"detail"`
+	} `json:"findings"`
 	PolicyID    string    `json:"policyId"`
 	ShutDown    bool      `json:"shutDownSource"`
 	Bytes       int64     `json:"bytes"`
@@ -111,6 +119,7 @@ func told() map[string]func(f facts) string {
 	maps.Copy(stories, toldOfFailbacks())
 	maps.Copy(stories, toldOfTests())
 	maps.Copy(stories, toldOfRequests())
+	maps.Copy(stories, toldOfNetworks())
 	return stories
 }
 
