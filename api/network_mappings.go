@@ -59,12 +59,11 @@ func (s *Server) PutNetworkMapping(ctx context.Context, r oapi.PutNetworkMapping
 	if err != nil {
 		return nil, err
 	}
-	known, d, state, err := s.changeMapping(ctx, r.Vault, r.NetworkMapping, r.Params.IfMatch, cmd)
+	known, d, err := s.changeMapping(ctx, r.Vault, r.NetworkMapping, r.Params.IfMatch, cmd)
 	if err != nil {
 		return nil, err
 	}
-	e, _ := state.Find(r.NetworkMapping)
-	body := networkMappingOf(e)
+	body := networkMappingOf(d.entry)
 	if !known {
 		return oapi.PutNetworkMapping201JSONResponse{Body: body, Headers: oapi.PutNetworkMapping201ResponseHeaders{ETag: &body.Etag, XEventPosition: d.at()}}, nil
 	}
@@ -131,7 +130,7 @@ func (s *Server) DeleteNetworkMapping(ctx context.Context, r oapi.DeleteNetworkM
 		return oapi.DeleteNetworkMapping200JSONResponse{ValidatedJSONResponse: body}, err
 	}
 	cmd := networkmapping.RemoveMapping{ID: r.NetworkMapping, At: s.now()}
-	known, d, _, err := s.changeMapping(ctx, r.Vault, r.NetworkMapping, r.Params.IfMatch, cmd)
+	known, d, err := s.changeMapping(ctx, r.Vault, r.NetworkMapping, r.Params.IfMatch, cmd)
 	if err != nil {
 		return nil, err
 	}
@@ -141,23 +140,30 @@ func (s *Server) DeleteNetworkMapping(ctx context.Context, r oapi.DeleteNetworkM
 	return oapi.DeleteNetworkMapping204Response{Headers: oapi.GoneResponseHeaders{XEventPosition: d.at()}}, nil
 }
 
+// mappingDone is a mapping after a command, if it is still there.
+type mappingDone struct {
+	done
+	entry networkmapping.Entry
+}
+
 // changeMapping executes a command on a mapping that stands where the request
 // says, and tells whether it was there before.
-func (s *Server) changeMapping(ctx context.Context, vault, id string, ifMatch *string, cmd networkmapping.Command) (bool, done, networkmapping.State, error) {
+func (s *Server) changeMapping(ctx context.Context, vault, id string, ifMatch *string, cmd networkmapping.Command) (bool, mappingDone, error) {
 	for attempt := 1; ; attempt++ {
 		state, version, err := s.networkMappings.Load(ctx, vault)
 		if err != nil {
-			return false, done{}, state, err
+			return false, mappingDone{}, err
 		}
 		_, known := state.Find(id)
 		if err := mappingMayChange(state, id, ifMatch, cmd); err != nil {
-			return known, done{}, state, err
+			return known, mappingDone{}, err
 		}
 		d, after, err := execute(ctx, s, s.networkMappings, vault, cmd, request{vault: vault, ifMatch: streamAt(version)})
 		if errors.Is(err, errStale) && attempt < raceRetries { // another mapping has changed
 			continue
 		}
-		return known, d, after, err
+		entry, _ := after.Find(id)
+		return known, mappingDone{d, entry}, err
 	}
 }
 

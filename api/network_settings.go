@@ -95,18 +95,7 @@ func (s *Server) networkSettingsOf(ctx context.Context, row itemRow) (oapi.Netwo
 			Nic: source.Name, SourceNetwork: optional(source.Network), SourceAddress: addressOf(source.Address), TargetNetwork: optional(planned.Network),
 			TargetAddress: addressOf(planned.Address), Primary: &planned.Primary, Mapping: optional(planned.Mapping), Findings: []oapi.Finding{},
 		}
-		for _, set := range st.NICs {
-			if set.NIC == source.Name {
-				nic.Settings = new(nicSettingsOf(set))
-			}
-		}
-		if st.Recovery.VM != "" {
-			for _, made := range st.RecoveryNICs() {
-				if made.Name == source.Name {
-					nic.Recovered = new(nicOf(made))
-				}
-			}
-		}
+		addSettings(&nic, st)
 		for _, f := range plan.Findings {
 			if f.NIC == source.Name {
 				nic.Findings = append(nic.Findings, findingOf(f.Code, f.Detail, st.NetworksCheckedAt))
@@ -115,6 +104,24 @@ func (s *Server) networkSettingsOf(ctx context.Context, row itemRow) (oapi.Netwo
 		out.Nics = append(out.Nics, nic)
 	}
 	return out, nil
+}
+
+// addSettings adds what was set for an adapter, and how it was made when the VM was
+// failed over.
+func addSettings(nic *oapi.PlannedNIC, st protecteditem.State) {
+	for _, set := range st.NICs {
+		if set.NIC == nic.Nic {
+			nic.Settings = new(nicSettingsOf(set))
+		}
+	}
+	if st.Recovery.VM == "" {
+		return
+	}
+	for _, made := range st.RecoveryNICs() {
+		if made.Name == nic.Nic {
+			nic.Recovered = new(nicOf(made))
+		}
+	}
 }
 
 func nicSettingsOf(set protecteditem.NICSettings) oapi.NICSettings {

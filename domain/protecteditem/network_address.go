@@ -11,7 +11,7 @@ import (
 
 // address gives an adapter that is connected its address, and tells what is wrong
 // with it.
-func (p *NetworkPlan) address(planned *PlannedNIC, nic site.NIC, set NICSettings, to target, n Networks) {
+func (p *planning) address(planned *PlannedNIC, nic site.NIC, set NICSettings, to target) {
 	switch {
 	case set.Address != nil:
 		planned.Address = new(*set.Address)
@@ -22,9 +22,9 @@ func (p *NetworkPlan) address(planned *PlannedNIC, nic site.NIC, set NICSettings
 		planned.Address = &site.Address{Type: site.DynamicHost}
 		return
 	case to.mapping.Addressing == networkmapping.TranslateAddress:
-		ip, ok := translated(*nic.Address, to, n.Source, nic.Network)
+		ip, ok := translated(*nic.Address, to, p.known.Source, nic.Network)
 		if !ok {
-			p.find(errorcatalog.StaticAddressOutsideSubnet, nic.Name, nic.Address.IP+" cannot be translated to network "+to.Name)
+			p.find(errorcatalog.StaticAddressOutsideSubnet, nic.Name, "%s cannot be translated to network %s", nic.Address.IP, to.Name)
 			planned.Address = &site.Address{Type: site.DynamicHost}
 			return
 		}
@@ -35,28 +35,28 @@ func (p *NetworkPlan) address(planned *PlannedNIC, nic site.NIC, set NICSettings
 		planned.Address = &site.Address{Type: site.StaticAddress, IP: nic.Address.IP}
 	}
 	if planned.Address.Type == site.StaticAddress {
-		p.settle(planned, to, n)
+		p.settle(planned, to)
 	}
 }
 
 // settle completes a static address by what is known of its subnet, and holds it
 // against the network and against those that are taken.
-func (p *NetworkPlan) settle(planned *PlannedNIC, to target, n Networks) {
+func (p *planning) settle(planned *PlannedNIC, to target) {
 	a := planned.Address
 	subnets := to.subnets()
 	if i := slices.IndexFunc(subnets, func(s site.Subnet) bool { return s.Holds(a.IP) }); i >= 0 {
 		complete(a, subnets[i])
 	} else if len(subnets) > 0 {
-		p.find(errorcatalog.StaticAddressOutsideSubnet, planned.Name, a.IP+" lies in no subnet of network "+to.Name)
+		p.find(errorcatalog.StaticAddressOutsideSubnet, planned.Name, "%s lies in no subnet of network %s", a.IP, to.Name)
 	}
-	for _, o := range n.Taken {
+	for _, o := range p.known.Taken {
 		if o.Network == planned.Network && sameIP(o.IP, a.IP) {
-			p.find(errorcatalog.StaticAddressInUse, planned.Name, a.IP+" in network "+to.Name+" is meant for item "+o.Item+", too")
+			p.find(errorcatalog.StaticAddressInUse, planned.Name, "%s in network %s is meant for item %s, too", a.IP, to.Name, o.Item)
 		}
 	}
-	for _, o := range p.NICs {
+	for _, o := range p.plan.NICs {
 		if o.Network == planned.Network && o.Address != nil && sameIP(o.Address.IP, a.IP) {
-			p.find(errorcatalog.StaticAddressInUse, planned.Name, a.IP+" in network "+to.Name+" is meant for adapter "+o.Name+", too")
+			p.find(errorcatalog.StaticAddressInUse, planned.Name, "%s in network %s is meant for adapter %s, too", a.IP, to.Name, o.Name)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package protecteditem
 
 import (
+	"fmt"
 	"slices"
 
 	"farshore/domain/errorcatalog"
@@ -66,21 +67,21 @@ func (p NetworkPlan) Adapters() []site.NIC {
 
 // PlanNetworks works out how a failover of the item would connect its VM. Nothing
 // in it depends on the time.
-func PlanNetworks(s State, n Networks) NetworkPlan {
-	var p NetworkPlan
+func PlanNetworks(s State, known Networks) NetworkPlan {
+	p := planning{known: known}
 	primary := slices.ContainsFunc(s.NICs, func(set NICSettings) bool { return set.Primary })
 	for _, nic := range s.VM.NICs {
 		set := s.settingsOf(nic.Name)
-		planned, network := p.connect(nic, set, n)
+		planned, network := p.connect(nic, set)
 		if planned.Network != "" {
-			p.address(&planned, nic, set, network, n)
+			p.address(&planned, nic, set, network)
 		}
 		if primary {
 			planned.Primary = set.Primary
 		}
-		p.NICs = append(p.NICs, planned)
+		p.plan.NICs = append(p.plan.NICs, planned)
 	}
-	return p
+	return p.plan
 }
 
 // settingsOf returns what was set for an adapter; nothing is, unless it was.
@@ -92,6 +93,12 @@ func (s State) settingsOf(nic string) NICSettings {
 	return s.NICs[i]
 }
 
+// planning is a plan in the making.
+type planning struct {
+	known Networks
+	plan  NetworkPlan
+}
+
 // target is the network that an adapter is to be connected to.
 type target struct {
 	site.Network
@@ -99,62 +106,61 @@ type target struct {
 }
 
 // connect finds the network of an adapter.
-func (p *NetworkPlan) connect(nic site.NIC, set NICSettings, n Networks) (PlannedNIC, target) {
+func (p *planning) connect(nic site.NIC, set NICSettings) (PlannedNIC, target) {
 	planned := PlannedNIC{NIC: site.NIC{Name: nic.Name, MACAddress: nic.MACAddress, Primary: nic.Primary}}
 	switch {
 	case set.Disconnected:
 		return planned, target{}
 	case set.Network != "":
 		planned.Overridden = true
-		network, ok := p.there(nic, set.Network, set.NetworkName, n)
-		if ok {
-			planned.Network = network.Name
-		}
+		network := p.there(nic, set.Network, set.NetworkName)
+		planned.Network = network.Name
 		return planned, target{Network: network}
 	case nic.Network == "":
 		return planned, target{}
-	case !n.Known():
+	case !p.known.Known():
 		planned.Network = nic.Network
 		return planned, target{Network: site.Network{Name: nic.Network}, mapping: networkmapping.Mapping{Addressing: networkmapping.KeepAddress}}
 	}
-	return p.mapped(planned, nic, n)
-}
-
-func (p *NetworkPlan) mapped(planned PlannedNIC, nic site.NIC, n Networks) (PlannedNIC, target) {
-	source, ok := site.FindNetwork(n.Source, nic.Network)
-	if !ok {
-		p.find(errorcatalog.NetworkUnmapped, nic.Name, "network "+nic.Network+" is not known in the site")
+	m, mapped := p.mappingOf(nic)
+	if !mapped {
 		return planned, target{}
 	}
-	i := slices.IndexFunc(n.Mappings, func(m networkmapping.Mapping) bool { return m.Network == source.ID })
-	if i < 0 {
-		p.find(errorcatalog.NetworkUnmapped, nic.Name, "network "+source.Name+" is not mapped")
-		return planned, target{}
-	}
-	m := n.Mappings[i]
-	planned.Mapping = m.ID
-	network, ok := p.there(nic, m.RecoveryNetwork, m.RecoveryNetworkName, n)
-	if ok {
-		planned.Network = network.Name
-	}
+	network := p.there(nic, m.RecoveryNetwork, m.RecoveryNetworkName)
+	planned.Mapping, planned.Network = m.ID, network.Name
 	return planned, target{Network: network, mapping: m}
 }
 
-// there finds a network of the recovery site. One that only the adapters of VMs
-// have named may have gone with them, and is taken for what it was.
-func (p *NetworkPlan) there(nic site.NIC, id, name string, n Networks) (site.Network, bool) {
-	i := slices.IndexFunc(n.Recovery, func(o site.Network) bool { return o.ID == id })
+func (p *planning) mappingOf(nic site.NIC) (networkmapping.Mapping, bool) {
+	source, ok := site.FindNetwork(p.known.Source, nic.Network)
+	if !ok {
+		p.find(errorcatalog.NetworkUnmapped, nic.Name, "network %s is not known in the site", nic.Network)
+		return networkmapping.Mapping{}, false
+	}
+	i := slices.IndexFunc(p.known.Mappings, func(m networkmapping.Mapping) bool { return m.Network == source.ID })
+	if i < 0 {
+		p.find(errorcatalog.NetworkUnmapped, nic.Name, "network %s is not mapped", source.Name)
+		return networkmapping.Mapping{}, false
+	}
+	return p.known.Mappings[i], true
+}
+
+// there finds a network of the recovery site; one without a name if it is gone. One
+// that only the adapters of VMs have named may have gone with them, and is taken
+// for what it was.
+func (p *planning) there(nic site.NIC, id, name string) site.Network {
+	i := slices.IndexFunc(p.known.Recovery, func(o site.Network) bool { return o.ID == id })
 	switch {
 	case i >= 0:
-		return n.Recovery[i], true
-	case n.RecoveryLoaded:
-		p.find(errorcatalog.RecoveryNetworkMissing, nic.Name, "network "+name+" is gone from the recovery site")
-		return site.Network{}, false
+		return p.known.Recovery[i]
+	case p.known.RecoveryLoaded:
+		p.find(errorcatalog.RecoveryNetworkMissing, nic.Name, "network %s is gone from the recovery site", name)
+		return site.Network{}
 	default:
-		return site.Network{ID: id, Name: name}, true
+		return site.Network{ID: id, Name: name}
 	}
 }
 
-func (p *NetworkPlan) find(code errorcatalog.Code, nic, detail string) {
-	p.Findings = append(p.Findings, NetworkFinding{Code: code, NIC: nic, Detail: nic + ": " + detail})
+func (p *planning) find(code errorcatalog.Code, nic, format string, args ...any) {
+	p.plan.Findings = append(p.plan.Findings, NetworkFinding{Code: code, NIC: nic, Detail: nic + ": " + fmt.Sprintf(format, args...)})
 }

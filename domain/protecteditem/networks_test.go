@@ -238,3 +238,12 @@ func TestWhatIsWrongWithItsNetworksIsInAnItemsHealth(t *testing.T) {
 		t.Errorf("failure = %v", f)
 	}
 }
+
+func TestAPlannedFailoverBegunAnewMayStillGoWithoutNetworks(t *testing.T) {
+	t.Parallel()
+	begun := protecteditem.PlannedFailoverStarted{JobID: "old", AllowUnmappedNetworks: true, At: noon}
+	got, err := protecteditem.Restart(protecteditem.PlannedFailoverJob, begun, "new", noon)
+	if want := (protecteditem.StartPlannedFailover{JobID: "new", AllowUnmappedNetworks: true, At: noon}); err != nil || got != protecteditem.Command(want) {
+		t.Errorf("%+v, %v", got, err)
+	}
+}

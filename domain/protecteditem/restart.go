@@ -15,7 +15,8 @@ import (
 func Restart(kind string, begun Event, id string, at time.Time) (Command, error) {
 	switch kind {
 	case PlannedFailoverJob:
-		return StartPlannedFailover{JobID: id, At: at}, nil
+		e, _ := begun.(PlannedFailoverStarted)
+		return StartPlannedFailover{JobID: id, AllowUnmappedNetworks: e.AllowUnmappedNetworks, At: at}, nil
 	case FailoverCancelJob:
 		return CancelFailover{JobID: id, At: at}, nil
 	case FailoverCommitJob:

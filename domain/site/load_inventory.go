@@ -158,23 +158,23 @@ func (c LoadInventory) validateNetwork(i int) error {
 func (s Subnet) validate(at string) (netip.Prefix, error) {
 	prefix, err := netip.ParsePrefix(s.CIDR)
 	if err != nil || prefix != prefix.Masked() {
-		return prefix, invalid(at+"/cidr", "%q is not a subnet like 10.2.0.0/24", s.CIDR)
+		return prefix, invalid(at+"/cidr", notASubnet, s.CIDR)
 	}
 	if s.Gateway != "" && !s.Holds(s.Gateway) {
-		return prefix, invalid(at+"/gateway", "%q is not an address in %s", s.Gateway, s.CIDR)
+		return prefix, invalid(at+"/gateway", notInTheSubnet, s.Gateway, s.CIDR)
 	}
 	for i, server := range s.DNS {
 		if _, err := netip.ParseAddr(server); err != nil {
-			return prefix, invalid(fmt.Sprintf("%s/dns/%d", at, i), "%q is not an IP address", server)
+			return prefix, invalid(fmt.Sprintf("%s/dns/%d", at, i), notAnAddress, server)
 		}
 	}
 	for i, p := range s.Pools {
 		field := fmt.Sprintf("%s/pools/%d", at, i)
 		if !s.Holds(p.First) {
-			return prefix, invalid(field+"/first", "%q is not an address in %s", p.First, s.CIDR)
+			return prefix, invalid(field+"/first", notInTheSubnet, p.First, s.CIDR)
 		}
 		if !s.Holds(p.Last) {
-			return prefix, invalid(field+"/last", "%q is not an address in %s", p.Last, s.CIDR)
+			return prefix, invalid(field+"/last", notInTheSubnet, p.Last, s.CIDR)
 		}
 		if first, last := netip.MustParseAddr(p.First), netip.MustParseAddr(p.Last); last.Less(first) {
 			return prefix, invalid(field+"/last", "%s comes before %s", p.Last, p.First)

@@ -115,11 +115,9 @@ func told() map[string]func(f facts) string {
 		"job.task_failed.v1":                     func(f facts) string { return f.Task + ": " + failureText(f) },
 		"job.failed.v1":                          failureText,
 	}
-	maps.Copy(stories, toldOfFailovers())
-	maps.Copy(stories, toldOfFailbacks())
-	maps.Copy(stories, toldOfTests())
-	maps.Copy(stories, toldOfRequests())
-	maps.Copy(stories, toldOfNetworks())
+	for _, more := range []func() map[string]func(f facts) string{toldOfFailovers, toldOfFailbacks, toldOfTests, toldOfRequests, toldOfNetworks} {
+		maps.Copy(stories, more())
+	}
 	return stories
 }
 

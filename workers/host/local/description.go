@@ -68,6 +68,14 @@ func checkDescription(vm site.VirtualMachine) error {
 	case vm.Guest != nil && (vm.Guest.GraceSeconds < 0 || len(vm.Guest.Command) > 0 && vm.Guest.Command[0] == ""):
 		return errors.New("guest names no program or a negative graceSeconds")
 	}
+	for _, n := range vm.NICs {
+		if n.Address == nil {
+			continue
+		}
+		if field, why := n.Address.Check(); why != "" {
+			return fmt.Errorf("address%s of adapter %s: %s", field, n.Name, why)
+		}
+	}
 	ids, files := map[string]bool{}, map[string]bool{}
 	for _, d := range vm.Disks {
 		if err := checkDisk(d); err != nil {

@@ -42,6 +42,7 @@ func TestBrokenDescriptionIsAProblemOfItsVMOnly(t *testing.T) {
 		"itself":     strings.Replace(good, `"os.raw"`, `"vm.json"`, 1),
 		"format":     strings.Replace(good, `"format":"raw"`, `"format":"qcow2"`, 1),
 		"no-disks":   `{"id":"x","name":"X","generation":1,"cpus":1,"memoryMiB":1,"disks":[]}`,
+		"address":    strings.Replace(good, `"disks"`, `"nics":[{"name":"eth0","address":{"type":"static","ip":"ten"}}],"disks"`, 1),
 		"bad-id":     strings.Replace(good, `"id":"x"`, `"id":"../x"`, 1),
 		"wm1-again":  strings.Replace(good, `"id":"x"`, `"id":"vm1"`, 1),
 	} {
