@@ -172,6 +172,9 @@ type RemoveMapping struct {
 }
 
 func (c RemoveMapping) decide(s State) ([]Event, error) {
+	if err := domain.CheckSlug("/id", c.ID); err != nil {
+		return nil, err
+	}
 	e, ok := s.Find(c.ID)
 	if !ok {
 		return nil, nil

@@ -55,6 +55,7 @@ func TestDecide(t *testing.T) {
 		"the subnet is one of the network's":       {When: ask(func(m *mapping) { m.RecoverySubnet = "10.9.0.0/24" }), Refused: errorcatalog.ValidationFailed, Field: "/recoverySubnet"},
 		"an address is had in a known way":         {When: ask(func(m *mapping) { m.Addressing = "guess" }), Refused: errorcatalog.ValidationFailed, Field: "/addressing"},
 		"an address is translated to a subnet":     {When: networkmapping.MapNetwork{Mapping: lan(func(m *mapping) { m.RecoverySubnet = "" })}, Refused: errorcatalog.ValidationFailed, Field: "/addressing"},
+		"removing needs an id":                     {When: networkmapping.RemoveMapping{}, Refused: errorcatalog.ValidationFailed, Field: "/id"},
 		"a mapping is removed":                     {Given: events{mapped}, When: networkmapping.RemoveMapping{ID: "lan", At: noon}, Then: events{removed}},
 		"removing it again changes nothing":        {Given: events{mapped, removed}, When: networkmapping.RemoveMapping{ID: "lan", At: noon}},
 		"removing one that never was changes none": {When: networkmapping.RemoveMapping{ID: "lan", At: noon}},

@@ -96,10 +96,10 @@ func (y *yard) site(id string, known ...site.Network) {
 	do(y, y.book.Sites, "acme."+id, site.Command(site.LoadInventory{Networks: known, At: noon}))
 }
 
-func (y *yard) mapping(id, network, to string, how networkmapping.Addressing) {
+func (y *yard) mapping(id, network string, how networkmapping.Addressing) {
 	y.t.Helper()
 	m := networkmapping.Mapping{
-		ID: id, Site: "a", Network: network, NetworkName: network, RecoverySite: "b", RecoveryNetwork: to, RecoveryNetworkName: to, Addressing: how,
+		ID: id, Site: "a", Network: network, NetworkName: network, RecoverySite: "b", RecoveryNetwork: "dr", RecoveryNetworkName: "dr", Addressing: how,
 	}
 	do(y, y.book.Mappings, "acme", networkmapping.Command(networkmapping.MapNetwork{Mapping: m, Subnets: []string{"10.2.0.0/24"}, At: noon}))
 }
@@ -151,11 +151,11 @@ func TestWhateverChangesWithNetworksIsLookedAt(t *testing.T) {
 	y.site("a", lan("10.1.0.0/24"), site.Network{ID: "dmz", Name: "dmz"})
 	y.wrong("web", errorcatalog.NetworkUnmapped)
 	y.site("b", site.Network{ID: "dr", Name: "dr", Subnets: []site.Subnet{{CIDR: "10.2.0.0/24"}}})
-	y.mapping("lan", "lan", "dr", networkmapping.KeepAddress)
+	y.mapping("lan", "lan", networkmapping.KeepAddress)
 	y.wrong("web", errorcatalog.StaticAddressOutsideSubnet)
 	do(y, y.book.Mappings, "acme", networkmapping.Command(networkmapping.RemoveMapping{ID: "lan", At: noon}))
 	y.wrong("web", errorcatalog.NetworkUnmapped)
-	y.mapping("lan", "lan", "dr", networkmapping.TranslateAddress)
+	y.mapping("lan", "lan", networkmapping.TranslateAddress)
 	y.wrong("web")
 	y.site("b")
 	y.wrong("web", errorcatalog.StaticAddressOutsideSubnet) // the subnet went with the network
@@ -170,8 +170,8 @@ func TestAnAddressThatTwoItemsShareIsToldWithBoth(t *testing.T) {
 	y := newYard(t)
 	y.site("a", lan("10.1.0.0/24"), site.Network{ID: "dmz", Name: "dmz", Subnets: []site.Subnet{{CIDR: "10.9.0.0/24"}}})
 	y.site("b", site.Network{ID: "dr", Name: "dr", Subnets: []site.Subnet{{CIDR: "10.2.0.0/24"}}})
-	y.mapping("lan", "lan", "dr", networkmapping.TranslateAddress)
-	y.mapping("dmz", "dmz", "dr", networkmapping.TranslateAddress)
+	y.mapping("lan", "lan", networkmapping.TranslateAddress)
+	y.mapping("dmz", "dmz", networkmapping.TranslateAddress)
 	y.enable("web", "lan", "10.1.0.5")
 	y.enable("db", "dmz", "10.9.0.5")
 	y.enable("mail", "lan", "10.1.0.6")

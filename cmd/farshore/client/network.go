@@ -54,8 +54,8 @@ func readDocument(cmd *cobra.Command, file string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the inventory: %w", err)
 	}
-	var any any
-	err = json.Unmarshal(text, &any)
+	var document any
+	err = json.Unmarshal(text, &document)
 	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 		return nil, fmt.Errorf("read the inventory: line %d: %w", 1+bytes.Count(text[:syntax.Offset], []byte("\n")), err)
 	}
