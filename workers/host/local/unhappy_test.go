@@ -58,7 +58,7 @@ func TestBrokenDescriptionIsAProblemOfItsVMOnly(t *testing.T) {
 	}
 	problems, err := e.Problems(within(t))
 	must(t, err)
-	if len(problems) != 11 {
+	if len(problems) != 12 {
 		t.Errorf("problems are %+v", problems)
 	}
 	for _, p := range problems {
