@@ -131,6 +131,9 @@ const (
 	InsufficientSourceSpace   Code = "insufficient_source_space"
 	InsufficientRecoverySpace Code = "insufficient_recovery_space"
 	InsufficientMemory        Code = "insufficient_memory"
+	FreezeHookMissing         Code = "freeze_hook_missing"
+	FreezeHookFailed          Code = "freeze_hook_failed"
+	ThawHookFailed            Code = "thaw_hook_failed"
 )
 
 // What goes wrong at a replica store or on the way to it.

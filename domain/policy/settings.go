@@ -78,6 +78,12 @@ func (s Settings) Retention() time.Duration {
 	return time.Duration(s.RetentionHours) * time.Hour
 }
 
+// AppConsistentFrequency is the time between two application-consistent cuts; 0:
+// there are none.
+func (s Settings) AppConsistentFrequency() time.Duration {
+	return time.Duration(s.AppConsistentFrequencyHours) * time.Hour
+}
+
 // NextStart returns when initial replication may start: now, or the next time
 // the clocks in the given zone show the start time.
 func (s Settings) NextStart(now time.Time, zone *time.Location) time.Time {

@@ -47,5 +47,6 @@ func (PolicyChanged) EventType() string { return "protected_item.policy_changed.
 
 func (e PolicyChanged) evolve(s State) State {
 	s.PolicyID, s.Policy = e.PolicyID, e.Settings
+	s.AppConsistency = s.AppConsistency.underPolicy(e.Settings.AppConsistentFrequency())
 	return s
 }

@@ -8,19 +8,25 @@ import (
 	"farshore/domain/errorcatalog"
 )
 
-// ReplicateNow asks for a replication cycle at once. When an attempt has failed,
-// it asks for the next one at once, also for a failure that would not be retried
-// by itself.
-type ReplicateNow struct{ At time.Time }
+// ReplicateNow asks for a replication cycle at once, of the given consistency or,
+// if it is empty, of the one that is due. When an attempt has failed, it asks for
+// the next one at once, also for a failure that would not be retried by itself.
+type ReplicateNow struct {
+	Consistency Consistency
+	At          time.Time
+}
 
 func (c ReplicateNow) decide(s State) ([]Event, error) {
 	if err := s.requireItem(); err != nil {
 		return nil, err
 	}
+	if !c.Consistency.ofRequest() {
+		return nil, invalid("/consistency", "%q cannot be asked for", c.Consistency)
+	}
 	if err := s.requireNotPaused(); err != nil {
 		return nil, err
 	}
-	if s.Retry.Failure != nil {
+	if s.Retry.Failure != nil && c.Consistency != AppConsistent {
 		if !s.Retry.NextAt.IsZero() && !s.Retry.NextAt.After(c.At) {
 			return nil, nil
 		}
@@ -32,7 +38,7 @@ func (c ReplicateNow) decide(s State) ([]Event, error) {
 	if err := s.requireInSync(); err != nil {
 		return nil, err
 	}
-	if !s.Requested.At.IsZero() {
+	if s.Requested.covers(c.Consistency) && !s.Retry.waits(c.At) {
 		return nil, nil
 	}
 	return []Event{ReplicationRequested(c)}, nil
@@ -40,7 +46,8 @@ func (c ReplicateNow) decide(s State) ([]Event, error) {
 
 // ReplicationRequested makes the next cycle or attempt due.
 type ReplicationRequested struct {
-	At time.Time `json:"at"`
+	Consistency Consistency `json:"consistency,omitempty"`
+	At          time.Time   `json:"at"`
 }
 
 // EventType implements domain.Event.
@@ -51,7 +58,7 @@ func (e ReplicationRequested) evolve(s State) State {
 		s.Retry.NextAt = e.At
 	}
 	if s.Protection == Protected {
-		s.Requested = CycleRequest{At: e.At}
+		s.Requested = CycleRequest{At: e.At, Consistency: e.Consistency}
 	}
 	return s
 }
@@ -62,6 +69,8 @@ type RecordDelta struct {
 	Cut         string
 	PreviousCut string
 	Instant     time.Time
+	Consistency Consistency // AppConsistent, or empty
+	Freeze      *Freeze     // if the guest's applications were asked to be at rest
 	Logs        []ShippedLog
 	Bytes       int64
 	At          time.Time
@@ -78,6 +87,9 @@ func (c RecordDelta) decide(s State) ([]Event, error) {
 	if err := requireID("/cut", c.Cut); err != nil {
 		return nil, err
 	}
+	if !c.Consistency.ofRequest() {
+		return nil, invalid("/consistency", "a cut is not %q", c.Consistency)
+	}
 	if s.knowsCut(c.Cut) {
 		return nil, nil
 	}
@@ -93,7 +105,8 @@ func (c RecordDelta) decide(s State) ([]Event, error) {
 			"cut %s follows %q, the last one shipped is %s", c.Cut, c.PreviousCut, s.LastShipped.Cut)
 	}
 	return []Event{DeltaShipped{
-		Cut: c.Cut, PreviousCut: c.PreviousCut, Instant: c.Instant, Logs: slices.Clone(c.Logs), Bytes: c.Bytes, At: c.At,
+		Cut: c.Cut, PreviousCut: c.PreviousCut, Instant: c.Instant, Consistency: c.Consistency, Freeze: c.Freeze.plain(),
+		Logs: slices.Clone(c.Logs), Bytes: c.Bytes, At: c.At,
 	}}, nil
 }
 
@@ -103,6 +116,8 @@ type DeltaShipped struct {
 	Cut         string       `json:"cut"`
 	PreviousCut string       `json:"previousCut,omitempty"`
 	Instant     time.Time    `json:"instant"`
+	Consistency Consistency  `json:"consistency,omitempty"` // crash-consistent when absent
+	Freeze      *Freeze      `json:"freeze,omitempty"`      // if the guest's applications were asked to be at rest
 	Logs        []ShippedLog `json:"logs"`
 	Bytes       int64        `json:"bytes"`
 	At          time.Time    `json:"at"`
@@ -117,13 +132,7 @@ func (e DeltaShipped) evolve(s State) State {
 	}
 	s.LastShipped = Shipped{Cut: e.Cut, Instant: e.Instant}
 	s.Pending = append(slices.Clone(s.Pending), s.LastShipped)
-	// A cut made before the request does not meet it. The second one does whatever
-	// its instant says: the host's clock may be behind the caller's.
-	if s.Requested.Passed || !e.Instant.Before(s.Requested.At) {
-		s.Requested = CycleRequest{}
-	} else {
-		s.Requested.Passed = true
-	}
+	s.Requested, s.AppConsistency = s.Requested.after(e), s.AppConsistency.after(e)
 	return s
 }
 

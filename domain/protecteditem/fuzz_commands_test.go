@@ -101,7 +101,7 @@ func (g *generator) operator(kind int) protecteditem.Command {
 		c.VM.NICs = wired().NICs
 		return c
 	case 6:
-		return protecteditem.ReplicateNow{At: g.now}
+		return protecteditem.ReplicateNow{Consistency: []protecteditem.Consistency{"", protecteditem.AppConsistent}[g.cuts%2], At: g.now}
 	case 13:
 		return protecteditem.RepairReplication{JobID: fresh, At: g.now}
 	case 16:
@@ -136,7 +136,16 @@ func (g *generator) worker(kind, b int) protecteditem.Command {
 		return protecteditem.FinalizeProtection{JobID: g.job, At: g.now}
 	case 7, 19:
 		g.cuts++
-		return protecteditem.RecordDelta{Cut: fmt.Sprint("cut-", g.cuts), PreviousCut: g.s.LastShipped.Cut, Instant: g.now, At: g.now}
+		c := protecteditem.RecordDelta{Cut: fmt.Sprint("cut-", g.cuts), PreviousCut: g.s.LastShipped.Cut, Instant: g.now, At: g.now}
+		switch b % 9 {
+		case 1:
+			c.Consistency, c.Freeze = protecteditem.AppConsistent, frozen(40, nil)
+		case 2:
+			c.Freeze = frozen(40, freezeFailed)
+		case 3:
+			c.Freeze = frozen(40, thawFailed)
+		}
+		return c
 	case 8, 18:
 		return protecteditem.CreateRecoveryPoint{Point: g.point(b), At: g.now}
 	case 9:

@@ -149,6 +149,8 @@ func broken(before, s protecteditem.State, events []protecteditem.Event) string 
 		return "attempts were not counted afresh for a new job"
 	case s.Retry.Failure != nil && s.Retry.Attempt < 1, s.Retry.Failure == nil && s.Retry.Attempt > 0:
 		return "attempts without a failure"
+	case (s.AppConsistency.Failure == nil) != s.AppConsistency.FailedSince.IsZero():
+		return "a failed freeze without an instant, or an instant without one"
 	case s.Cycle < before.Cycle || s.Cycle > before.Cycle+1:
 		return "a cycle went back or was skipped"
 	case s.Protection == protecteditem.DisablingProtection && len(events) == 0 && before.Protection != s.Protection:

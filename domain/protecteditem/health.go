@@ -66,6 +66,12 @@ func HealthOf(s State, now time.Time) (Health, []HealthError) {
 		FailbackSynchronizing, FailbackAwaitingCompletion, FailbackCompleting:
 		warning = append(warning, HealthError{Code: errorcatalog.NotReplicating, Since: s.LastShipped.Instant})
 	case FinalizingProtection, Protected:
+		switch e, worse, is := s.AppConsistency.health(); {
+		case worse:
+			critical = append(critical, e)
+		case is:
+			warning = append(warning, e)
+		}
 		if rpo, ok := RPO(s, now); ok && rpo > behindAfter {
 			warning = append(warning, HealthError{
 				Code: errorcatalog.ReplicationBehind, Detail: rpo.Round(time.Second).String() + " behind", Since: now.Add(behindAfter - rpo),

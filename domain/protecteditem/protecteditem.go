@@ -9,6 +9,7 @@
 //	initial_replication.go  → InitialReplicationInProgress → FinalizingProtection
 //	finalize.go             → Protected
 //	delta_replication.go    cuts and their logs, while there is a replica to follow
+//	app_consistency.go      which cuts are to be application-consistent, and what came of it
 //	recovery_point.go       recovery points; retention.go thins them
 //	retry.go                failures and the schedule of attempts
 //	resynchronization.go    when the replica can no longer follow

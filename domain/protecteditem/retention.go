@@ -16,7 +16,7 @@ const (
 // Thin returns the ids of the points, given oldest first, that the policy no
 // longer keeps: it keeps all points of the last 2 hours, then the first of each
 // hour to 24 hours, then the first of each day, as far as its retention reaches.
-// An app-consistent point of the hour or day is preferred.
+// An app-consistent point of the hour or day is preferred, and so is a planned one.
 //
 // Ages are counted back from the newest point, so that a source that has been
 // away for a week still finds its points; the present time has no say. Hours and
@@ -39,7 +39,7 @@ func Thin(points []Point, p policy.Settings, _ time.Time) []string {
 			keep[pt.ID] = true
 		default:
 			in := slotOf(pt.Instant, age)
-			if best, taken := chosen[in]; !taken || (best.Consistency != AppConsistent && pt.Consistency == AppConsistent) {
+			if best, taken := chosen[in]; !taken || (best.Consistency == CrashConsistent && pt.Consistency != CrashConsistent) {
 				chosen[in] = pt
 			}
 		}

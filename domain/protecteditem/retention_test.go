@@ -44,6 +44,8 @@ func TestThin(t *testing.T) {
 	day := time.Date(2026, 1, 10, 12, 0, 0, 0, time.UTC)
 	appConsistent := every(20*time.Minute, 13, day)
 	appConsistent[2].Consistency = protecteditem.AppConsistent // 08:40
+	clean := every(20*time.Minute, 13, day)
+	clean[2].Consistency, clean[5].Consistency = protecteditem.Planned, protecteditem.AppConsistent // 08:40, 09:40
 	back := every(time.Hour, 3, day)
 	back[1].Instant = day.Add(time.Hour) // the source's clock was set back since
 
@@ -64,6 +66,10 @@ func TestThin(t *testing.T) {
 		"an app-consistent point is preferred": {
 			points: appConsistent, hours: 24,
 			want: []string{"10T08:40", "10T09:00", "10T10:00", "10T10:20", "10T10:40", "10T11:00", "10T11:20", "10T11:40", "10T12:00"},
+		},
+		"a planned point is preferred as well": {
+			points: clean, hours: 24,
+			want: []string{"10T08:40", "10T09:40", "10T10:00", "10T10:20", "10T10:40", "10T11:00", "10T11:20", "10T11:40", "10T12:00"},
 		},
 		"the first of each day stays after 24 hours": {
 			points: every(8*time.Hour, 10, day), hours: 72,

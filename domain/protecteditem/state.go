@@ -134,6 +134,8 @@ type State struct {
 	LastCut     string    // the cut that the replica disks were last brought to
 	Points      []Point   // oldest first
 
+	AppConsistency AppConsistency
+
 	SourceStopped     bool        // Farshore shut the source down
 	FailoverChoice    PointChoice // of an unplanned failover
 	ShutDownSource    bool        // an unplanned failover tries to
@@ -185,8 +187,9 @@ type Resync struct {
 
 // CycleRequest is an operator's wish for a cycle at once.
 type CycleRequest struct {
-	At     time.Time // zero: there is none
-	Passed bool      // a cut made before it has been shipped since
+	At          time.Time // zero: there is none
+	Passed      bool      // a cut made before it has been shipped since
+	Consistency Consistency
 }
 
 // StoreRef names a storage account.

@@ -5,7 +5,7 @@ import "slices"
 // Equal says whether two descriptions say the same.
 func (v VirtualMachine) Equal(o VirtualMachine) bool {
 	return v.ID == o.ID && v.Name == o.Name && v.Generation == o.Generation && v.CPUs == o.CPUs && v.MemoryMiB == o.MemoryMiB &&
-		slices.EqualFunc(v.NICs, o.NICs, NIC.Equal) && slices.Equal(v.Disks, o.Disks) && v.Guest.equal(o.Guest)
+		slices.EqualFunc(v.NICs, o.NICs, NIC.Equal) && slices.Equal(v.Disks, o.Disks) && v.Guest.equal(o.Guest) && v.Freeze.equal(o.Freeze)
 }
 
 // Equal says whether two adapters are described alike.
@@ -27,4 +27,11 @@ func (g *Guest) equal(o *Guest) bool {
 		return g == o
 	}
 	return slices.Equal(g.Command, o.Command) && g.GraceSeconds == o.GraceSeconds
+}
+
+func (f *Freeze) equal(o *Freeze) bool {
+	if f == nil || o == nil {
+		return f == o
+	}
+	return slices.Equal(f.Pre, o.Pre) && slices.Equal(f.Post, o.Post) && f.TimeoutSeconds == o.TimeoutSeconds
 }

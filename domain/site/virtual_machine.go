@@ -3,14 +3,15 @@ package site
 // VirtualMachine describes a VM as its host reports it; vm.json of a local host
 // has this form, too.
 type VirtualMachine struct {
-	ID         string `json:"id"`         // unique and stable within its host
-	Name       string `json:"name"`       // 1 to 63 characters
-	Generation int    `json:"generation"` // 1 or 2
-	CPUs       int    `json:"cpus"`
-	MemoryMiB  int    `json:"memoryMiB"`
-	NICs       []NIC  `json:"nics,omitempty"`
-	Disks      []Disk `json:"disks"`
-	Guest      *Guest `json:"guest,omitempty"`
+	ID         string  `json:"id"`         // unique and stable within its host
+	Name       string  `json:"name"`       // 1 to 63 characters
+	Generation int     `json:"generation"` // 1 or 2
+	CPUs       int     `json:"cpus"`
+	MemoryMiB  int     `json:"memoryMiB"`
+	NICs       []NIC   `json:"nics,omitempty"`
+	Disks      []Disk  `json:"disks"`
+	Guest      *Guest  `json:"guest,omitempty"`
+	Freeze     *Freeze `json:"freeze,omitempty"` // none: all recovery points are crash-consistent
 }
 
 // NIC is a network adapter.
@@ -49,6 +50,18 @@ type Guest struct {
 	Command      []string `json:"command"`                // program and arguments
 	GraceSeconds int      `json:"graceSeconds,omitempty"` // how long a shutdown may take; 30 when absent
 }
+
+// Freeze are the commands that bring the guest's applications to rest for an
+// application-consistent recovery point. Post runs whenever Pre was begun.
+type Freeze struct {
+	Pre            []string `json:"pre"`                      // flushes and freezes; program and arguments
+	Post           []string `json:"post"`                     // thaws
+	TimeoutSeconds int      `json:"timeoutSeconds,omitempty"` // how long the guest may be frozen, 10 when absent; as long may Post take
+}
+
+// MaxFreezeSeconds bounds Freeze.TimeoutSeconds: no application stands still for
+// longer unharmed.
+const MaxFreezeSeconds = 60
 
 // PowerState says whether a VM runs.
 type PowerState string
