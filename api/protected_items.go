@@ -109,6 +109,7 @@ func itemAsOf(row itemRow, transfers []projections.Progress, now time.Time) oapi
 	}
 	addHealth(&item, st, now)
 	addWork(&item, st, now)
+	item.AppConsistency = appConsistencyOf(st)
 	if p, ok := st.NewestPoint(); ok {
 		item.LatestRecoveryPoint = new(recoveryPointOf(p, st.Pinned()))
 	}

@@ -26,7 +26,8 @@ func (s *Server) RetryNow(ctx context.Context, r oapi.RetryNowRequestObject) (oa
 
 // ReplicateNow answers POST …/replicateNow.
 func (s *Server) ReplicateNow(ctx context.Context, r oapi.ReplicateNowRequestObject) (oapi.ReplicateNowResponseObject, error) {
-	d, _, err := execute(ctx, s, s.protectedItems, r.Vault+"."+r.Item, protecteditem.Command(protecteditem.ReplicateNow{At: s.now()}),
+	cmd := protecteditem.ReplicateNow{Consistency: protecteditem.Consistency(value(value(r.Body).Consistency)), At: s.now()}
+	d, _, err := execute(ctx, s, s.protectedItems, r.Vault+"."+r.Item, protecteditem.Command(cmd),
 		request{vault: r.Vault, ifMatch: r.Params.IfMatch, key: r.Params.IdempotencyKey})
 	if err != nil {
 		return nil, err

@@ -475,10 +475,23 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/repairReplication (the `RepairReplication` operationId).
 	RepairReplication(ctx context.Context, vault VaultPath, item ItemPath, params *RepairReplicationParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ReplicateNow Ship what has changed now, without waiting for the copy frequency
+	// ReplicateNowWithBody Ship what has changed now, without waiting for the copy frequency
+	//
+	// With `AppConsistent`, the guest's applications are brought to rest for it; if that fails, the recovery point is crash-consistent and `appConsistency.error` says why.
+	//
+	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/replicateNow (the `ReplicateNow` operationId).
-	ReplicateNow(ctx context.Context, vault VaultPath, item ItemPath, params *ReplicateNowParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+	ReplicateNowWithBody(ctx context.Context, vault VaultPath, item ItemPath, params *ReplicateNowParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReplicateNow Ship what has changed now, without waiting for the copy frequency
+	//
+	// With `AppConsistent`, the guest's applications are brought to rest for it; if that fails, the recovery point is crash-consistent and `appConsistency.error` says why.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/replicateNow (the `ReplicateNow` operationId).
+	ReplicateNow(ctx context.Context, vault VaultPath, item ItemPath, params *ReplicateNowParams, body ReplicateNowJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ResumeReplication Let replication go on where it was paused
 	//
@@ -1628,11 +1641,34 @@ func (c *Client) RepairReplication(ctx context.Context, vault VaultPath, item It
 	return c.Client.Do(req)
 }
 
-// ReplicateNow Ship what has changed now, without waiting for the copy frequency
+// ReplicateNowWithBody Ship what has changed now, without waiting for the copy frequency
+//
+// With `AppConsistent`, the guest's applications are brought to rest for it; if that fails, the recovery point is crash-consistent and `appConsistency.error` says why.
+//
+// Takes any type of body and a specified content type.
 //
 // Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/replicateNow (the `ReplicateNow` operationId).
-func (c *Client) ReplicateNow(ctx context.Context, vault VaultPath, item ItemPath, params *ReplicateNowParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewReplicateNowRequest(c.Server, vault, item, params)
+func (c *Client) ReplicateNowWithBody(ctx context.Context, vault VaultPath, item ItemPath, params *ReplicateNowParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReplicateNowRequestWithBody(c.Server, vault, item, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReplicateNow Ship what has changed now, without waiting for the copy frequency
+//
+// With `AppConsistent`, the guest's applications are brought to rest for it; if that fails, the recovery point is crash-consistent and `appConsistency.error` says why.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/replicateNow (the `ReplicateNow` operationId).
+func (c *Client) ReplicateNow(ctx context.Context, vault VaultPath, item ItemPath, params *ReplicateNowParams, body ReplicateNowJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReplicateNowRequest(c.Server, vault, item, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5525,8 +5561,19 @@ func NewRepairReplicationRequest(server string, vault VaultPath, item ItemPath, 
 	return req, nil
 }
 
-// NewReplicateNowRequest constructs an http.Request for the ReplicateNow method
-func NewReplicateNowRequest(server string, vault VaultPath, item ItemPath, params *ReplicateNowParams) (*http.Request, error) {
+// NewReplicateNowRequest calls the generic ReplicateNow builder with application/json body
+func NewReplicateNowRequest(server string, vault VaultPath, item ItemPath, params *ReplicateNowParams, body ReplicateNowJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewReplicateNowRequestWithBody(server, vault, item, params, "application/json", bodyReader)
+}
+
+// NewReplicateNowRequestWithBody constructs an http.Request for the ReplicateNow method, with any body, and a specified content type
+func NewReplicateNowRequestWithBody(server string, vault VaultPath, item ItemPath, params *ReplicateNowParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -5558,10 +5605,12 @@ func NewReplicateNowRequest(server string, vault VaultPath, item ItemPath, param
 		return nil, err
 	}
 
-	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
 	if err != nil {
 		return nil, err
 	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	if params != nil {
 
@@ -7815,12 +7864,23 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/repairReplication (the `RepairReplication` operationId).
 	RepairReplicationWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *RepairReplicationParams, reqEditors ...RequestEditorFn) (*RepairReplicationResponse, error)
 
-	// ReplicateNowWithResponse Ship what has changed now, without waiting for the copy frequency
+	// ReplicateNowWithBodyWithResponse Ship what has changed now, without waiting for the copy frequency
 	//
-	// Returns a wrapper object for the known response body format(s).
+	// With `AppConsistent`, the guest's applications are brought to rest for it; if that fails, the recovery point is crash-consistent and `appConsistency.error` says why.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/replicateNow (the `ReplicateNow` operationId).
-	ReplicateNowWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *ReplicateNowParams, reqEditors ...RequestEditorFn) (*ReplicateNowResponse, error)
+	ReplicateNowWithBodyWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *ReplicateNowParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReplicateNowResponse, error)
+
+	// ReplicateNowWithResponse Ship what has changed now, without waiting for the copy frequency
+	//
+	// With `AppConsistent`, the guest's applications are brought to rest for it; if that fails, the recovery point is crash-consistent and `appConsistency.error` says why.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/replicateNow (the `ReplicateNow` operationId).
+	ReplicateNowWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *ReplicateNowParams, body ReplicateNowJSONRequestBody, reqEditors ...RequestEditorFn) (*ReplicateNowResponse, error)
 
 	// ResumeReplicationWithResponse Let replication go on where it was paused
 	//
@@ -12584,13 +12644,30 @@ func (c *ClientWithResponses) RepairReplicationWithResponse(ctx context.Context,
 	return ParseRepairReplicationResponse(rsp)
 }
 
-// ReplicateNowWithResponse Ship what has changed now, without waiting for the copy frequency
+// ReplicateNowWithBodyWithResponse Ship what has changed now, without waiting for the copy frequency
 //
-// Returns a wrapper object for the known response body format(s).
+// With `AppConsistent`, the guest's applications are brought to rest for it; if that fails, the recovery point is crash-consistent and `appConsistency.error` says why.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/replicateNow (the `ReplicateNow` operationId).
-func (c *ClientWithResponses) ReplicateNowWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *ReplicateNowParams, reqEditors ...RequestEditorFn) (*ReplicateNowResponse, error) {
-	rsp, err := c.ReplicateNow(ctx, vault, item, params, reqEditors...)
+func (c *ClientWithResponses) ReplicateNowWithBodyWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *ReplicateNowParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReplicateNowResponse, error) {
+	rsp, err := c.ReplicateNowWithBody(ctx, vault, item, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReplicateNowResponse(rsp)
+}
+
+// ReplicateNowWithResponse Ship what has changed now, without waiting for the copy frequency
+//
+// With `AppConsistent`, the guest's applications are brought to rest for it; if that fails, the recovery point is crash-consistent and `appConsistency.error` says why.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/replicateNow (the `ReplicateNow` operationId).
+func (c *ClientWithResponses) ReplicateNowWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *ReplicateNowParams, body ReplicateNowJSONRequestBody, reqEditors ...RequestEditorFn) (*ReplicateNowResponse, error) {
+	rsp, err := c.ReplicateNow(ctx, vault, item, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}

@@ -283,6 +283,24 @@ func (e ProtectionState) Valid() bool {
 	}
 }
 
+// Defines values for ReplicateNowInputConsistency.
+const (
+	ReplicateNowInputConsistencyAppConsistent   ReplicateNowInputConsistency = "AppConsistent"
+	ReplicateNowInputConsistencyCrashConsistent ReplicateNowInputConsistency = "CrashConsistent"
+)
+
+// Valid indicates whether the value is a known member of the ReplicateNowInputConsistency enum.
+func (e ReplicateNowInputConsistency) Valid() bool {
+	switch e {
+	case ReplicateNowInputConsistencyAppConsistent:
+		return true
+	case ReplicateNowInputConsistencyCrashConsistent:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ReplicationHealth.
 const (
 	ReplicationHealthCritical ReplicationHealth = "Critical"
@@ -501,6 +519,18 @@ type AddressPoolInput struct {
 
 // AddressType defines model for AddressType.
 type AddressType string
+
+// AppConsistency Application-consistent recovery points; absent when none was ever due or asked for.
+type AppConsistency struct {
+	// Error Something of the catalogue that concerns a VM or an item.
+	Error *Finding `json:"error,omitempty"`
+
+	// FrozenMilliseconds How long the applications were at rest for the last one.
+	FrozenMilliseconds *int64 `json:"frozenMilliseconds,omitempty"`
+	LastAt             *Time  `json:"lastAt,omitempty"`
+	LastAttemptAt      *Time  `json:"lastAttemptAt,omitempty"`
+	NextAt             *Time  `json:"nextAt,omitempty"`
+}
 
 // ApplyRecoveryPointInput defines model for ApplyRecoveryPointInput.
 type ApplyRecoveryPointInput struct {
@@ -1045,6 +1075,9 @@ type ProtectedItem struct {
 	ActiveLocation    ActiveLocation `json:"activeLocation"`
 	AllowedOperations []Operation    `json:"allowedOperations"`
 
+	// AppConsistency Application-consistent recovery points; absent when none was ever due or asked for.
+	AppConsistency *AppConsistency `json:"appConsistency,omitempty"`
+
 	// Attempt Failed attempts since the last success.
 	Attempt    *int32  `json:"attempt,omitempty"`
 	CurrentJob *JobRef `json:"currentJob,omitempty"`
@@ -1105,7 +1138,7 @@ type ProtectionState string
 
 // RecoveryPoint defines model for RecoveryPoint.
 type RecoveryPoint struct {
-	// Consistency CrashConsistent, AppConsistent or Planned.
+	// Consistency CrashConsistent: as after a power cut. AppConsistent: the guest's applications were flushed and at rest. Planned: the guest had shut down.
 	Consistency string              `json:"consistency"`
 	Disks       []RecoveryPointDisk `json:"disks"`
 	ID          UUID                `json:"id"`
@@ -1155,6 +1188,15 @@ type RecoverySide struct {
 	VirtualMachine     *string `json:"virtualMachine,omitempty"`
 	VirtualMachineName *string `json:"virtualMachineName,omitempty"`
 }
+
+// ReplicateNowInput defines model for ReplicateNowInput.
+type ReplicateNowInput struct {
+	// Consistency Of the recovery point; by the policy when absent.
+	Consistency *ReplicateNowInputConsistency `json:"consistency,omitempty"`
+}
+
+// ReplicateNowInputConsistency Of the recovery point; by the policy when absent.
+type ReplicateNowInputConsistency string
 
 // ReplicationHealth defines model for ReplicationHealth.
 type ReplicationHealth string
@@ -2285,6 +2327,9 @@ type PutNetworkSettingsJSONRequestBody = NetworkSettingsInput
 
 // PauseReplicationJSONRequestBody defines body for PauseReplication for application/json ContentType.
 type PauseReplicationJSONRequestBody = PauseInput
+
+// ReplicateNowJSONRequestBody defines body for ReplicateNow for application/json ContentType.
+type ReplicateNowJSONRequestBody = ReplicateNowInput
 
 // TestFailoverJSONRequestBody defines body for TestFailover for application/json ContentType.
 type TestFailoverJSONRequestBody = TestFailoverInput

@@ -5979,6 +5979,7 @@ type ReplicateNowRequestObject struct {
 	Vault  VaultPath `json:"vault"`
 	Item   ItemPath  `json:"item"`
 	Params ReplicateNowParams
+	Body   *ReplicateNowJSONRequestBody
 }
 
 type ReplicateNowResponseObject interface {
@@ -8796,6 +8797,32 @@ func (sh *strictHandler) ReplicateNow(ctx echo.Context, vault VaultPath, item It
 	request.Vault = vault
 	request.Item = item
 	request.Params = params
+
+	var body ReplicateNowJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
+	}
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.ReplicateNow(ctx.Request().Context(), request.(ReplicateNowRequestObject))

@@ -173,7 +173,7 @@ func (g *Group) Cut(ctx context.Context, o CutOptions) error {
 	if err != nil {
 		return err
 	}
-	before, instant, err := g.switchLogs(ctx, o, next)
+	before, instant, err := g.switchAround(ctx, o, next)
 	if err != nil {
 		return errors.Join(err, g.unprepareAll(next))
 	}
@@ -190,6 +190,22 @@ func (g *Group) Cut(ctx context.Context, o CutOptions) error {
 		t.claim(logs[i].Logs)
 	}
 	return nil
+}
+
+// switchAround switches the logs within what is to happen around it.
+func (g *Group) switchAround(ctx context.Context, o CutOptions, next []*openLog) (before []*openLog, instant time.Time, err error) {
+	if o.Around == nil {
+		return g.switchLogs(ctx, o, next)
+	}
+	held := false
+	refused := o.Around(func() {
+		before, instant, err = g.switchLogs(ctx, o, next)
+		held = true
+	})
+	if !held {
+		return nil, instant, fmt.Errorf("prepare the hold: %w", refused)
+	}
+	return before, instant, err
 }
 
 // switchLogs makes next current on all disks at one instant.

@@ -64,6 +64,10 @@ type CutOptions struct {
 	// none is admitted: what it sees on the disks is exactly what the logs of this
 	// cut lead to. An error abandons the cut. It must be quick: guests wait.
 	InHold func() error
+	// Around, if set, gets the hold and calls it, or returns why there is to be no cut.
+	// What it does before and after costs the guests' writes nothing: the new logs are
+	// ready, the old ones not yet sealed.
+	Around func(hold func()) error
 	// Record makes the cut exist, durably. It gets the sealed logs and the
 	// instant. Should it fail, the logs go into the next cut.
 	Record func(instant time.Time, disks []DiskLogs) error

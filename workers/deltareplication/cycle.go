@@ -7,17 +7,19 @@ import (
 	"farshore/domain/errorcatalog"
 	"farshore/domain/protecteditem"
 	"farshore/workers/disk"
+	"farshore/workers/host"
 	"farshore/workers/replica"
 	"farshore/workers/workflow"
 )
 
 // Cycle is one delta replication: it finishes what an earlier one left
-// unfinished, makes a new cut, and turns every shipped cut into a recovery point.
+// unfinished, makes a new cut, app-consistent if that is due, and turns every shipped cut into a recovery point.
 func Cycle(ctx context.Context, i *workflow.Item) error {
 	if err := CatchUp(ctx, i); err != nil {
 		return err
 	}
-	if _, err := Cut(ctx, i, i.NewID()); err != nil {
+	req := host.CutRequest{ID: i.NewID(), AppConsistent: protecteditem.NextConsistency(i.State, i.Now()) == protecteditem.AppConsistent}
+	if _, err := makeCut(ctx, i, req); err != nil {
 		return err
 	}
 	return Apply(ctx, i, "")

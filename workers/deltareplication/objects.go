@@ -25,11 +25,12 @@ type Shipped struct {
 // Chain is what a recovery point ends with, so that the next cut can be held
 // against it.
 type Chain struct {
-	Number  int64             `json:"number"` // of the cut applied last
-	Cut     string            `json:"cut"`
-	Instant time.Time         `json:"instant"`
-	Planned bool              `json:"planned,omitempty"` // the guest had been shut down
-	Logs    map[string]string `json:"logs"`              // disk → the log applied last
+	Number        int64             `json:"number"` // of the cut applied last
+	Cut           string            `json:"cut"`
+	Instant       time.Time         `json:"instant"`
+	Planned       bool              `json:"planned,omitempty"`       // the guest had been shut down
+	AppConsistent bool              `json:"appConsistent,omitempty"` // its applications were at rest
+	Logs          map[string]string `json:"logs"`                    // disk → the log applied last
 }
 
 const (

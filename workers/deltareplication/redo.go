@@ -117,7 +117,7 @@ func (r Redo) begin(ctx context.Context, cut string, disks []*applied) error {
 }
 
 func (r Redo) commit(ctx context.Context, last Shipped, p plan, disks []*applied) (protecteditem.Point, error) {
-	chain := Chain{Number: last.Number, Cut: last.Cut.ID, Instant: last.Cut.Instant, Planned: r.Planned, Logs: map[string]string{}}
+	chain := Chain{Number: last.Number, Cut: last.Cut.ID, Instant: last.Cut.Instant, Planned: r.Planned, AppConsistent: last.Cut.AppConsistent, Logs: map[string]string{}}
 	spec := replica.PointSpec{ID: last.Cut.ID}
 	for _, d := range disks {
 		chain.Logs[d.id] = d.lastLog(r.After.Logs[d.id])
@@ -135,8 +135,11 @@ func (r Redo) commit(ctx context.Context, last Shipped, p plan, disks []*applied
 // pointOf is a point of the store as the item lists it.
 func pointOf(spec replica.PointSpec, chain Chain) protecteditem.Point {
 	p := protecteditem.Point{ID: spec.ID, Instant: chain.Instant, Consistency: protecteditem.CrashConsistent}
-	if chain.Planned {
+	switch {
+	case chain.Planned:
 		p.Consistency = protecteditem.Planned
+	case chain.AppConsistent:
+		p.Consistency = protecteditem.AppConsistent
 	}
 	for _, d := range spec.Disks {
 		p.Disks = append(p.Disks, protecteditem.PointDisk{Disk: d.Disk, SizeBytes: d.SizeBytes, Root: d.Root})

@@ -37,15 +37,19 @@ func Ship(ctx context.Context, i *workflow.Item) error {
 
 // Cut makes a new cut of the given id and ships it.
 func Cut(ctx context.Context, i *workflow.Item, id string) (host.Cut, error) {
+	return makeCut(ctx, i, host.CutRequest{ID: id})
+}
+
+func makeCut(ctx context.Context, i *workflow.Item, req host.CutRequest) (host.Cut, error) {
 	source, err := i.Source(ctx)
 	if err != nil {
 		return host.Cut{}, err
 	}
-	cut, err := source.Cut(ctx, i.VM(), host.CutRequest{ID: id})
+	made, err := source.Cut(ctx, i.VM(), req)
 	if err != nil {
 		return host.Cut{}, fmt.Errorf("cut the logs of %s: %w", i.VM(), err)
 	}
-	return cut, ship(ctx, i, source, cut)
+	return made, ship(ctx, i, source, made)
 }
 
 // CutIfDue keeps the logs at the source short while something long runs: they are
@@ -138,6 +142,12 @@ func newest(ctx context.Context, i *workflow.Item, store replica.Store) (Chain, 
 
 func delta(cut host.Cut, i *workflow.Item) protecteditem.RecordDelta {
 	cmd := protecteditem.RecordDelta{Cut: cut.ID, PreviousCut: cut.PreviousID, Instant: cut.Instant, At: i.Now()}
+	if cut.AppConsistent {
+		cmd.Consistency = protecteditem.AppConsistent
+	}
+	if f := cut.Freeze; f != nil {
+		cmd.Freeze = &protecteditem.Freeze{Milliseconds: f.Milliseconds, Failure: f.Failure}
+	}
 	for _, d := range cut.Disks {
 		for _, log := range d.Logs {
 			cmd.Logs = append(cmd.Logs, protecteditem.ShippedLog{Disk: d.Disk, Log: log.ID, Bytes: log.Bytes})

@@ -13,6 +13,11 @@ import (
 // judge examines a point and returns how many records it holds.
 func (s *scene) judge(p protecteditem.Point) int64 {
 	s.t.Helper()
+	return s.verdict(p).Records
+}
+
+func (s *scene) verdict(p protecteditem.Point) proof.Verdict {
+	s.t.Helper()
 	journal, err := proof.ReadJournal(filepath.Join(s.source, "journal"))
 	must(s.t, err)
 	var images []proof.Image
@@ -24,7 +29,7 @@ func (s *scene) judge(p protecteditem.Point) int64 {
 	}
 	v, err := (&proof.Judge{Seeds: s.seeds, Journal: journal}).Examine(s.t.Context(), images)
 	must(s.t, err)
-	return v.Records
+	return v
 }
 
 // sameAsSource compares a point with the disks of the stopped source.

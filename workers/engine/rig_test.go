@@ -78,7 +78,7 @@ func guest(disks []string) error {
 		<-ctx.Done()
 		return nil
 	}
-	g := &proof.Guest{Journal: "journal", Pause: 10 * time.Millisecond, MaxLength: 8 << 10}
+	g := &proof.Guest{Journal: "journal", Pause: 10 * time.Millisecond, MaxLength: 8 << 10, Freeze: "freeze"}
 	for range disks {
 		g.Areas = append(g.Areas, proof.Area{Start: 0, End: guestArea})
 	}

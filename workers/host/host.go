@@ -10,6 +10,7 @@ import (
 	"io"
 	"time"
 
+	"farshore/domain/errorcatalog"
 	"farshore/domain/site"
 	"farshore/workers/disk"
 )
@@ -90,7 +91,8 @@ type DiskTracking struct {
 type Tracker interface {
 	// Cut seals the logs of all the VM's tracked disks at one instant and begins
 	// new ones. A cut that exists is returned as it is. It fails with the code of
-	// class Resynchronize when a disk's log cannot be trusted.
+	// class Resynchronize when a disk's log cannot be trusted. An application-consistent
+	// one that cannot be had is made all the same, without that: it says why.
 	Cut(ctx context.Context, vm string, req CutRequest) (Cut, error)
 	// OpenLog reads a sealed log of a cut, from the first byte of its file.
 	OpenLog(ctx context.Context, vm, disk, log string) (io.ReadCloser, error)
@@ -104,6 +106,8 @@ type CutRequest struct {
 	ID string `json:"id"` // a UUID; also the id of the recovery point made from it
 	// Snapshot, if set, takes a snapshot of that id in the same hold.
 	Snapshot string `json:"snapshot,omitempty"`
+	// AppConsistent asks for the guest's applications to be at rest at the instant.
+	AppConsistent bool `json:"appConsistent,omitempty"`
 }
 
 // Cut is one instant of a VM, as sealed logs of all its tracked disks.
@@ -113,6 +117,17 @@ type Cut struct {
 	Instant    time.Time `json:"instant"`
 	Snapshot   string    `json:"snapshot,omitempty"`
 	Disks      []DiskCut `json:"disks"`
+	// AppConsistent says that the guest's applications were at rest at the instant.
+	AppConsistent bool `json:"appConsistent,omitempty"`
+	// Freeze tells of an application-consistent cut that was asked for, made or not,
+	// and of a guest that an earlier one had left frozen.
+	Freeze *Freeze `json:"freeze,omitempty"`
+}
+
+// Freeze is what a cut has asked of a guest's applications.
+type Freeze struct {
+	Milliseconds int64                 `json:"milliseconds,omitempty"` // from the first request to the last answer
+	Failure      *errorcatalog.Failure `json:"failure,omitempty"`
 }
 
 // DiskCut is a disk's part of a cut: its logs in chain order.

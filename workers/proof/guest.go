@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -35,7 +36,17 @@ type Guest struct {
 	Pause     time.Duration                                       // between rounds of Depth records
 	MaxLength int64                                               // bytes of a record; 64 KiB when 0
 	Seed      uint64                                              // of the places it writes to
+	// Freeze, if set, is a file while which exists the guest is at rest: everything is
+	// acknowledged and flushed, and a file beside it, with ending Frozen, holds the
+	// number of its last record.
+	Freeze string
 }
+
+// Frozen is the ending of the file by which a guest says that it is at rest.
+const Frozen = ".frozen"
+
+// restCheck is how often a guest at rest looks whether it may go on.
+const restCheck = 10 * time.Millisecond
 
 // reattach is how long a guest waits before it tries to attach its disks again.
 const reattach = 200 * time.Millisecond
@@ -89,7 +100,10 @@ func (w *writer) session(ctx context.Context) (err error) {
 		defer func() { _ = disks[d].Close() }()
 	}
 	for ctx.Err() == nil {
-		if len(w.open) == 0 {
+		if len(w.open) == 0 { // whatever was begun is acknowledged
+			if err := w.rest(ctx, disks); err != nil || ctx.Err() != nil {
+				return err
+			}
 			if err := w.begin(); err != nil {
 				return err
 			}
@@ -101,10 +115,45 @@ func (w *writer) session(ctx context.Context) (err error) {
 			break
 		}
 	}
+	return flush(disks)
+}
+
+func flush(disks []Target) error {
 	for d, disk := range disks {
 		if err := disk.Flush(); err != nil {
 			return fmt.Errorf("flush disk %d: %w", d, err)
 		}
+	}
+	return nil
+}
+
+// rest writes nothing while the guest is asked to be at rest.
+func (w *writer) rest(ctx context.Context, disks []Target) error {
+	asked := func() bool {
+		_, err := os.Lstat(w.guest.Freeze)
+		return w.guest.Freeze != "" && err == nil
+	}
+	if !asked() {
+		return nil
+	}
+	if err := flush(disks); err != nil {
+		return err
+	}
+	said := w.guest.Freeze + Frozen
+	var last int64
+	if n := len(w.recent); n > 0 {
+		last = w.recent[n-1].Number
+	}
+	if err := os.WriteFile(said+".new", []byte(strconv.FormatInt(last, 10)), 0o600); err != nil {
+		return fmt.Errorf("say that the guest is at rest: %w", err)
+	}
+	if err := os.Rename(said+".new", said); err != nil {
+		return fmt.Errorf("say that the guest is at rest: %w", err)
+	}
+	for asked() && wait(ctx, restCheck) { //nolint:revive // it rests
+	}
+	if err := os.Remove(said); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("say that the guest goes on: %w", err)
 	}
 	return nil
 }

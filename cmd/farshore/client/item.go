@@ -69,6 +69,7 @@ func itemRows(i oapi.ProtectedItem) []row {
 	if i.Paused != nil {
 		rows = append(rows, row{"paused", pauseOf(i)})
 	}
+	rows = append(rows, consistencyRows(i.AppConsistency)...)
 	rows = append(rows, testRows(i.TestFailover)...)
 	if r := i.Recovery; r != nil && deref(r.Host) != "" {
 		rows = append(rows, row{"recovery side", fmt.Sprintf("%s on %s/%s", deref(r.VirtualMachineName), deref(r.Site), deref(r.Host))})
@@ -247,14 +248,4 @@ func (s *session) itemRepair() *cobra.Command {
 		return s.started(cmd.Context(), w, resp, err)
 	}
 	return cmd
-}
-
-func (s *session) itemReplicate() *cobra.Command {
-	return &cobra.Command{Use: "replicate ITEM", Short: "Ship a delta now", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
-		a, err := Call[oapi.ProtectedItem](s.api.ReplicateNow(cmd.Context(), s.vault, args[0], &oapi.ReplicateNowParams{IdempotencyKey: newIdempotencyKey()}))
-		if err != nil {
-			return err
-		}
-		return s.show(a.Body, nil, []row{{a.Body.ID, "a delta is due now"}})
-	}}
 }

@@ -33,6 +33,7 @@ type facts struct {
 	ShutDown    bool      `json:"shutDownSource"`
 	Bytes       int64     `json:"bytes"`
 	Cycle       int64     `json:"cycle"`
+	Consistency string    `json:"consistency"`
 	Cut         string    `json:"cut"`
 	Disks       []string  `json:"disks"`
 	Host        string    `json:"host"`
@@ -51,12 +52,41 @@ type facts struct {
 	Differing   int64     `json:"bytesDiffering"`
 	Scanned     int64     `json:"bytesScanned"`
 	Sent        int64     `json:"bytesSent"`
-	Failure     *struct {
-		Code   string `json:"code"`
-		Detail string `json:"detail"`
-	} `json:"failure"`
+	Failure     *fault    `json:"failure"`
+	Freeze      *struct {
+		Milliseconds int64  `json:"milliseconds"`
+		Failure      *fault `json:"failure"`
+	} `json:"freeze"`
 	Point json.RawMessage `json:"point"` // a recovery point, or the id of one
 	VM    json.RawMessage `json:"vm"`    // a virtual machine, or the id of one
+}
+
+// fault is what an event says has failed.
+type fault struct {
+	Code   string `json:"code"`
+	Detail string `json:"detail"`
+}
+
+// restOf tells what a delta has asked of the guest's applications.
+func restOf(f facts) string {
+	var text string
+	switch {
+	case f.Consistency == string(oapi.ReplicateNowInputConsistencyAppConsistent):
+		text = "; application-consistent"
+		if f.Freeze != nil {
+			text += fmt.Sprintf(", frozen for %s", time.Duration(f.Freeze.Milliseconds)*time.Millisecond)
+		}
+	case f.Freeze == nil:
+		return ""
+	case f.Freeze.Failure == nil:
+		return "; the applications were thawed"
+	default:
+		text = "; crash-consistent only"
+	}
+	if f.Freeze != nil && f.Freeze.Failure != nil {
+		text += fmt.Sprintf(": %s [%s]", f.Freeze.Failure.Detail, f.Freeze.Failure.Code)
+	}
+	return text
 }
 
 // told maps events to what they say; the others are told by their data.
@@ -72,7 +102,7 @@ func told() map[string]func(f facts) string {
 		"protected_item.initial_replication_completed.v1": func(facts) string { return "initial replication is complete" },
 		"protected_item.protection_finalized.v1":          func(facts) string { return "the VM is protected" },
 		"protected_item.delta_shipped.v1": func(f facts) string {
-			return fmt.Sprintf("%s in %d logs, the state of %s, is durable at the replica side", size(f.Bytes), len(f.Logs), clock(f.Instant))
+			return fmt.Sprintf("%s in %d logs, the state of %s, is durable at the replica side%s", size(f.Bytes), len(f.Logs), clock(f.Instant), restOf(f))
 		},
 		"protected_item.recovery_point_created.v1": func(f facts) string {
 			var p struct {
@@ -211,8 +241,13 @@ func toldOfRequests() map[string]func(f facts) string {
 		"protected_item.replication_paused.v1": func(f facts) string {
 			return strings.TrimSuffix("replication is paused: "+f.Reason, ": ")
 		},
-		"protected_item.replication_resumed.v1":         func(facts) string { return "replication goes on" },
-		"protected_item.replication_requested.v1":       func(facts) string { return "a delta is due now" },
+		"protected_item.replication_resumed.v1": func(facts) string { return "replication goes on" },
+		"protected_item.replication_requested.v1": func(f facts) string {
+			if f.Consistency == string(oapi.ReplicateNowInputConsistencyAppConsistent) {
+				return "an application-consistent delta is due now"
+			}
+			return "a delta is due now"
+		},
 		"protected_item.retry_requested.v1":             func(facts) string { return "what has failed is tried again now" },
 		"protected_item.policy_changed.v1":              func(f facts) string { return "protected by policy " + f.PolicyID + " from here on" },
 		"protected_item.resynchronization_requested.v1": func(facts) string { return "a resynchronization is due now" },

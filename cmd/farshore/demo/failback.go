@@ -66,7 +66,7 @@ func (p *play) nextDelta(ctx context.Context, plan VM, step string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := client.Call[oapi.ProtectedItem](p.api.ReplicateNow(ctx, vault, plan.Name, &oapi.ReplicateNowParams{})); err != nil {
+	if _, err := client.Call[oapi.ProtectedItem](p.api.ReplicateNow(ctx, vault, plan.Name, &oapi.ReplicateNowParams{}, oapi.ReplicateNowInput{})); err != nil {
 		return fmt.Errorf("replicate %s: %w", plan.Name, err)
 	}
 	err = p.until(ctx, plan.Name+" has a new recovery point", func() (bool, error) {

@@ -193,7 +193,7 @@ func (p *place) points(vm demo.VM) []oapi.RecoveryPoint {
 // replicate asks for a delta.
 func (p *place) replicate(vm demo.VM) {
 	p.t.Helper()
-	answer(p.t)(client.Call[oapi.ProtectedItem](p.s.api.ReplicateNow(p.t.Context(), vault, vm.Name, &oapi.ReplicateNowParams{})))
+	answer(p.t)(client.Call[oapi.ProtectedItem](p.s.api.ReplicateNow(p.t.Context(), vault, vm.Name, &oapi.ReplicateNowParams{}, oapi.ReplicateNowInput{})))
 }
 
 // proveNext ships a delta, and has the judge say that the point made of it is an

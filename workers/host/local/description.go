@@ -76,6 +76,9 @@ func checkDescription(vm site.VirtualMachine) error {
 			return fmt.Errorf("address%s of adapter %s: %s", field, n.Name, why)
 		}
 	}
+	if err := checkFreeze(vm.Freeze); err != nil {
+		return err
+	}
 	ids, files := map[string]bool{}, map[string]bool{}
 	for _, d := range vm.Disks {
 		if err := checkDisk(d); err != nil {
@@ -87,6 +90,19 @@ func checkDescription(vm site.VirtualMachine) error {
 		ids[d.ID], files[d.File] = true, true
 	}
 	return nil
+}
+
+func checkFreeze(f *site.Freeze) error {
+	switch {
+	case f == nil:
+		return nil
+	case len(f.Pre) == 0 || f.Pre[0] == "" || len(f.Post) == 0 || f.Post[0] == "":
+		return errors.New("freeze names no program for pre or post")
+	case f.TimeoutSeconds < 0 || f.TimeoutSeconds > site.MaxFreezeSeconds:
+		return fmt.Errorf("timeoutSeconds %d of freeze is not 0 to %d", f.TimeoutSeconds, site.MaxFreezeSeconds)
+	default:
+		return nil
+	}
 }
 
 func checkDisk(d site.Disk) error {

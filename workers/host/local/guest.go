@@ -55,10 +55,15 @@ func (m *machine) findGuest() (*guest, error) {
 	if err := loadJSON(m.guestFile(), &r); err != nil {
 		return nil, err
 	}
-	if r.PID <= 0 || r.BootID != m.e.boot || processStart(r.PID) != r.Start || r.Start == "" {
+	if !m.lives(r) {
 		return nil, nil //nolint:nilnil // no guest is no error
 	}
 	return &guest{record: r, gone: make(chan struct{})}, nil
+}
+
+// lives says whether the process on record is still the one.
+func (m *machine) lives(r guestRecord) bool {
+	return r.PID > 0 && r.BootID == m.e.boot && r.Start != "" && processStart(r.PID) == r.Start
 }
 
 // processStart returns when a process was started, or "" when it is gone.
@@ -79,51 +84,62 @@ func processStart(pid int) string {
 
 // spawn starts the guest's process.
 func (m *machine) spawn() (*guest, error) {
-	command := m.vm.Load().Guest.Command
-	fail := func(err error) (*guest, error) {
+	g := &guest{gone: make(chan struct{})}
+	log, err := os.OpenFile(m.ownFile("guest", ".log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err == nil {
+		defer log.Close() //nolint:errcheck // the child has its own
+		g.cmd, g.record, err = m.launch(m.vm.Load().Guest.Command, log, func(r guestRecord) error { return saveJSON(m.guestFile(), r) })
+	}
+	if err != nil {
 		return nil, errorcatalog.Fail(errorcatalog.GuestStartFailed, "guest of VM %s", m.id()).Because(err)
 	}
+	return g, nil
+}
+
+// launch starts a command in the VM's folder, in a session of its own, once keep
+// has put its process on record.
+func (m *machine) launch(command []string, log *os.File, keep func(guestRecord) error) (*exec.Cmd, guestRecord, error) {
+	var r guestRecord
 	program := command[0]
 	if strings.Contains(program, "/") && !filepath.IsAbs(program) {
 		program = m.path(program)
 	}
 	if _, err := exec.LookPath(program); err != nil {
-		return fail(err)
+		return nil, r, fmt.Errorf("find program: %w", err)
 	}
-	log, err := os.OpenFile(m.ownFile("guest", ".log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
-	if err != nil {
-		return fail(err)
-	}
-	defer log.Close() //nolint:errcheck // the child has its own
 	gate, open, err := os.Pipe()
 	if err != nil {
-		return fail(err)
+		return nil, r, fmt.Errorf("make pipe: %w", err)
 	}
 	defer open.Close()                                                                                      //nolint:errcheck // closing it unopened ends the child
 	cmd := exec.Command("/bin/sh", append([]string{"-c", gatekeeper, "guest", program}, command[1:]...)...) //nolint:gosec,noctx // the owner of the VM names its guest, which outlives this process
 	cmd.Dir, cmd.Stdout, cmd.Stderr = m.dir, log, log
-	cmd.Env = cmd.Environ()
-	for _, x := range m.stack.exports {
-		cmd.Env = append(cmd.Env, variable(x.disk)+"="+x.socket)
+	cmd.Env = append(cmd.Environ(), "FARSHORE_VM="+m.id())
+	if m.stack != nil {
+		for _, x := range m.stack.exports {
+			cmd.Env = append(cmd.Env, variable(x.disk)+"="+x.socket)
+		}
+	}
+	if m.guest != nil {
+		cmd.Env = append(cmd.Env, "FARSHORE_GUEST_PID="+strconv.Itoa(m.guest.record.PID))
 	}
 	cmd.ExtraFiles = []*os.File{gate}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	err = cmd.Start()
 	_ = gate.Close()
 	if err != nil {
-		return fail(err)
+		return nil, r, fmt.Errorf("start: %w", err)
 	}
-	g := &guest{cmd: cmd, gone: make(chan struct{})}
-	g.record = guestRecord{PID: cmd.Process.Pid, Start: processStart(cmd.Process.Pid), BootID: m.e.boot}
-	if err = saveJSON(m.guestFile(), g.record); err == nil {
+	r = guestRecord{PID: cmd.Process.Pid, Start: processStart(cmd.Process.Pid), BootID: m.e.boot}
+	if err = keep(r); err == nil {
 		_, err = open.WriteString("go\n")
 	}
 	if err != nil {
 		_ = open.Close()
 		_ = cmd.Wait()
-		return fail(err)
+		return nil, r, fmt.Errorf("put on record: %w", err)
 	}
-	return g, nil
+	return cmd, r, nil
 }
 
 // watch waits for the guest's end and switches the VM off then.

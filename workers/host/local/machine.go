@@ -88,6 +88,7 @@ func (m *machine) load() error {
 func (m *machine) resume(ctx context.Context) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.thawLater()
 	g, err := m.findGuest()
 	if err != nil {
 		return err

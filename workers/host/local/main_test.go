@@ -70,7 +70,8 @@ func record(i int) []byte {
 }
 
 // playGuest writes numbered records to its disks in turn and keeps a journal of
-// those acknowledged. Its words: stubborn ignores SIGTERM, mortal ends when it
+// those acknowledged. Its words: restful writes nothing while the file
+// <journal>.freeze exists, and says its last record in <journal>.frozen; stubborn ignores SIGTERM, mortal ends when it
 // loses a disk, brief ends by itself.
 func playGuest(args []string) error {
 	journal, err := os.OpenFile(args[0], os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
@@ -85,6 +86,9 @@ func playGuest(args []string) error {
 	for i := strings.Count(string(p), "\n") + 1; ; i++ {
 		if has("brief") && i > 20 {
 			return nil
+		}
+		if has("restful") {
+			rest(args[0], i-1)
 		}
 		select {
 		case <-term:
@@ -113,6 +117,19 @@ func playGuest(args []string) error {
 		}
 		time.Sleep(500 * time.Microsecond)
 	}
+}
+
+func rest(journal string, last int) {
+	asked := func() bool { _, err := os.Stat(journal + ".freeze"); return err == nil }
+	if !asked() {
+		return
+	}
+	_ = os.WriteFile(journal+".new", []byte(strconv.Itoa(last)), 0o600)
+	_ = os.Rename(journal+".new", journal+".frozen")
+	for asked() {
+		time.Sleep(time.Millisecond)
+	}
+	_ = os.Remove(journal + ".frozen")
 }
 
 func endGuest(disks map[string]*nbd.Client) error {

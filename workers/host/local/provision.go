@@ -49,8 +49,10 @@ func (e *Engine) CreateVM(_ context.Context, vm site.VirtualMachine) error {
 	}
 	// What a VM of that id was meant to be, whose folder somebody has removed, is
 	// not meant for this one.
-	if err := removeFile(filepath.Join(e.o.Directory, ownFolder, "power-"+vm.ID+".json")); err != nil {
-		return err
+	for _, kept := range []string{"power-", "freeze-"} {
+		if err := removeFile(filepath.Join(e.o.Directory, ownFolder, kept+vm.ID+".json")); err != nil {
+			return err
+		}
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return full(fmt.Errorf("make folder of VM %s: %w", vm.ID, err))
@@ -216,7 +218,8 @@ func (e *Engine) DeleteVM(ctx context.Context, vm string) error {
 	e.mu.Lock()
 	delete(e.machines, vm)
 	e.mu.Unlock()
-	return errors.Join(removeFile(m.powerFile()), removeFile(m.guestFile()), removeFile(m.ownFile("guest", ".log")))
+	return errors.Join(removeFile(m.powerFile()), removeFile(m.guestFile()), removeFile(m.ownFile("guest", ".log")),
+		removeFile(m.freezeFile()), removeFile(m.freezeLog()))
 }
 
 func orNone(err error) error {

@@ -1,0 +1,205 @@
+package local
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+	"unicode"
+
+	"farshore/domain/errorcatalog"
+	"farshore/domain/site"
+	"farshore/workers/host"
+)
+
+// defaultFreeze is how long a guest may be frozen when its vm.json does not say.
+const defaultFreeze = 10 * time.Second
+
+// toldOfLog is how much of what a command has written last its failure tells, in
+// bytes.
+const toldOfLog = 300
+
+// freezeRecord lies beside the guest's own from before its applications are asked
+// to come to rest until they have been let go on: whoever finds it thaws them.
+type freezeRecord struct {
+	Pre            guestRecord `json:"pre"` // the process that freezes
+	Post           []string    `json:"post"`
+	TimeoutSeconds int         `json:"timeoutSeconds"`
+}
+
+func (m *machine) freezeFile() string { return m.ownFile("freeze", ".json") }
+func (m *machine) freezeLog() string  { return m.ownFile("freeze", ".log") }
+
+// around calls a cut's hold, with the guest's applications at rest if they can be
+// and are to be. It says in the cut's record what came of it. A guest that was left
+// frozen is thawed first, whatever the cut is to be.
+func (m *machine) around(ctx context.Context, c *cutRecord, atRest bool, hold func()) error {
+	began := m.e.o.Now()
+	left, failure := m.thaw()
+	if !atRest || failure != nil {
+		if left {
+			c.Freeze = &host.Freeze{Failure: failure}
+		}
+		hold()
+		return nil
+	}
+	held, failure := m.freeze(ctx, hold)
+	if err := ctx.Err(); err != nil && !held {
+		return fmt.Errorf("freeze VM %s: %w", m.id(), err)
+	}
+	c.AppConsistent = failure == nil
+	if !held {
+		hold()
+	}
+	if _, f := m.thaw(); f != nil { // once more, if that after the hold has failed
+		failure = f
+	}
+	c.Freeze = &host.Freeze{Milliseconds: m.e.o.Now().Sub(began).Milliseconds(), Failure: failure}
+	return nil
+}
+
+// freeze calls the hold while the guest's applications are at rest. If they cannot
+// be brought to it, it lets them go on and returns why, without the hold; or with
+// it, if that has taken longer than they can be trusted to stay at rest.
+func (m *machine) freeze(ctx context.Context, hold func()) (held bool, failure *errorcatalog.Failure) {
+	hooks := m.hooks()
+	switch {
+	case hooks == nil:
+		return false, errorcatalog.Fail(errorcatalog.FreezeHookMissing, "VM %s describes no freeze", m.id())
+	case !m.running.Load():
+		return false, errorcatalog.Fail(errorcatalog.VMNotRunning, "VM %s is off", m.id())
+	}
+	frozen, cancel := context.WithTimeout(ctx, bounded(hooks.TimeoutSeconds))
+	defer cancel()
+	err := m.hook(frozen, hooks.Pre, os.O_TRUNC, func(r guestRecord) error {
+		return saveJSON(m.freezeFile(), freezeRecord{Pre: r, Post: hooks.Post, TimeoutSeconds: hooks.TimeoutSeconds})
+	})
+	if held = err == nil && frozen.Err() == nil; held {
+		hold()
+	}
+	if err == nil {
+		err = frozen.Err()
+	}
+	m.thaw()
+	if err != nil {
+		return held, errorcatalog.Fail(errorcatalog.FreezeHookFailed, "pre of VM %s", m.id()).Because(err)
+	}
+	return true, nil
+}
+
+// hooks are the VM's as its description has them now: a guest that runs need not
+// be started anew for them.
+func (m *machine) hooks() *site.Freeze {
+	if vm, err := readDescription(m.dir); err == nil && vm.ID == m.id() {
+		return vm.Freeze
+	}
+	return m.vm.Load().Freeze
+}
+
+func bounded(seconds int) time.Duration {
+	if seconds <= 0 {
+		return defaultFreeze
+	}
+	return time.Duration(seconds) * time.Second
+}
+
+// thaw lets a guest's applications go on if anybody has asked them to come to rest
+// and they have not been let go on since; left tells whether that is so. Until it
+// succeeds the record stays, and the next cut and the next host process try again.
+func (m *machine) thaw() (left bool, failure *errorcatalog.Failure) {
+	if !exists(m.freezeFile()) {
+		return false, nil
+	}
+	if err := m.tryThaw(); err != nil {
+		return true, errorcatalog.Fail(errorcatalog.ThawHookFailed, "post of VM %s", m.id()).Because(err)
+	}
+	return true, nil
+}
+
+func (m *machine) tryThaw() error {
+	var r freezeRecord
+	if err := loadJSON(m.freezeFile(), &r); err != nil {
+		return err
+	}
+	if m.lives(r.Pre) { // of a host process that was killed: it must not freeze after this
+		if err := syscall.Kill(-r.Pre.PID, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return fmt.Errorf("end what froze: %w", err)
+		}
+	}
+	if now := m.hooks(); now != nil { // it may have been corrected
+		r.Post, r.TimeoutSeconds = now.Post, now.TimeoutSeconds
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), bounded(r.TimeoutSeconds))
+	defer cancel()
+	if err := m.hook(ctx, r.Post, os.O_APPEND, func(guestRecord) error { return nil }); err != nil {
+		return err
+	}
+	return removeFile(m.freezeFile())
+}
+
+// thawLater thaws what a killed host process has left frozen, once the VM's disks
+// are served again.
+func (m *machine) thawLater() {
+	if !exists(m.freezeFile()) {
+		return
+	}
+	m.e.watchers.Go(func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if _, failure := m.thaw(); failure != nil {
+			m.e.o.Log.ErrorContext(m.e.ctx, "guest may be frozen still", "vm", m.id(), "error", failure)
+		}
+	})
+}
+
+// hook runs a command of the VM's description to its end, or until ctx ends. keep
+// puts its process on record before it begins.
+func (m *machine) hook(ctx context.Context, command []string, mode int, keep func(guestRecord) error) error {
+	log, err := os.OpenFile(m.freezeLog(), os.O_RDWR|os.O_CREATE|mode, 0o600)
+	if err != nil {
+		return fmt.Errorf("open log: %w", err)
+	}
+	defer log.Close() //nolint:errcheck // it is there to be read by people
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("run: %w", err)
+	}
+	cmd, r, err := m.launch(command, log, keep)
+	if err != nil {
+		return err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	select {
+	case err = <-ended:
+	case <-ctx.Done():
+		_ = syscall.Kill(-r.PID, syscall.SIGKILL) // it may have ended by itself
+		<-ended                                   //nolint:errcheck // it was killed
+		err = fmt.Errorf("it was given up: %w", context.Cause(ctx))
+	}
+	if err != nil {
+		return fmt.Errorf("%w%s", err, lastWords(log))
+	}
+	return nil
+}
+
+// lastWords is the end of what a command has written, on one line.
+func lastWords(log io.ReadSeeker) string {
+	end, err := log.Seek(0, io.SeekEnd)
+	if err != nil {
+		return ""
+	}
+	if _, err := log.Seek(max(0, end-toldOfLog), io.SeekStart); err != nil {
+		return ""
+	}
+	p, err := io.ReadAll(io.LimitReader(log, toldOfLog))
+	if err != nil || len(bytes.TrimSpace(p)) == 0 {
+		return ""
+	}
+	words := strings.FieldsFunc(strings.ToValidUTF8(string(p), ""), func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) })
+	return ": " + strings.Join(words, " ")
+}
