@@ -178,4 +178,6 @@ const (
 	DiskUnprotected              Code = "disk_unprotected"
 	ReplicationPaused            Code = "replication_paused"
 	TestFailoverDue              Code = "test_failover_due"
+	CyclesMissed                 Code = "cycles_missed"
+	RepeatedFailures             Code = "repeated_failures"
 )

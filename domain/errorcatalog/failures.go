@@ -89,6 +89,8 @@ func healthEntries() []Entry {
 		{TestFailoverDue, NonRecoverable, "The last test failover is longer ago than the policy allows", []string{"no drill was held since"}, "Run a test failover and clean it up."},
 		{NotReverseProtected, NonRecoverable, "The VM has failed back and is not replicated yet", []string{"the failback is not committed", "reverse replication was not started or has not finished"}, "Commit the failback and protect the item again."},
 		{DiskUnprotected, Recoverable, "A disk that was added or grown is not in the recovery points yet", []string{"it is still being copied"}, "Wait for the job to finish; it shows its progress."},
+		{CyclesMissed, Recoverable, "More than a fifth of the cycles in the policy's monitoring window were missed", []string{"the guest writes more than can be shipped in a copy frequency", "the host, the network or the replica store was away"}, "Copy less often or raise the bandwidth if it repeats; it ends by itself once the window has moved on."},
+		{RepeatedFailures, Recoverable, "Attempts have failed again and again", []string{"what the failure beside it names does not pass by itself"}, "Mend what the failure names, then `farshore item retry ITEM`; Farshore tries on every 30 minutes."},
 		{NotReplicating, NonRecoverable, "The VM runs on the recovery side and is not replicated", []string{movedOver}, "Commit the failover and fail back, or disable protection to stay on the recovery side."},
 	}
 }

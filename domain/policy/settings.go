@@ -12,17 +12,20 @@ const (
 	maxRetentionHours     = 720
 	maxAppConsistentHours = 12
 	maxReminderDays       = 3650
+	maxMonitoringHours    = 7 * 24
+	defaultMonitoring     = 12 * time.Hour
 )
 
 // Settings are what a policy prescribes.
 type Settings struct {
-	CopyFrequencySeconds        int    `json:"copyFrequencySeconds"`        // 30, 300 or 900
-	RetentionHours              int    `json:"retentionHours"`              // 0 keeps the newest point only
-	AppConsistentFrequencyHours int    `json:"appConsistentFrequencyHours"` // 0: no app-consistent points
-	StartTime                   string `json:"startTime,omitempty"`         // "HH:MM" in the site's time zone; "" starts initial replication at once
-	ResyncWindow                Window `json:"resyncWindow"`                // when a resynchronization may start by itself
-	ResyncThresholdPercent      int    `json:"resyncThresholdPercent"`      // of a disk's size that its unshipped logs may reach
-	DrillReminderDays           int    `json:"drillReminderDays,omitempty"` // after which a test failover is due again; 0: never
+	CopyFrequencySeconds        int    `json:"copyFrequencySeconds"`            // 30, 300 or 900
+	RetentionHours              int    `json:"retentionHours"`                  // 0 keeps the newest point only
+	AppConsistentFrequencyHours int    `json:"appConsistentFrequencyHours"`     // 0: no app-consistent points
+	StartTime                   string `json:"startTime,omitempty"`             // "HH:MM" in the site's time zone; "" starts initial replication at once
+	ResyncWindow                Window `json:"resyncWindow"`                    // when a resynchronization may start by itself
+	ResyncThresholdPercent      int    `json:"resyncThresholdPercent"`          // of a disk's size that its unshipped logs may reach
+	MonitoringWindowHours       int    `json:"monitoringWindowHours,omitempty"` // in which missed cycles are counted; 0: 12
+	DrillReminderDays           int    `json:"drillReminderDays,omitempty"`     // after which a test failover is due again; 0: never
 }
 
 // Window is a time of day, in the site's time zone, that recurs every day. It
@@ -64,8 +67,18 @@ func (s Settings) Validate(prefix string) error {
 		return invalid(prefix+"/resyncThresholdPercent", "the resync threshold is 1 to 100 percent, not %d", s.ResyncThresholdPercent)
 	case s.DrillReminderDays < 0 || s.DrillReminderDays > maxReminderDays:
 		return invalid(prefix+"/drillReminderDays", "a test failover is due after 0 to %d days, not %d", maxReminderDays, s.DrillReminderDays)
+	case s.MonitoringWindowHours < 0 || s.MonitoringWindowHours > maxMonitoringHours:
+		return invalid(prefix+"/monitoringWindowHours", "the monitoring window is 1 to %d hours, not %d", maxMonitoringHours, s.MonitoringWindowHours)
 	}
 	return nil
+}
+
+// MonitoringWindow is the time in which missed cycles are counted.
+func (s Settings) MonitoringWindow() time.Duration {
+	if s.MonitoringWindowHours == 0 {
+		return defaultMonitoring
+	}
+	return time.Duration(s.MonitoringWindowHours) * time.Hour
 }
 
 // CopyFrequency is the time between two cuts.

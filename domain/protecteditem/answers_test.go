@@ -145,12 +145,16 @@ func TestHealth(t *testing.T) {
 		reason []errorcatalog.Code
 	}{
 		"an item that follows is well":              {given: following, want: protecteditem.Normal},
-		"an item an hour behind is not":             {given: following, after: 67 * time.Minute, want: protecteditem.Warning, reason: []errorcatalog.Code{errorcatalog.ReplicationBehind}},
+		"an item an hour behind is not":             {given: following, after: 67 * time.Minute, want: protecteditem.Warning, reason: []errorcatalog.Code{errorcatalog.ReplicationBehind, errorcatalog.CyclesMissed}},
 		"an item being copied cannot fail over yet": {given: replicating, want: protecteditem.Warning, reason: []errorcatalog.Code{errorcatalog.InitialReplicationUnfinished}},
 		"an attempt that is retried is a warning":   {given: history(following, failure), want: protecteditem.Warning, reason: []errorcatalog.Code{errorcatalog.HostUnreachable}},
-		"a failure for an operator is critical":     {given: history(following, failed(1, unauthorized, 0)), want: protecteditem.Critical, reason: []errorcatalog.Code{errorcatalog.ReplicaStoreAuthorization}},
-		"a required resync is critical":             {given: diverged, want: protecteditem.Critical, reason: []errorcatalog.Code{errorcatalog.LogMissing}},
-		"a resync that runs is a warning":           {given: resyncRuns, want: protecteditem.Warning, reason: []errorcatalog.Code{errorcatalog.LogMissing}},
+		"the fourth attempt in a row is, too":       {given: history(following, failed(4, unreachable, 8*time.Minute)), want: protecteditem.Warning, reason: []errorcatalog.Code{errorcatalog.HostUnreachable}},
+		"the fifth is critical": {
+			given: history(following, failed(5, unreachable, 10*time.Minute)), want: protecteditem.Critical, reason: []errorcatalog.Code{errorcatalog.RepeatedFailures, errorcatalog.HostUnreachable},
+		},
+		"a failure for an operator is critical": {given: history(following, failed(1, unauthorized, 0)), want: protecteditem.Critical, reason: []errorcatalog.Code{errorcatalog.ReplicaStoreAuthorization}},
+		"a required resync is critical":         {given: diverged, want: protecteditem.Critical, reason: []errorcatalog.Code{errorcatalog.LogMissing}},
+		"a resync that runs is a warning":       {given: resyncRuns, want: protecteditem.Warning, reason: []errorcatalog.Code{errorcatalog.LogMissing}},
 		"the worst reason comes first": {
 			given: history(diverged, failure), want: protecteditem.Critical, reason: []errorcatalog.Code{errorcatalog.LogMissing, errorcatalog.HostUnreachable},
 		},

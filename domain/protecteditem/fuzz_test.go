@@ -151,6 +151,8 @@ func broken(before, s protecteditem.State, events []protecteditem.Event) string 
 		return "attempts without a failure"
 	case (s.AppConsistency.Failure == nil) != s.AppConsistency.FailedSince.IsZero():
 		return "a failed freeze without an instant, or an instant without one"
+	case s.Cycles.Since.IsZero() == follows(s):
+		return "cycles are counted of an item that does not replicate, or not of one that does"
 	case s.Cycle < before.Cycle || s.Cycle > before.Cycle+1:
 		return "a cycle went back or was skipped"
 	case s.Protection == protecteditem.DisablingProtection && len(events) == 0 && before.Protection != s.Protection:
@@ -191,6 +193,10 @@ func wronglyFailedOver(s protecteditem.State) string {
 	default:
 		return ""
 	}
+}
+
+func follows(s protecteditem.State) bool {
+	return s.Protection == protecteditem.Protected && s.Resync.State == protecteditem.ResyncNone && s.Paused == nil
 }
 
 // failingBack says whether a failback is open.

@@ -1,6 +1,7 @@
 package protecteditem
 
 import (
+	"fmt"
 	"time"
 
 	"farshore/domain/errorcatalog"
@@ -15,6 +16,10 @@ const (
 	Warning  Health = "Warning"
 	Critical Health = "Critical"
 )
+
+// repeatedly is how many attempts in a row have failed when a failure that is
+// retried is more than a warning.
+const repeatedly = 5
 
 // behindAfter is the age of the newest replicated state from which an item is in
 // Warning.
@@ -37,6 +42,11 @@ func HealthOf(s State, now time.Time) (Health, []HealthError) {
 			warning = append(warning, e)
 		} else {
 			critical = append(critical, e)
+		}
+		if s.Retry.Attempt >= repeatedly {
+			critical = append(critical, HealthError{
+				Code: errorcatalog.RepeatedFailures, Detail: fmt.Sprintf("%d attempts in a row have failed", s.Retry.Attempt), Since: s.Retry.Since,
+			})
 		}
 	}
 	if s.Fencing.SourceActive {
@@ -66,17 +76,8 @@ func HealthOf(s State, now time.Time) (Health, []HealthError) {
 		FailbackSynchronizing, FailbackAwaitingCompletion, FailbackCompleting:
 		warning = append(warning, HealthError{Code: errorcatalog.NotReplicating, Since: s.LastShipped.Instant})
 	case FinalizingProtection, Protected:
-		switch e, worse, is := s.AppConsistency.health(); {
-		case worse:
-			critical = append(critical, e)
-		case is:
-			warning = append(warning, e)
-		}
-		if rpo, ok := RPO(s, now); ok && rpo > behindAfter {
-			warning = append(warning, HealthError{
-				Code: errorcatalog.ReplicationBehind, Detail: rpo.Round(time.Second).String() + " behind", Since: now.Add(behindAfter - rpo),
-			})
-		}
+		worse, bad := following(s, now)
+		critical, warning = append(critical, worse...), append(warning, bad...)
 	default:
 	}
 	switch {
@@ -87,6 +88,25 @@ func HealthOf(s State, now time.Time) (Health, []HealthError) {
 	default:
 		return Normal, nil
 	}
+}
+
+// following returns the reasons that come from how well the replica follows.
+func following(s State, now time.Time) (critical, warning []HealthError) {
+	switch e, worse, is := s.AppConsistency.health(); {
+	case worse:
+		critical = append(critical, e)
+	case is:
+		warning = append(warning, e)
+	}
+	if rpo, ok := RPO(s, now); ok && rpo >= behindAfter {
+		warning = append(warning, HealthError{
+			Code: errorcatalog.ReplicationBehind, Detail: rpo.Round(time.Second).String() + " behind", Since: now.Add(behindAfter - rpo),
+		})
+	}
+	if e, is := missesCycles(s, now); is {
+		warning = append(warning, e)
+	}
+	return critical, warning
 }
 
 // besides returns the reasons for a warning that come from what is beside the

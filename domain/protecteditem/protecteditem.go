@@ -30,7 +30,9 @@
 //	networks.go             where the VM's adapters lead to; network_settings.go, network_address.go, network_check.go
 //	disable.go              any → DisablingProtection → Unprotected
 //
-// choice.go says which point a failover uses and which ones are pinned. health.go, operations.go and prerequisites.go answer questions about a state.
+// cycles.go counts which cycles were missed, health.go says how well the item is
+// protected, health_changed.go when that is told, drill_reminder.go when a test
+// failover is asked for. choice.go says which point a failover uses and which ones are pinned. operations.go and prerequisites.go answer questions about a state.
 //
 // Every workflow but delta replication runs under a job. A command that comes
 // from another job than the item's present one is refused as stale_job: its
@@ -63,7 +65,7 @@ type Event interface {
 // Decider is the protected item aggregate.
 var Decider = domain.Decider[Command, Event, State]{
 	Decide: func(s State, c Command) ([]Event, error) { return c.decide(s) },
-	Evolve: func(s State, e Event) State { return e.evolve(s) },
+	Evolve: func(s State, e Event) State { return e.evolve(s).counted(s, e) },
 }
 
 // Events lists one zero value of each event, for the codec.

@@ -135,6 +135,7 @@ type State struct {
 	Points      []Point   // oldest first
 
 	AppConsistency AppConsistency
+	Cycles         Cycles
 
 	SourceStopped     bool        // Farshore shut the source down
 	FailoverChoice    PointChoice // of an unplanned failover
