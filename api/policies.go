@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"farshore/api/oapi"
 	"farshore/domain"
@@ -76,6 +77,11 @@ func settingsFrom(in *oapi.PolicyInput) policy.Settings {
 	if in.ResyncWindow != nil {
 		out.ResyncWindow = policy.Window{Start: in.ResyncWindow.Start, End: in.ResyncWindow.End}
 	}
+	// The default is what a policy that says nothing has.
+	if hours := int(value(in.MonitoringWindowHours)); time.Duration(hours)*time.Hour != out.MonitoringWindow() {
+		out.MonitoringWindowHours = hours
+	}
+	out.DrillReminderDays = int(value(in.DrillReminderDays))
 	out.StartTime = value(in.StartTime)
 	return out
 }
@@ -87,6 +93,7 @@ func policyOf(id string, state policy.State, etag string) oapi.Policy {
 		CopyFrequencySeconds: p.CopyFrequencySeconds, RetentionHours: p.RetentionHours,
 		AppConsistentFrequencyHours: p.AppConsistentFrequencyHours, StartTime: p.StartTime,
 		ResyncWindow: p.ResyncWindow, ResyncThresholdPercent: p.ResyncThresholdPercent,
+		MonitoringWindowHours: p.MonitoringWindowHours, DrillReminderDays: p.DrillReminderDays,
 	}
 }
 

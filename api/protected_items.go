@@ -128,6 +128,14 @@ func addHealth(item *oapi.ProtectedItem, st protecteditem.State, now time.Time) 
 	}
 	if rpo, ok := protecteditem.RPO(st, now); ok {
 		item.RpoSeconds = new(int64(max(rpo, 0) / time.Second))
+		item.Recoverable = &oapi.Recoverable{
+			Latest:              at(protecteditem.InstantOf(st, protecteditem.Latest)),
+			LatestProcessed:     at(protecteditem.InstantOf(st, protecteditem.LatestProcessed)),
+			LatestAppConsistent: at(protecteditem.InstantOf(st, protecteditem.LatestAppConsistent)),
+		}
+	}
+	if done, missed := protecteditem.CycleCounts(st, now); st.Protection == protecteditem.Protected {
+		item.Cycles = &oapi.Cycles{WindowHours: small(int(st.Policy.MonitoringWindow() / time.Hour)), Done: small(done), Missed: small(missed)}
 	}
 }
 
@@ -156,6 +164,9 @@ func testFailoverOf(st protecteditem.State) oapi.TestFailover {
 		State: oapi.TestFailoverState(st.TestFailover), Point: optional(st.Test.Point), VirtualMachine: optional(st.Test.VM),
 		StartedAt: at(st.Test.StartedAt), LastSuccessAt: at(st.LastTestFailover),
 	}
+	if due, wanted := protecteditem.DrillDueAt(st); wanted {
+		out.DueAt = at(due)
+	}
 	if st.TestJob != nil {
 		out.Job = &st.TestJob.ID
 	}
@@ -168,6 +179,7 @@ func settingsOf(p policy.Settings) oapi.PolicySettings {
 		AppConsistentFrequencyHours: small(p.AppConsistentFrequencyHours), StartTime: optional(p.StartTime),
 		ResyncWindow:           &oapi.ResyncWindow{Start: p.ResyncWindow.Start, End: p.ResyncWindow.End},
 		ResyncThresholdPercent: small(p.ResyncThresholdPercent),
+		MonitoringWindowHours:  small(int(p.MonitoringWindow() / time.Hour)), DrillReminderDays: small(p.DrillReminderDays),
 	}
 }
 

@@ -580,6 +580,13 @@ type CloudList struct {
 	Value    []Cloud   `json:"value"`
 }
 
+// Cycles The cycles of replication that were due in the policy's monitoring window. None is due while the item is paused, resynchronized or failed over.
+type Cycles struct {
+	Done        int32 `json:"done"`
+	Missed      int32 `json:"missed"`
+	WindowHours int32 `json:"windowHours"`
+}
+
 // Disk defines model for Disk.
 type Disk struct {
 	File        string `json:"file"`
@@ -981,10 +988,12 @@ type PlannedNIC struct {
 type Policy struct {
 	AppConsistentFrequencyHours int32     `json:"appConsistentFrequencyHours"`
 	CopyFrequencySeconds        int32     `json:"copyFrequencySeconds"`
+	DrillReminderDays           int32     `json:"drillReminderDays"`
 	Etag                        ETagValue `json:"etag"`
 
 	// ID An id that the client chooses.
 	ID                     Slug   `json:"id"`
+	MonitoringWindowHours  int32  `json:"monitoringWindowHours"`
 	Name                   string `json:"name"`
 	ResyncThresholdPercent int32  `json:"resyncThresholdPercent"`
 
@@ -1001,7 +1010,13 @@ type PolicyInput struct {
 
 	// CopyFrequencySeconds How often changes are shipped.
 	CopyFrequencySeconds *PolicyInputCopyFrequencySeconds `json:"copyFrequencySeconds,omitempty"`
-	Name                 DisplayName                      `json:"name"`
+
+	// DrillReminderDays After how many days without a test failover one is due; 0: never.
+	DrillReminderDays *int32 `json:"drillReminderDays,omitempty"`
+
+	// MonitoringWindowHours In which missed cycles are counted: more than a fifth of them is a health error.
+	MonitoringWindowHours *int32      `json:"monitoringWindowHours,omitempty"`
+	Name                  DisplayName `json:"name"`
 
 	// ResyncThresholdPercent Unshipped changes of a disk, in percent of its size, above which it is resynchronized.
 	ResyncThresholdPercent *int32 `json:"resyncThresholdPercent,omitempty"`
@@ -1030,6 +1045,8 @@ type PolicyList struct {
 type PolicySettings struct {
 	AppConsistentFrequencyHours int32 `json:"appConsistentFrequencyHours"`
 	CopyFrequencySeconds        int32 `json:"copyFrequencySeconds"`
+	DrillReminderDays           int32 `json:"drillReminderDays"`
+	MonitoringWindowHours       int32 `json:"monitoringWindowHours"`
 	ResyncThresholdPercent      int32 `json:"resyncThresholdPercent"`
 
 	// ResyncWindow When resynchronization may start by itself, in the time zone of the site.
@@ -1083,7 +1100,10 @@ type ProtectedItem struct {
 	CurrentJob *JobRef `json:"currentJob,omitempty"`
 
 	// Cycle Grows by one each time protection is enabled.
-	Cycle        int64           `json:"cycle"`
+	Cycle int64 `json:"cycle"`
+
+	// Cycles The cycles of replication that were due in the policy's monitoring window. None is due while the item is paused, resynchronized or failed over.
+	Cycles       *Cycles         `json:"cycles,omitempty"`
 	Disks        []ProtectedDisk `json:"disks"`
 	Etag         ETagValue       `json:"etag"`
 	HealthErrors []Finding       `json:"healthErrors"`
@@ -1106,7 +1126,10 @@ type ProtectedItem struct {
 	Policy          PolicySettings  `json:"policy"`
 	Progress        *Progress       `json:"progress,omitempty"`
 	ProtectionState ProtectionState `json:"protectionState"`
-	Recovery        *RecoverySide   `json:"recovery,omitempty"`
+
+	// Recoverable The instant of the state that a failover now would lead to, by its choice of the recovery point.
+	Recoverable *Recoverable  `json:"recoverable,omitempty"`
+	Recovery    *RecoverySide `json:"recovery,omitempty"`
 
 	// RecoveryPoints How many there are.
 	RecoveryPoints         *int32                 `json:"recoveryPoints,omitempty"`
@@ -1135,6 +1158,18 @@ type ProtectedItemList struct {
 
 // ProtectionState defines model for ProtectionState.
 type ProtectionState string
+
+// Recoverable The instant of the state that a failover now would lead to, by its choice of the recovery point.
+type Recoverable struct {
+	// Latest All that was shipped, once it is applied: what rpoSeconds counts from.
+	Latest *Time `json:"latest,omitempty"`
+
+	// LatestAppConsistent The newest that is app-consistent.
+	LatestAppConsistent *Time `json:"latestAppConsistent,omitempty"`
+
+	// LatestProcessed The newest recovery point.
+	LatestProcessed *Time `json:"latestProcessed,omitempty"`
+}
 
 // RecoveryPoint defines model for RecoveryPoint.
 type RecoveryPoint struct {
@@ -1363,6 +1398,9 @@ type Task struct {
 
 // TestFailover defines model for TestFailover.
 type TestFailover struct {
+	// DueAt When the next one is due by the policy; absent when none is.
+	DueAt *Time `json:"dueAt,omitempty"`
+
 	// Job The one at work.
 	Job *UUID `json:"job,omitempty"`
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"farshore/domain/errorcatalog"
 	"farshore/domain/protecteditem"
 	"farshore/projections"
 )
@@ -17,6 +18,8 @@ type gauges struct {
 	items   *prometheus.Desc
 	rpo     *prometheus.Desc
 	points  *prometheus.Desc
+	reasons *prometheus.Desc
+	alerts  *prometheus.Desc
 	lag     *prometheus.Desc
 	build   *prometheus.Desc
 }
@@ -27,6 +30,8 @@ func newGauges(s *service) *gauges {
 		items:   prometheus.NewDesc("farshore_protected_items", "Protected items, by vault, protection state and replication health.", []string{"vault", "state", "health"}, nil),
 		rpo:     prometheus.NewDesc("farshore_replication_rpo_seconds", "How far the replica that is furthest behind is behind its source.", []string{"vault"}, nil),
 		points:  prometheus.NewDesc("farshore_recovery_points", "Recovery points that exist.", []string{"vault"}, nil),
+		reasons: prometheus.NewDesc("farshore_health_errors", "Protected items with a health error, by vault and code.", []string{"vault", "code"}, nil),
+		alerts:  prometheus.NewDesc("farshore_health_alerts_total", "How often the health of a protected item was recorded as worse than before.", []string{"vault"}, nil),
 		lag:     prometheus.NewDesc("farshore_projection_lag_events", "Events that a read model has yet to fold.", []string{"projection"}, nil),
 		build:   prometheus.NewDesc("farshore_build_info", "The version of this program.", []string{"version"}, nil),
 	}
@@ -34,7 +39,7 @@ func newGauges(s *service) *gauges {
 
 // Describe implements prometheus.Collector.
 func (g *gauges) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{g.items, g.rpo, g.points, g.lag, g.build} {
+	for _, d := range []*prometheus.Desc{g.items, g.rpo, g.points, g.reasons, g.alerts, g.lag, g.build} {
 		out <- d
 	}
 }
@@ -61,37 +66,59 @@ func (g *gauges) Collect(out chan<- prometheus.Metric) {
 	}
 }
 
-func (g *gauges) collectVault(ctx context.Context, vault string, out chan<- prometheus.Metric) {
-	type kind struct {
-		state  protecteditem.ProtectionState
-		health protecteditem.Health
+// tally is what is counted of a vault's items.
+type tally struct {
+	items   map[kind]int
+	reasons map[errorcatalog.Code]int
+	alerts  int
+	points  int
+	worst   time.Duration // of the RPOs
+	found   bool          // that there is one
+}
+
+type kind struct {
+	state  protecteditem.ProtectionState
+	health protecteditem.Health
+}
+
+func (t *tally) add(s protecteditem.State, now time.Time) {
+	health, reasons := protecteditem.HealthOf(s, now)
+	t.items[kind{s.Protection, health}]++
+	counted := map[errorcatalog.Code]bool{}
+	for _, r := range reasons {
+		if !counted[r.Code] {
+			counted[r.Code] = true
+			t.reasons[r.Code]++
+		}
 	}
-	var (
-		count  = map[kind]int{}
-		points int
-		worst  time.Duration
-		found  bool
-	)
+	t.alerts += s.Reported.Alerts
+	t.points += len(s.Points)
+	if rpo, known := protecteditem.RPO(s, now); known {
+		t.worst, t.found = max(t.worst, rpo), true
+	}
+}
+
+func (g *gauges) collectVault(ctx context.Context, vault string, out chan<- prometheus.Metric) {
+	t := tally{items: map[kind]int{}, reasons: map[errorcatalog.Code]int{}}
 	_, err := everyRow(func(after string) ([]string, error) {
 		rows, err := g.service.queries.ProtectedItems(ctx, vault, "", projections.Page{After: after, Limit: pageOfRows})
 		for _, r := range rows {
-			health, _ := protecteditem.HealthOf(r.State, now())
-			count[kind{r.State.Protection, health}]++
-			points += len(r.State.Points)
-			if rpo, known := protecteditem.RPO(r.State, now()); known {
-				worst, found = max(worst, rpo), true
-			}
+			t.add(r.State, now())
 		}
 		return idsOf(rows), err
 	})
 	if err != nil {
 		return
 	}
-	for k, n := range count {
+	for k, n := range t.items {
 		out <- prometheus.MustNewConstMetric(g.items, prometheus.GaugeValue, float64(n), vault, string(k.state), string(k.health))
 	}
-	out <- prometheus.MustNewConstMetric(g.points, prometheus.GaugeValue, float64(points), vault)
-	if found {
-		out <- prometheus.MustNewConstMetric(g.rpo, prometheus.GaugeValue, worst.Seconds(), vault)
+	for code, n := range t.reasons {
+		out <- prometheus.MustNewConstMetric(g.reasons, prometheus.GaugeValue, float64(n), vault, string(code))
+	}
+	out <- prometheus.MustNewConstMetric(g.alerts, prometheus.CounterValue, float64(t.alerts), vault)
+	out <- prometheus.MustNewConstMetric(g.points, prometheus.GaugeValue, float64(t.points), vault)
+	if t.found {
+		out <- prometheus.MustNewConstMetric(g.rpo, prometheus.GaugeValue, t.worst.Seconds(), vault)
 	}
 }

@@ -2,6 +2,7 @@ package protecteditem
 
 import (
 	"slices"
+	"time"
 
 	"farshore/domain"
 	"farshore/domain/errorcatalog"
@@ -49,6 +50,20 @@ func (s State) choose(choice PointChoice) (string, error) {
 		}
 		return string(choice), nil
 	}
+}
+
+// InstantOf returns the instant of what a choice by rule leads to now; the zero time
+// while it leads nowhere.
+func InstantOf(s State, choice PointChoice) time.Time {
+	id, err := s.choose(choice)
+	if err != nil {
+		return time.Time{}
+	}
+	if id == "" {
+		return s.LastShipped.Instant
+	}
+	p, _ := s.Point(id)
+	return p.Instant
 }
 
 // appliesLogs says whether there are shipped logs that a newer point can be made

@@ -16,7 +16,7 @@ func TestDecide(t *testing.T) {
 	for _, rows := range []map[string]scenario{
 		enablingRows(), replicationRows(), pointsRows(), failuresRows(), resynchronizationsRows(), failoversRows(), commitsRows(), disablesRows(),
 		unplannedRows(), unplannedStepRows(), uncommittedRows(), fencingRows(), drillRows(), cleanupRows(), pauseRows(), interruptedRows(), failbackRows(), failbackEndRows(), reverseRows(), disksRows(), disksEndRows(),
-		consistencyRows(),
+		consistencyRows(), alertRows(),
 	} {
 		for name := range rows {
 			if _, twice := all[name]; twice {

@@ -127,6 +127,6 @@ func (e ProtectionDisabled) evolve(s State) State {
 		Vault: s.Vault, Item: s.Item, Cycle: s.Cycle, Protection: Unprotected,
 		Resync: Resync{State: ResyncNone}, TestFailover: TestFailoverNone, ActiveLocation: s.ActiveLocation,
 		Site: s.Site, Host: s.Host, VM: s.VM, Disks: s.Disks, PolicyID: s.PolicyID, Policy: s.Policy, Store: s.Store,
-		Recovery: s.Recovery, Ended: s.Ended, DisabledAt: e.At, ReplicaUntil: e.ReplicaUntil,
+		Recovery: s.Recovery, Ended: s.Ended, DisabledAt: e.At, ReplicaUntil: e.ReplicaUntil, Reported: s.Reported,
 	}
 }

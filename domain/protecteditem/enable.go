@@ -126,8 +126,10 @@ type ProtectionEnabling struct {
 // EventType implements domain.Event.
 func (ProtectionEnabling) EventType() string { return "protected_item.protection_enabling.v1" }
 
-func (e ProtectionEnabling) evolve(State) State {
+func (e ProtectionEnabling) evolve(before State) State {
 	s := State{
+		Reported: before.Reported,
+
 		Vault: e.Vault, Item: e.Item, Cycle: e.Cycle, Protection: EnablingProtection,
 		Resync: Resync{State: ResyncNone}, TestFailover: TestFailoverNone, ActiveLocation: Primary,
 		Site: e.Site, Host: e.Host, VM: e.VM, Disks: e.Disks, PolicyID: e.PolicyID, Policy: e.Policy, Store: e.Store,

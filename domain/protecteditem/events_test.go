@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"farshore/domain/domaintest"
+	"farshore/domain/errorcatalog"
 	"farshore/domain/protecteditem"
 )
 
@@ -53,6 +54,11 @@ func stored() []protecteditem.Event {
 		protecteditem.ResynchronizationCanceled{JobID: "job-resync", At: noon},
 		settingsChanged, checked, decided,
 		protecteditem.PolicyChanged{PolicyID: "silver", Settings: silver(), At: noon},
+		protecteditem.HealthChanged{
+			Health: protecteditem.Critical, Previous: protecteditem.Warning, At: noon,
+			Reasons: []protecteditem.HealthReason{{Code: errorcatalog.LogMissing, Detail: "os", Since: noon}},
+		},
+		protecteditem.TestFailoverFellDue{Since: noon, LastTestFailover: noon, ReminderDays: 90, At: noon},
 	}
 }
 

@@ -91,6 +91,12 @@ func (g *generator) later(kind, b int) protecteditem.Command {
 	case resumeAndMove:
 		return protecteditem.StartPlannedFailover{JobID: fresh, Resume: true, At: g.now}
 	case retryNow:
+		switch b % 4 { // or what is told beside everything else
+		case 1:
+			return protecteditem.RecordHealth{At: g.now}
+		case 2:
+			return protecteditem.RemindOfTestFailover{At: g.now.AddDate(0, 0, 3)}
+		}
 		return protecteditem.RetryNow{At: g.now}
 	case cancelResync:
 		return protecteditem.CancelResynchronization{At: g.now}

@@ -347,6 +347,7 @@ func checkAnswers(t *testing.T, s protecteditem.State, now time.Time) {
 			t.Fatalf("retention gives up the pinned point %s", id)
 		}
 	}
+	checkAlerts(t, s, now)
 	next := protecteditem.NextCut(s, now)
 	if s.Paused != nil && !next.IsZero() {
 		t.Fatal("a cut is due while replication is paused")
@@ -377,5 +378,24 @@ func TestFoldingDoesNotChangeAnEarlierState(t *testing.T) {
 	}
 	if got, was := fmt.Sprintf("%+v", earlier), fmt.Sprintf("%+v", same); got != was {
 		t.Errorf("state = %s\nwas %s", got, was)
+	}
+}
+
+// checkAlerts asks when alerts are due: what is due now is told, and nothing else.
+func checkAlerts(t *testing.T, s protecteditem.State, now time.Time) {
+	t.Helper()
+	at, due := protecteditem.HealthDue(s, now)
+	events, err := protecteditem.Decider.Decide(s, protecteditem.RecordHealth{At: now})
+	if due && at.Before(now) {
+		t.Fatalf("the health is due at %s, before now", at)
+	}
+	if err == nil && (due && at.Equal(now)) != (len(events) > 0) {
+		t.Fatalf("the health is due at %s (%t), now is %s, and %v is told", at, due, now, events)
+	}
+	if remind, wanted := protecteditem.ReminderDue(s); wanted {
+		events, err := protecteditem.Decider.Decide(s, protecteditem.RemindOfTestFailover{At: now})
+		if err != nil || remind.After(now) == (len(events) > 0) {
+			t.Fatalf("a reminder is due at %s, now is %s, and %v is told (%v)", remind, now, events, err)
+		}
 	}
 }

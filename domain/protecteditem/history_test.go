@@ -115,7 +115,7 @@ func logs() site.Disk {
 
 func silver() policy.Settings {
 	p := policy.Defaults()
-	p.CopyFrequencySeconds, p.DrillReminderDays = 900, 90
+	p.CopyFrequencySeconds, p.DrillReminderDays, p.MonitoringWindowHours = 900, 90, 24
 	return p
 }
 

@@ -70,7 +70,7 @@ var Decider = domain.Decider[Command, Event, State]{
 
 // Events lists one zero value of each event, for the codec.
 func Events() []Event {
-	return slices.Concat(replicationEvents(), failoverEvents(), testFailoverEvents(), failbackEvents(), diskEvents(), networkEvents())
+	return slices.Concat(replicationEvents(), failoverEvents(), testFailoverEvents(), failbackEvents(), diskEvents(), networkEvents(), alertEvents())
 }
 
 func replicationEvents() []Event {
@@ -168,5 +168,12 @@ func networkEvents() []Event {
 		NetworkSettingsChanged{},
 		NetworksChecked{},
 		ConnectionsDecided{},
+	}
+}
+
+func alertEvents() []Event {
+	return []Event{
+		HealthChanged{},
+		TestFailoverFellDue{},
 	}
 }

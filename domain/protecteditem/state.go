@@ -136,6 +136,8 @@ type State struct {
 
 	AppConsistency AppConsistency
 	Cycles         Cycles
+	Reported       Reported
+	Reminded       time.Time // of a test failover, last
 
 	SourceStopped     bool        // Farshore shut the source down
 	FailoverChoice    PointChoice // of an unplanned failover

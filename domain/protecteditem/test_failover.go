@@ -234,18 +234,3 @@ func (e TestFailoverFailed) evolve(s State) State {
 	}
 	return s.endTestJob(true)
 }
-
-// DrillDue says whether the last test failover that came up is longer ago than
-// the policy allows, and since when: counted from the end of enabling protection
-// if there was none.
-func DrillDue(s State, now time.Time) (time.Time, bool) {
-	if s.Policy.DrillReminderDays <= 0 || s.Protection != Protected || s.testOpen() {
-		return time.Time{}, false
-	}
-	last := s.LastTestFailover
-	if last.IsZero() {
-		last = s.ProtectedAt
-	}
-	due := last.AddDate(0, 0, s.Policy.DrillReminderDays)
-	return due, !due.After(now)
-}

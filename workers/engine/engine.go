@@ -39,10 +39,14 @@ const (
 // Handle does everything that is due on an item's lane, one workflow after the
 // other, and says when it is due next.
 func (e Engine) Handle(ctx context.Context, s *lane.Session) (lane.Result, error) {
-	if s.Kind() == lane.Drill {
+	switch s.Kind() {
+	case lane.Drill:
 		return e.handle(ctx, s, e.drill)
+	case lane.Upkeep:
+		return e.handle(ctx, s, e.upkeep)
+	default:
+		return e.handle(ctx, s, e.replicate)
 	}
-	return e.handle(ctx, s, e.replicate)
 }
 
 // turn does what is due next and returns a result when nothing is. stuck says
@@ -94,6 +98,9 @@ func (e Engine) replicate(ctx context.Context, i *workflow.Item, stuck bool) (*l
 		if err := e.guard(ctx, i); err != nil {
 			return nil, err
 		}
+	}
+	if err := e.alert(ctx, i); err != nil {
+		return nil, err
 	}
 	due, is := workflow.Due(i.State, e.Now())
 	if !is && i.State.Job != nil {

@@ -95,6 +95,18 @@ func drillReactions() map[string]reaction {
 	}
 }
 
+// watched says whether an event may bring forward what is to be told of an item. A
+// cycle's own do not: they put it off, and the worker that records them looks itself.
+func watched(event string) bool {
+	switch event {
+	case protecteditem.DeltaShipped{}.EventType(), protecteditem.RecoveryPointCreated{}.EventType(), protecteditem.RecoveryPointsRemoved{}.EventType(),
+		protecteditem.HealthChanged{}.EventType(), protecteditem.TestFailoverFellDue{}.EventType():
+		return false
+	default:
+		return true
+	}
+}
+
 // Run feeds the manager from a subscriber until ctx ends.
 func (m *Manager) Run(ctx context.Context, events message.Subscriber) error {
 	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: 5 * time.Second}, watermill.NewSlogLogger(m.Logger))
@@ -118,12 +130,9 @@ func (m *Manager) Handle(ctx context.Context, stream, event string) error {
 	if id, ok := strings.CutPrefix(stream, job.Category+"-"); ok {
 		return m.handleJob(ctx, id, event)
 	}
-	react, drill := reactions()[event], drillReactions()[event]
-	if react == 0 && drill == 0 {
-		return nil
-	}
+	react, drill, watch := reactions()[event], drillReactions()[event], watched(event)
 	item, ok := strings.CutPrefix(stream, protecteditem.Category+"-")
-	if !ok {
+	if !ok || react == 0 && drill == 0 && !watch {
 		return nil
 	}
 	state, _, err := m.Items.Load(ctx, item)
@@ -136,9 +145,24 @@ func (m *Manager) Handle(ctx context.Context, stream, event string) error {
 		}
 	}
 	if drill != 0 {
-		return m.drill(ctx, item, state, drill)
+		if err := m.drill(ctx, item, state, drill); err != nil {
+			return err
+		}
+	}
+	if watch {
+		return m.upkeep(ctx, item, state)
 	}
 	return nil
+}
+
+// upkeep makes the lane due that tells of the item's health. It needs neither host
+// nor store: they may be what is away.
+func (m *Manager) upkeep(ctx context.Context, item string, s protecteditem.State) error {
+	at, due := workflow.UpkeepDue(s, m.Now())
+	if !due {
+		return nil
+	}
+	return m.ask(ctx, lane.Due{Key: lane.Key{Item: item, Kind: lane.Upkeep}, At: at})
 }
 
 // replication makes the item's main lane due. What is interrupted is looked at

@@ -168,8 +168,12 @@ func TestAPauseInterruptsAndItsEndWakes(t *testing.T) {
 		if err := m.Handle(t.Context(), "protected_item-"+item, tt.event); err != nil {
 			t.Fatal(err)
 		}
-		if len(*lanes) != 1 || (*lanes)[0].Interrupt != tt.stops || !(*lanes)[0].At.Equal(now()) {
+		if len(*lanes) != 2 || (*lanes)[0].Interrupt != tt.stops || !(*lanes)[0].At.Equal(now()) {
 			t.Errorf("%s asked for %+v", tt.event, *lanes)
+		}
+		// The health has changed, too; to tell that, neither host nor store is needed.
+		if want := (lane.Due{Key: lane.Key{Item: item, Kind: lane.Upkeep}, At: now()}); (*lanes)[1] != want {
+			t.Errorf("%s asked for %+v, want %+v", tt.event, (*lanes)[1], want)
 		}
 	}
 }

@@ -106,3 +106,18 @@ func DrillDue(s protecteditem.State, now time.Time) (time.Time, bool) {
 		return s.TestRetry.NextAt, !s.TestRetry.NextAt.IsZero()
 	}
 }
+
+// UpkeepDue says when there may be something to tell of an item that no other work
+// brings about.
+func UpkeepDue(s protecteditem.State, now time.Time) (time.Time, bool) {
+	health, changes := protecteditem.HealthDue(s, now)
+	reminder, wanted := protecteditem.ReminderDue(s)
+	switch {
+	case !changes:
+		return reminder, wanted
+	case wanted && reminder.Before(health):
+		return reminder, true
+	default:
+		return health, true
+	}
+}

@@ -73,3 +73,36 @@ func TestWorkIsDueWhenTheStateSaysSo(t *testing.T) {
 		})
 	}
 }
+
+func TestUpkeepIsDueWithTheFirstThingToTell(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 6, 1, 12, 10, 0, 0, time.UTC)
+	drills := policy.Settings{CopyFrequencySeconds: 30, DrillReminderDays: 1}
+	none := protecteditem.Resync{State: protecteditem.ResyncNone}
+	follows := func(since time.Time, p policy.Settings) protecteditem.State {
+		return protecteditem.State{
+			Protection: protecteditem.Protected, Resync: none, Policy: p, ProtectedAt: since, Cycles: protecteditem.Cycles{Since: now},
+			Points: []protecteditem.Point{{ID: "p", Instant: now.Add(-30 * time.Minute)}},
+		}
+	}
+	for name, tt := range map[string]struct {
+		state protecteditem.State
+		want  time.Time // zero: nothing is due
+	}{
+		"nothing was ever protected":     {protecteditem.State{}, time.Time{}},
+		"being enabled":                  {protecteditem.State{Protection: protecteditem.EnablingProtection}, time.Time{}},
+		"a health that was not told":     {protecteditem.State{Protection: protecteditem.InitialReplicationInProgress}, now},
+		"cycles that might be missed":    {follows(now, policy.Settings{CopyFrequencySeconds: 30}), now.Add(3 * time.Minute)},
+		"a replica that might be behind": {follows(now, policy.Settings{CopyFrequencySeconds: 900}), now.Add(30 * time.Minute)},
+		"a drill that is due sooner":     {follows(now.AddDate(0, 0, -1).Add(time.Minute), drills), now.Add(time.Minute)},
+		"a drill that is due":            {follows(now.AddDate(0, 0, -1), drills), now},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, due := workflow.UpkeepDue(tt.state, now)
+			if due == tt.want.IsZero() || !got.Equal(tt.want) {
+				t.Errorf("due at %s (%t), want %s", got, due, tt.want)
+			}
+		})
+	}
+}

@@ -104,7 +104,18 @@ func (i *Item) Reload(ctx context.Context) error {
 
 // Record executes a command on the item, fenced by the lane.
 func (i *Item) Record(ctx context.Context, cmd protecteditem.Command) error {
-	out, err := i.Items.Execute(ctx, i.Item(), cmd, i.Execution())
+	return i.record(ctx, cmd, i.Execution())
+}
+
+// RecordAside executes a command that belongs to no job.
+func (i *Item) RecordAside(ctx context.Context, cmd protecteditem.Command) error {
+	how := i.Execution()
+	how.Metadata.Job = ""
+	return i.record(ctx, cmd, how)
+}
+
+func (i *Item) record(ctx context.Context, cmd protecteditem.Command, how eventstore.Execution) error {
+	out, err := i.Items.Execute(ctx, i.Item(), cmd, how)
 	if err != nil {
 		return fmt.Errorf("record %T of %s: %w", cmd, i.Item(), err)
 	}

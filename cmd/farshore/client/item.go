@@ -66,6 +66,7 @@ func itemRows(i oapi.ProtectedItem) []row {
 		{"rpo", seconds(i.RpoSeconds)},
 		{"recovery points", deref(i.RecoveryPoints)},
 	}
+	rows = append(rows, followRows(i)...)
 	if i.Paused != nil {
 		rows = append(rows, row{"paused", pauseOf(i)})
 	}
@@ -117,6 +118,9 @@ func testRows(t oapi.TestFailover) []row {
 	}
 	if t.LastSuccessAt != nil {
 		rows = append(rows, row{"last good test", ago(t.LastSuccessAt)})
+	}
+	if t.DueAt != nil {
+		rows = append(rows, row{"next test due", ago(t.DueAt)})
 	}
 	return rows
 }

@@ -49,3 +49,19 @@ func consistencyRows(a *oapi.AppConsistency) []row {
 	}
 	return rows
 }
+
+// followRows tell how well the replica follows: what a failover would lead to now,
+// and how many cycles were missed.
+func followRows(i oapi.ProtectedItem) []row {
+	var rows []row
+	if r := i.Recoverable; r != nil {
+		rows = append(rows, row{"latest", ago(r.Latest)}, row{"latest processed", ago(r.LatestProcessed)})
+		if r.LatestAppConsistent != nil {
+			rows = append(rows, row{"latest app-consistent", ago(r.LatestAppConsistent)})
+		}
+	}
+	if c := i.Cycles; c != nil {
+		rows = append(rows, row{"missed cycles", fmt.Sprintf("%d of %d in %d h", c.Missed, c.Done+c.Missed, c.WindowHours)})
+	}
+	return rows
+}

@@ -61,6 +61,7 @@ func (s *session) policyCommand() *cobra.Command {
 	var (
 		in                                oapi.PolicyInput
 		frequency, retention, app, resync int32
+		monitoring, drills                int32
 		start                             string
 		replace                           string
 	)
@@ -68,6 +69,7 @@ func (s *session) policyCommand() *cobra.Command {
 		in.Name = or(in.Name, args[0])
 		in.CopyFrequencySeconds = new(oapi.PolicyInputCopyFrequencySeconds(frequency))
 		in.RetentionHours, in.AppConsistentFrequencyHours, in.ResyncThresholdPercent = &retention, &app, &resync
+		in.MonitoringWindowHours, in.DrillReminderDays = &monitoring, &drills
 		in.StartTime = ref(start)
 		a, err := Call[oapi.Policy](s.api.PutPolicy(cmd.Context(), s.vault, args[0], &oapi.PutPolicyParams{IfMatch: ref(replace)}, in))
 		if err != nil {
@@ -81,6 +83,8 @@ func (s *session) policyCommand() *cobra.Command {
 	f.Int32Var(&retention, "retention", 2, "hours to keep recovery points, up to 720")
 	f.Int32Var(&app, "app-consistent", 0, "hours between application-consistent points; 0: none")
 	f.Int32Var(&resync, "resync-threshold", 50, "percent of a disk that its unshipped logs may reach")
+	f.Int32Var(&monitoring, "monitoring-window", 12, "hours in which missed cycles are counted, up to 168")
+	f.Int32Var(&drills, "drill-reminder-days", 0, "days after which a test failover is due again; 0: never")
 	f.StringVar(&start, "start-time", "", "when initial replication may start, HH:MM; default at once")
 	f.StringVar(&replace, "if-match", "", "replace the policy if it still has this etag")
 	return group("policy", "Replication policies", list, add)
@@ -89,9 +93,18 @@ func (s *session) policyCommand() *cobra.Command {
 func (s *session) showPolicies(v any, policies ...oapi.Policy) error {
 	var rows []row
 	for _, p := range policies {
-		rows = append(rows, row{p.ID, p.Name, strconv.Itoa(int(p.CopyFrequencySeconds)) + " s", strconv.Itoa(int(p.RetentionHours)) + " h", strconv.Itoa(int(p.ResyncThresholdPercent)) + " %"})
+		rows = append(rows, row{p.ID, p.Name, strconv.Itoa(int(p.CopyFrequencySeconds)) + " s", strconv.Itoa(int(p.RetentionHours)) + " h", strconv.Itoa(int(p.ResyncThresholdPercent)) + " %",
+			unless(p.AppConsistentFrequencyHours, " h"), unless(p.DrillReminderDays, " days")})
 	}
-	return s.show(v, row{"policy", "name", "copy frequency", "retention", "resync threshold"}, rows)
+	return s.show(v, row{"policy", "name", "copy frequency", "retention", "resync threshold", "app-consistent", "drills"}, rows)
+}
+
+// unless is how often something is done, or that it never is.
+func unless(n int32, unit string) string {
+	if n == 0 {
+		return "never"
+	}
+	return strconv.Itoa(int(n)) + unit
 }
 
 func (s *session) siteCommand() *cobra.Command {

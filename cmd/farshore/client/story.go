@@ -16,7 +16,12 @@ type facts struct {
 	Attempt     int       `json:"attempt"`
 	ChainBroken bool      `json:"chainBroken"`
 	Choice      string    `json:"choice"`
+	Days        int       `json:"reminderDays"`
 	Detail      string    `json:"detail"`
+	Health      string    `json:"health"`
+	LastTest    time.Time `json:"lastTestFailover"`
+	Previous    string    `json:"previous"`
+	Reasons     []fault   `json:"reasons"`
 	Held        []any     `json:"held"`
 	Mode        string    `json:"mode"`
 	Network     string    `json:"network"`
@@ -85,6 +90,15 @@ func restOf(f facts) string {
 	}
 	if f.Freeze != nil && f.Freeze.Failure != nil {
 		text += fmt.Sprintf(": %s [%s]", f.Freeze.Failure.Detail, f.Freeze.Failure.Code)
+	}
+	return text
+}
+
+// healthOf tells what an item's health has become, and why.
+func healthOf(f facts) string {
+	text, between := fmt.Sprintf("health is %s, it was %s", f.Health, f.Previous), ": "
+	for _, r := range f.Reasons {
+		text, between = text+between+r.Code, ", "
 	}
 	return text
 }
@@ -240,6 +254,13 @@ func toldOfRequests() map[string]func(f facts) string {
 	return map[string]func(f facts) string{
 		"protected_item.replication_paused.v1": func(f facts) string {
 			return strings.TrimSuffix("replication is paused: "+f.Reason, ": ")
+		},
+		"protected_item.health_changed.v1": healthOf,
+		"protected_item.test_failover_due.v1": func(f facts) string {
+			if f.LastTest.IsZero() {
+				return fmt.Sprintf("a test failover is due: none has come up, and %d days have passed", f.Days)
+			}
+			return fmt.Sprintf("a test failover is due: the last one came up on %s, more than %d days ago", f.LastTest.Local().Format(time.DateOnly), f.Days)
 		},
 		"protected_item.replication_resumed.v1": func(facts) string { return "replication goes on" },
 		"protected_item.replication_requested.v1": func(f facts) string {

@@ -49,7 +49,7 @@ func (m move) but(other string) move {
 // allMoves lists every move. What is first to lead to a word gives its sample, so
 // a resynchronization is rather required than asked for.
 func allMoves() []move {
-	return slices.Concat(resynchronization(), operations(), failoverOperations(), replication(), failovers(), failbacks(), testFailovers(), disks(), networks())
+	return slices.Concat(resynchronization(), operations(), failoverOperations(), replication(), failovers(), failbacks(), testFailovers(), disks(), networks(), alerts())
 }
 
 const gib = int64(1) << 30

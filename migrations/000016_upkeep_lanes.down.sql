@@ -1,0 +1,5 @@
+SET lock_timeout = '10s';
+
+DELETE FROM lanes WHERE kind = 'upkeep';
+
+RESET lock_timeout;
