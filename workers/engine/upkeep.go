@@ -2,16 +2,11 @@ package engine
 
 import (
 	"context"
-	"time"
 
 	"farshore/domain/protecteditem"
 	"farshore/workers/lane"
 	"farshore/workers/workflow"
 )
-
-// upkeepPause is how long the lane that watches an item's health sleeps at least:
-// what is due later may move with each cycle.
-const upkeepPause = time.Minute
 
 // upkeep is a turn of the lane that puts on record what time alone has changed: an
 // item's health, and that a test failover is due.
@@ -22,9 +17,6 @@ func (e Engine) upkeep(ctx context.Context, i *workflow.Item, stuck bool) (*lane
 	case !is:
 		return &lane.Result{}, nil
 	case due.After(now):
-		if soonest := now.Add(upkeepPause); due.Before(soonest) {
-			due = soonest
-		}
 		return &lane.Result{DueAt: due}, nil
 	case stuck:
 		return &lane.Result{DueAt: now.Add(stuckPause)}, nil
