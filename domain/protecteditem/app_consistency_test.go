@@ -11,8 +11,8 @@ import (
 )
 
 var (
-	freezeFailed = errorcatalog.Fail(errorcatalog.FreezeHookFailed, "pre of VM sql-1: exit status 1")
-	thawFailed   = errorcatalog.Fail(errorcatalog.ThawHookFailed, "post of VM sql-1: exit status 1")
+	unfrozen = errorcatalog.Fail(errorcatalog.FreezeHookFailed, "pre of VM sql-1: exit status 1")
+	unthawed   = errorcatalog.Fail(errorcatalog.ThawHookFailed, "post of VM sql-1: exit status 1")
 	hourly       = protecteditem.PolicyChanged{PolicyID: "hourly", Settings: consistentEvery(1), At: noon}
 )
 
@@ -68,9 +68,9 @@ func consistencyRows() map[string]scenario {
 			Given: following,
 			When: protecteditem.RecordDelta{
 				Cut: "cut-3", PreviousCut: "cut-2", Instant: point("", 8).Instant, At: noon,
-				Freeze: frozen(80, errorcatalog.Fail(errorcatalog.FreezeHookFailed, "pre").Because(thawFailed)),
+				Freeze: frozen(80, errorcatalog.Fail(errorcatalog.FreezeHookFailed, "pre").Because(unthawed)),
 			},
-			Then: history(after8("", frozen(80, errorcatalog.Fail(errorcatalog.FreezeHookFailed, "pre: %s", thawFailed.Error())))),
+			Then: history(after8("", frozen(80, errorcatalog.Fail(errorcatalog.FreezeHookFailed, "pre: %s", unthawed.Error())))),
 		},
 	}
 }
@@ -78,7 +78,7 @@ func consistencyRows() map[string]scenario {
 func TestNextConsistency(t *testing.T) {
 	t.Parallel()
 	asked := protecteditem.ReplicationRequested{Consistency: protecteditem.AppConsistent, At: noon.Add(7 * time.Minute)}
-	early := after8("", frozen(0, freezeFailed)) // of a cut before the request
+	early := after8("", frozen(0, unfrozen)) // of a cut before the request
 	early.Instant = noon.Add(6*time.Minute + 30*time.Second)
 	next := protecteditem.DeltaShipped{Cut: "cut-4", PreviousCut: "cut-3", Instant: noon.Add(9 * time.Minute), At: noon}
 	for name, tt := range map[string]struct {
@@ -90,14 +90,14 @@ func TestNextConsistency(t *testing.T) {
 		"at once under a new policy":                {history(following, hourly), 7, protecteditem.AppConsistent},
 		"not within the hour":                       {history(following, hourly, after8(protecteditem.AppConsistent, frozen(9, nil))), 67, protecteditem.CrashConsistent},
 		"after an hour":                             {history(following, hourly, after8(protecteditem.AppConsistent, frozen(9, nil))), 68, protecteditem.AppConsistent},
-		"a failed freeze is not repeated at once":   {history(following, hourly, after8("", frozen(9, freezeFailed))), 67, protecteditem.CrashConsistent},
-		"it is after an hour":                       {history(following, hourly, after8("", frozen(9, freezeFailed))), 68, protecteditem.AppConsistent},
-		"a thaw that failed is no attempt":          {history(following, hourly, after8("", frozen(0, thawFailed))), 9, protecteditem.AppConsistent},
+		"a failed freeze is not repeated at once":   {history(following, hourly, after8("", frozen(9, unfrozen))), 67, protecteditem.CrashConsistent},
+		"it is after an hour":                       {history(following, hourly, after8("", frozen(9, unfrozen))), 68, protecteditem.AppConsistent},
+		"a thaw that failed is no attempt":          {history(following, hourly, after8("", frozen(0, unthawed))), 9, protecteditem.AppConsistent},
 		"when it was asked for":                     {history(following, asked), 7, protecteditem.AppConsistent},
 		"still after a cut for which nobody asked":  {history(following, asked, shipped3), 9, protecteditem.AppConsistent},
 		"still after a cut made before the request": {history(following, asked, early), 9, protecteditem.AppConsistent},
 		"no longer after two cuts of any kind":      {history(following, asked, shipped3, next), 10, protecteditem.CrashConsistent},
-		"no longer once it was tried":               {history(following, asked, after8("", frozen(9, freezeFailed))), 9, protecteditem.CrashConsistent},
+		"no longer once it was tried":               {history(following, asked, after8("", frozen(9, unfrozen))), 9, protecteditem.CrashConsistent},
 		"no longer once it was reached":             {history(following, asked, after8(protecteditem.AppConsistent, nil)), 9, protecteditem.CrashConsistent},
 		"not while a resync runs":                   {history(following, hourly, required, resyncing), 600, protecteditem.CrashConsistent},
 		"not during initial replication":            {history(replicating, hourly), 600, protecteditem.CrashConsistent},
@@ -128,7 +128,7 @@ func TestNextAppConsistent(t *testing.T) {
 
 func TestAFailedFreezeIsToldUntilTheNextSuccess(t *testing.T) {
 	t.Parallel()
-	tried := history(following, hourly, after8("", frozen(9, freezeFailed)))
+	tried := history(following, hourly, after8("", frozen(9, unfrozen)))
 	missing := errorcatalog.Fail(errorcatalog.FreezeHookMissing, "sql-1")
 	later := func(c protecteditem.Consistency, f *protecteditem.Freeze) protecteditem.DeltaShipped {
 		return protecteditem.DeltaShipped{Cut: "cut-4", PreviousCut: "cut-3", Instant: noon.Add(9 * time.Minute), Consistency: c, Freeze: f, At: noon.Add(time.Hour)}
@@ -143,11 +143,11 @@ func TestAFailedFreezeIsToldUntilTheNextSuccess(t *testing.T) {
 		"another reason takes its place":             {history(tried, later("", frozen(0, missing))), protecteditem.Warning, []errorcatalog.Code{errorcatalog.FreezeHookMissing}},
 		"a success ends it":                          {history(tried, later(protecteditem.AppConsistent, frozen(9, nil))), protecteditem.Normal, nil},
 		"a policy without such points ends it":       {history(tried, protecteditem.PolicyChanged{Settings: policy.Defaults()}), protecteditem.Normal, nil},
-		"a guest that may be frozen is critical":     {history(tried, later(protecteditem.AppConsistent, frozen(9, thawFailed))), protecteditem.Critical, []errorcatalog.Code{errorcatalog.ThawHookFailed}},
+		"a guest that may be frozen is critical":     {history(tried, later(protecteditem.AppConsistent, frozen(9, unthawed))), protecteditem.Critical, []errorcatalog.Code{errorcatalog.ThawHookFailed}},
 		"whatever the policy": {
-			history(following, after8("", frozen(0, thawFailed)), protecteditem.PolicyChanged{Settings: policy.Defaults()}), protecteditem.Critical, []errorcatalog.Code{errorcatalog.ThawHookFailed},
+			history(following, after8("", frozen(0, unthawed)), protecteditem.PolicyChanged{Settings: policy.Defaults()}), protecteditem.Critical, []errorcatalog.Code{errorcatalog.ThawHookFailed},
 		},
-		"until it was thawed":                   {history(following, after8("", frozen(0, thawFailed)), later("", frozen(0, nil))), protecteditem.Normal, nil},
+		"until it was thawed":                   {history(following, after8("", frozen(0, unthawed)), later("", frozen(0, nil))), protecteditem.Normal, nil},
 		"thawing does not mend a failed freeze": {history(tried, later("", frozen(0, nil))), protecteditem.Warning, []errorcatalog.Code{errorcatalog.FreezeHookFailed}},
 		"nor is it told of a failed-over VM":    {history(tried, crashing), protecteditem.Warning, []errorcatalog.Code{errorcatalog.NotReplicating}},
 	} {

@@ -196,8 +196,8 @@ func cyclesTurn(s State, now time.Time) (time.Time, bool) {
 	if done, missed := CycleCounts(s, now); tooMany(done, missed) || every <= 0 {
 		return next, true
 	}
-	passed := max(1, now.Sub(s.Cycles.Since)/every)
-	for at := s.Cycles.Since.Add((passed + 1) * every); at.Before(next); at = at.Add(every) {
+	passed := max(every, now.Sub(s.Cycles.Since).Truncate(every))
+	for at := s.Cycles.Since.Add(passed + every); at.Before(next); at = at.Add(every) {
 		if done, missed := CycleCounts(s, at); tooMany(done, missed) {
 			return at, true
 		}

@@ -2,6 +2,7 @@ package protecteditem_test
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -13,7 +14,7 @@ import (
 
 // cut is one shipped minutes after noon.
 func cut(n int, minutes float64) protecteditem.DeltaShipped {
-	return protecteditem.DeltaShipped{Cut: fmt.Sprintf("c-%v", minutes), PreviousCut: fmt.Sprint(n), Instant: minute(minutes), At: minute(minutes)}
+	return protecteditem.DeltaShipped{Cut: fmt.Sprintf("c-%v", minutes), PreviousCut: strconv.Itoa(n), Instant: minute(minutes), At: minute(minutes)}
 }
 
 func minute(n float64) time.Time { return noon.Add(time.Duration(n * float64(time.Minute))) }

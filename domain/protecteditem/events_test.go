@@ -14,7 +14,7 @@ func stored() []protecteditem.Event {
 		protecteditem.EnableFailed{JobID: "job-enable", Failure: *unreachable, At: noon},
 		copying, copied, finalized,
 		protecteditem.ReplicationRequested{Consistency: protecteditem.AppConsistent, At: noon},
-		atRest(protecteditem.AppConsistent, frozen(120, thawFailed)), secondPoint,
+		atRest(protecteditem.AppConsistent, frozen(120, unthawed)), secondPoint,
 		protecteditem.RecoveryPointsRemoved{IDs: []string{"cut-1"}, Reason: "retention", At: noon},
 		failed(3, unreachable, 4*60*1e9),
 		required,

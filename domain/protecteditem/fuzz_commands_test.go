@@ -141,9 +141,9 @@ func (g *generator) worker(kind, b int) protecteditem.Command {
 		case 1:
 			c.Consistency, c.Freeze = protecteditem.AppConsistent, frozen(40, nil)
 		case 2:
-			c.Freeze = frozen(40, freezeFailed)
+			c.Freeze = frozen(40, unfrozen)
 		case 3:
-			c.Freeze = frozen(40, thawFailed)
+			c.Freeze = frozen(40, unthawed)
 		}
 		return c
 	case 8, 18:

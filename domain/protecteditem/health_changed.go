@@ -35,7 +35,7 @@ func (c RecordHealth) decide(s State) ([]Event, error) {
 	health, reasons := HealthOf(s, c.At)
 	e := HealthChanged{Health: health, Previous: s.Reported.health(), Reasons: []HealthReason{}, At: c.At}
 	for _, r := range reasons {
-		e.Reasons = append(e.Reasons, HealthReason{Code: r.Code, Detail: r.Detail, Since: r.Since})
+		e.Reasons = append(e.Reasons, HealthReason(r))
 	}
 	return []Event{e}, nil
 }

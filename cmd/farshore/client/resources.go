@@ -93,8 +93,10 @@ func (s *session) policyCommand() *cobra.Command {
 func (s *session) showPolicies(v any, policies ...oapi.Policy) error {
 	var rows []row
 	for _, p := range policies {
-		rows = append(rows, row{p.ID, p.Name, strconv.Itoa(int(p.CopyFrequencySeconds)) + " s", strconv.Itoa(int(p.RetentionHours)) + " h", strconv.Itoa(int(p.ResyncThresholdPercent)) + " %",
-			unless(p.AppConsistentFrequencyHours, " h"), unless(p.DrillReminderDays, " days")})
+		rows = append(rows, row{
+			p.ID, p.Name, strconv.Itoa(int(p.CopyFrequencySeconds)) + " s", strconv.Itoa(int(p.RetentionHours)) + " h", strconv.Itoa(int(p.ResyncThresholdPercent)) + " %",
+			unless(p.AppConsistentFrequencyHours, " h"), unless(p.DrillReminderDays, " days"),
+		})
 	}
 	return s.show(v, row{"policy", "name", "copy frequency", "retention", "resync threshold", "app-consistent", "drills"}, rows)
 }

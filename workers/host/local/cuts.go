@@ -80,7 +80,7 @@ func (e *Engine) Cut(ctx context.Context, vm string, req host.CutRequest) (host.
 		}
 	}
 	record := m.nextCut(records, req)
-	err = m.opened(ctx, func(st *stack) error { return m.cut(ctx, st, &record, req.AppConsistent) })
+	err = m.opened(ctx, func(st *stack) error { return m.cut(ctx, st, &record, req) })
 	if err != nil {
 		return host.Cut{}, err
 	}
@@ -96,7 +96,7 @@ func (m *machine) nextCut(records []cutRecord, req host.CutRequest) cutRecord {
 }
 
 // cut makes the cut and writes its record.
-func (m *machine) cut(ctx context.Context, st *stack, c *cutRecord, atRest bool) error {
+func (m *machine) cut(ctx context.Context, st *stack, c *cutRecord, req host.CutRequest) error {
 	for _, disk := range m.rel.Disks {
 		if f := m.rel.Distrust[disk]; f != nil {
 			return f
@@ -106,7 +106,7 @@ func (m *machine) cut(ctx context.Context, st *stack, c *cutRecord, atRest bool)
 		return err
 	}
 	var snap *snapshot
-	o := changelog.CutOptions{Around: func(hold func()) error { return m.around(ctx, c, atRest, hold) }}
+	o := changelog.CutOptions{Around: func(hold func()) error { return m.around(ctx, c, req, hold) }}
 	if c.Snapshot != "" {
 		var err error
 		if snap, err = m.prepareSnapshot(st, c.Snapshot); err != nil {

@@ -35,13 +35,13 @@ type freezeRecord struct {
 func (m *machine) freezeFile() string { return m.ownFile("freeze", ".json") }
 func (m *machine) freezeLog() string  { return m.ownFile("freeze", ".log") }
 
-// around calls a cut's hold, with the guest's applications at rest if they can be
-// and are to be. It says in the cut's record what came of it. A guest that was left
+// around calls a cut's hold, with the guest's applications at rest if they are to
+// be and can be. It says in the cut's record what came of it. A guest that was left
 // frozen is thawed first, whatever the cut is to be.
-func (m *machine) around(ctx context.Context, c *cutRecord, atRest bool, hold func()) error {
+func (m *machine) around(ctx context.Context, c *cutRecord, req host.CutRequest, hold func()) error {
 	began := m.e.o.Now()
-	left, failure := m.thaw()
-	if !atRest || failure != nil {
+	left, failure := m.thaw() //nolint:contextcheck // an end is not cut short
+	if !req.AppConsistent || failure != nil {
 		if left {
 			c.Freeze = &host.Freeze{Failure: failure}
 		}
@@ -56,7 +56,8 @@ func (m *machine) around(ctx context.Context, c *cutRecord, atRest bool, hold fu
 	if !held {
 		hold()
 	}
-	if _, f := m.thaw(); f != nil { // once more, if that after the hold has failed
+	// Once more, if that after the hold has failed.
+	if _, f := m.thaw(); f != nil { //nolint:contextcheck // as above
 		failure = f
 	}
 	c.Freeze = &host.Freeze{Milliseconds: m.e.o.Now().Sub(began).Milliseconds(), Failure: failure}
@@ -85,7 +86,7 @@ func (m *machine) freeze(ctx context.Context, hold func()) (held bool, failure *
 	if err == nil {
 		err = frozen.Err()
 	}
-	m.thaw()
+	_, _ = m.thaw() // whoever called asks again
 	if err != nil {
 		return held, errorcatalog.Fail(errorcatalog.FreezeHookFailed, "pre of VM %s", m.id()).Because(err)
 	}

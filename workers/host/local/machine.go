@@ -88,7 +88,7 @@ func (m *machine) load() error {
 func (m *machine) resume(ctx context.Context) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.thawLater()
+	m.thawLater() //nolint:contextcheck // an end is not cut short
 	g, err := m.findGuest()
 	if err != nil {
 		return err
