@@ -12,8 +12,8 @@ import (
 
 var (
 	unfrozen = errorcatalog.Fail(errorcatalog.FreezeHookFailed, "pre of VM sql-1: exit status 1")
-	unthawed   = errorcatalog.Fail(errorcatalog.ThawHookFailed, "post of VM sql-1: exit status 1")
-	hourly       = protecteditem.PolicyChanged{PolicyID: "hourly", Settings: consistentEvery(1), At: noon}
+	unthawed = errorcatalog.Fail(errorcatalog.ThawHookFailed, "post of VM sql-1: exit status 1")
+	hourly   = protecteditem.PolicyChanged{PolicyID: "hourly", Settings: consistentEvery(1), At: noon}
 )
 
 func consistentEvery(hours int) policy.Settings {
