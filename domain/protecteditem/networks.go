@@ -58,7 +58,7 @@ type PlannedNIC struct {
 
 // Adapters returns the adapters as the recovery VM is described with them.
 func (p NetworkPlan) Adapters() []site.NIC {
-	nics := make([]site.NIC, 0, len(p.NICs))
+	var nics []site.NIC // none, as a description without adapters has none
 	for _, n := range p.NICs {
 		nics = append(nics, n.NIC)
 	}
@@ -68,7 +68,7 @@ func (p NetworkPlan) Adapters() []site.NIC {
 // PlanNetworks works out how a failover of the item would connect its VM. Nothing
 // in it depends on the time.
 func PlanNetworks(s State, known Networks) NetworkPlan {
-	p := planning{known: known}
+	p := planning{known: known, within: s.Site != "" && s.Site == s.Recovery.Site}
 	primary := slices.ContainsFunc(s.NICs, func(set NICSettings) bool { return set.Primary })
 	for _, nic := range s.VM.NICs {
 		set := s.settingsOf(nic.Name)
@@ -95,8 +95,9 @@ func (s State) settingsOf(nic string) NICSettings {
 
 // planning is a plan in the making.
 type planning struct {
-	known Networks
-	plan  NetworkPlan
+	known  Networks
+	within bool // one site, whose networks stand for themselves unless they are mapped
+	plan   NetworkPlan
 }
 
 // target is the network that an adapter is to be connected to.
@@ -138,6 +139,9 @@ func (p *planning) mappingOf(nic site.NIC) (networkmapping.Mapping, bool) {
 		return networkmapping.Mapping{}, false
 	}
 	i := slices.IndexFunc(p.known.Mappings, func(m networkmapping.Mapping) bool { return m.Network == source.ID })
+	if i < 0 && p.within {
+		return networkmapping.Mapping{RecoveryNetwork: source.ID, RecoveryNetworkName: source.Name, Addressing: networkmapping.KeepAddress}, true
+	}
 	if i < 0 {
 		p.find(errorcatalog.NetworkUnmapped, nic.Name, "network %s is not mapped", source.Name)
 		return networkmapping.Mapping{}, false

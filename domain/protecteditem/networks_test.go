@@ -116,6 +116,20 @@ func TestAdaptersLandWhereTheirNetworksAreMapped(t *testing.T) {
 	}
 }
 
+func TestWithinASiteNetworksStandForThemselves(t *testing.T) {
+	t.Parallel()
+	s := protecteditem.State{VM: wired(), Site: "vienna", Recovery: protecteditem.RecoveryTarget{Site: "vienna"}}
+	known := networks(func(n *protecteditem.Networks) { n.Recovery = append(n.Recovery, n.Source...) })
+	p := protecteditem.PlanNetworks(s, known)
+	if p.NICs[0].Network != "DR LAN" || p.NICs[1].Network != "DMZ" || p.NICs[1].Mapping != "" || len(p.Findings) > 0 {
+		t.Errorf("plan = %+v", p)
+	}
+	known.Mappings = nil
+	if p := protecteditem.PlanNetworks(s, known); p.NICs[0].Network != "LAN" || p.NICs[0].Address.IP != "10.1.0.25" || len(p.Findings) > 0 {
+		t.Errorf("plan = %+v", p)
+	}
+}
+
 func TestAnotherAdapterIsMadeThePrimaryOne(t *testing.T) {
 	t.Parallel()
 	s := protecteditem.State{Item: "sql", VM: wired(), NICs: []protecteditem.NICSettings{{NIC: "eth1", Primary: true}, {NIC: "eth0", Address: static("10.2.0.7")}}}

@@ -15,6 +15,21 @@ import (
 	"farshore/api/oapi"
 )
 
+func (s *session) siteShow() *cobra.Command {
+	return &cobra.Command{Use: "show SITE", Short: "Show a site, and its VMM server if it has one", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
+		a, err := Call[oapi.Site](s.api.GetSite(cmd.Context(), s.vault, args[0], &oapi.GetSiteParams{}))
+		if err != nil {
+			return err
+		}
+		x := a.Body
+		rows := []row{{"site", x.ID}, {"name", x.Name}, {"kind", x.Kind}, {"time zone", x.TimeZone}, {"hosts", x.Hosts}}
+		if v := x.VmmServer; v != nil {
+			rows = append(rows, row{"VMM server", v.Name}, row{"version", deref(v.Version)}, row{"connection", deref(v.ConnectionStatus)})
+		}
+		return s.show(x, nil, rows)
+	}}
+}
+
 // siteInventory loads what a site has beside its hosts.
 func (s *session) siteInventory() *cobra.Command {
 	var (

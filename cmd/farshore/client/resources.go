@@ -131,7 +131,7 @@ func (s *session) siteCommand() *cobra.Command {
 	add.Flags().StringVar(&name, "name", "", "name to show; default the id")
 	add.Flags().StringVar(&kind, "kind", "Local", "Local, HyperV or VMM")
 	add.Flags().StringVar(&zone, "time-zone", "UTC", "IANA time zone, for windows and start times")
-	return group("site", "Sites: where hosts stand", list, add, s.siteInventory())
+	return group("site", "Sites: where hosts stand", list, s.siteShow(), add, s.siteInventory())
 }
 
 func (s *session) showSites(v any, sites ...oapi.Site) error {
