@@ -178,11 +178,16 @@ func streamAt(version eventstore.Version) *string {
 // mappingMayChange refuses to change a mapping that is not at the state the request
 // is based on, or that it says nothing about.
 func mappingMayChange(state networkmapping.State, id string, ifMatch *string, cmd networkmapping.Command) error {
-	if ifMatch != nil {
+	_, known := state.Find(id)
+	_, maps := cmd.(networkmapping.MapNetwork)
+	switch {
+	case ifMatch != nil && maps && !known: // it is based on one that is not there
+		return errStale
+	case ifMatch != nil:
 		return mappingStandsAt(state, id, ifMatch)
 	}
 	events, err := networkmapping.Decider.Decide(state, cmd)
-	if _, known := state.Find(id); err == nil && known && len(events) > 0 {
+	if err == nil && known && len(events) > 0 {
 		return errUnconditional
 	}
 	return err

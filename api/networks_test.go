@@ -199,6 +199,7 @@ func TestANetworkIsMappedChangedAndUnmapped(t *testing.T) {
 	i := item{w, "web"}
 	i.refusing(func() answer { return w.send("PUT", v+"/lan", w.key, other) }, http.StatusPreconditionRequired, "precondition_required")
 	i.refusing(func() answer { return w.send("PUT", v+"/lan", w.key, other, "If-Match", `"9"`) }, http.StatusPreconditionFailed, "precondition_failed")
+	i.refusing(func() answer { return w.send("PUT", v+"/third", w.key, other, "If-Match", "*") }, http.StatusPreconditionFailed, "precondition_failed")
 	i.refusing(func() answer { return w.send("PUT", v+"/second", w.key, other) }, http.StatusConflict, "network_mapped_already")
 	w.must("PUT", v+"/dmz", strings.NewReplacer(`"lan"`, `"dmz"`, "DR LAN", "DR DMZ").Replace(lanMapping))
 	changed := decoded[oapi.NetworkMapping](t, w.send("PUT", v+"/lan", w.key, other, "If-Match", m.Etag), http.StatusOK)
