@@ -1,6 +1,7 @@
 // Package lane hands out due work. A lane is one kind of work of one protected
-// item: a row in PostgreSQL that says when something is due, who is at it and
-// until when, and the fence that shuts out whoever was at it before.
+// item, or the run of one recovery plan: a row in PostgreSQL that says when
+// something is due, who is at it and until when, and the fence that shuts out
+// whoever was at it before.
 //
 // A lane has at most one holder. A holder that dies loses the lane when its
 // lease runs out; the next holder's fence is higher, so that nothing the dead one
@@ -26,7 +27,11 @@ const (
 	Replication Kind = "replication"
 	Drill       Kind = "drill"
 	Upkeep      Kind = "upkeep"
+	Plan        Kind = "plan" // of a recovery plan, whose key is the lane's item
 )
+
+// ItemKinds are the kinds of work of protected items.
+func ItemKinds() []Kind { return []Kind{Replication, Drill, Upkeep} }
 
 // The reasons for which a holder's context ends early; context.Cause tells them.
 var (
@@ -39,7 +44,7 @@ var (
 
 // Key names a lane.
 type Key struct {
-	Item string // the protected item's key: "<vault>.<item>"
+	Item string // the protected item's key: "<vault>.<item>"; or a recovery plan's
 	Kind Kind
 }
 
@@ -79,6 +84,7 @@ type ClaimRequest struct {
 	Owner string // unique to the process
 	Lease time.Duration
 	Limit int
+	Kinds []Kind // only lanes of these; nil: of every kind
 	Needs Needs
 	// Held are the lanes that the owner is at: their leases may have run out while
 	// the database was away, and are about to be renewed.

@@ -269,3 +269,21 @@ func TestARunnerStaysWithinItsNumber(t *testing.T) {
 		t.Errorf("%d lanes were held at once", most.Load())
 	}
 }
+
+func TestLanesOfPlansAreForWhoeverAsksForThem(t *testing.T) {
+	t.Parallel()
+	p, h := open(t)
+	plan := lane.Due{Key: lane.Key{Item: "v.shop", Kind: lane.Plan}, At: h.now()}
+	must(t, p.Upsert(t.Context(), plan))
+	must(t, p.Upsert(t.Context(), due("v.web", h.now())))
+	for _, tt := range []struct {
+		kinds []lane.Kind
+		want  string
+	}{{lane.ItemKinds(), "v.web"}, {[]lane.Kind{lane.Plan}, "v.shop"}, {nil, ""}} {
+		got, err := p.Claim(t.Context(), lane.ClaimRequest{Owner: "w", Lease: time.Minute, Limit: 9, Kinds: tt.kinds})
+		must(t, err)
+		if len(got) > 1 || len(got) == 1 && got[0].Item != tt.want || len(got) == 0 && tt.want != "" {
+			t.Errorf("of %v claimed %+v, want %s", tt.kinds, got, tt.want)
+		}
+	}
+}

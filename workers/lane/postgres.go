@@ -59,6 +59,7 @@ const claim = `
 			AND ($5::text[] IS NULL OR host IS NULL OR host = ANY ($5))
 			AND ($6::text[] IS NULL OR store IS NULL OR store = ANY ($6))
 			AND item || '/' || kind <> ALL ($7::text[])
+			AND ($8::text[] IS NULL OR kind = ANY ($8))
 		ORDER BY due_at NULLS FIRST LIMIT $4
 		FOR UPDATE OF lanes SKIP LOCKED)
 	UPDATE lanes l SET owner = $2, lease_until = t + $3::interval, fence = l.fence + 1,
@@ -73,7 +74,7 @@ func (p *Postgres) Claim(ctx context.Context, req ClaimRequest) ([]Claim, error)
 	for i, k := range req.Held {
 		held[i] = k.String()
 	}
-	rows, err := p.Pool.Query(ctx, claim, p.now(), req.Owner, req.Lease, req.Limit, req.Needs.Hosts, req.Needs.Stores, held)
+	rows, err := p.Pool.Query(ctx, claim, p.now(), req.Owner, req.Lease, req.Limit, req.Needs.Hosts, req.Needs.Stores, held, req.Kinds)
 	if err != nil {
 		return nil, fmt.Errorf("claim lanes: %w", classify(ctx, err))
 	}

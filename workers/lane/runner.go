@@ -40,6 +40,7 @@ type Runner struct {
 	Beat        time.Duration // 400 ms when zero: an outranked transfer stops within a second
 	Poll        time.Duration // the floor under wake-ups; 500 ms when zero
 	Wake        <-chan struct{}
+	Kinds       []Kind       // of the lanes it works on; nil: every kind
 	Needs       func() Needs // what this worker reaches now; nil: everything
 	Now         func() time.Time
 	Logger      *slog.Logger
@@ -138,7 +139,7 @@ func (r *Runner) claim(ctx context.Context, limit int) ([]Claim, error) {
 	if limit <= 0 {
 		return nil, nil
 	}
-	req := ClaimRequest{Owner: r.Owner, Lease: r.Lease, Limit: limit, Held: r.holds()}
+	req := ClaimRequest{Owner: r.Owner, Lease: r.Lease, Limit: limit, Kinds: r.Kinds, Held: r.holds()}
 	if r.Needs != nil {
 		req.Needs = r.Needs()
 	}

@@ -25,7 +25,7 @@ type Session struct {
 	saved      bool // checkpoint has reached the database
 }
 
-// Item is the key of the protected item.
+// Item is the key of the protected item or recovery plan.
 func (s *Session) Item() string { return s.claim.Item }
 
 // Kind is the kind of work.
