@@ -4,6 +4,8 @@
 //
 //	lifecycle.go  NotStarted → Running → Succeeded, Failed or Canceled
 //	task.go       the tasks in between
+//	announce.go   a job that is a part of another one
+//	input.go      waiting for an operator
 //	resume.go     an operator's word for a job that waits for it
 //	restart.go    the job that begins a failed one anew
 package job
@@ -11,6 +13,7 @@ package job
 import (
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"farshore/domain"
@@ -33,18 +36,34 @@ const (
 	FailoverCommit     Kind = "FailoverCommit"
 	DisableProtection  Kind = "DisableProtection"
 
-	UnplannedFailover    Kind = "UnplannedFailover"
-	TestFailover         Kind = "TestFailover"
-	TestFailoverCleanup  Kind = "TestFailoverCleanup"
-	FailoverCancel       Kind = "FailoverCancel"
-	ApplyRecoveryPoint   Kind = "ApplyRecoveryPoint"
-	Failback             Kind = "Failback"
-	FailbackCommit       Kind = "FailbackCommit"
-	FailbackCancel       Kind = "FailbackCancel"
-	DiskReplication      Kind = "DiskReplication"
-	ReverseReplication   Kind = "ReverseReplication"
-	RecoveryPlanFailover Kind = "RecoveryPlanFailover"
+	UnplannedFailover   Kind = "UnplannedFailover"
+	TestFailover        Kind = "TestFailover"
+	TestFailoverCleanup Kind = "TestFailoverCleanup"
+	FailoverCancel      Kind = "FailoverCancel"
+	ApplyRecoveryPoint  Kind = "ApplyRecoveryPoint"
+	Failback            Kind = "Failback"
+	FailbackCommit      Kind = "FailbackCommit"
+	FailbackCancel      Kind = "FailbackCancel"
+	DiskReplication     Kind = "DiskReplication"
+	ReverseReplication  Kind = "ReverseReplication"
 )
+
+// The kinds of job that run a recovery plan, whose key is their subject.
+const (
+	RecoveryPlanTestFailover             = planPrefix + TestFailover
+	RecoveryPlanTestFailoverCleanup      = planPrefix + TestFailoverCleanup
+	RecoveryPlanPlannedFailover          = planPrefix + PlannedFailover
+	RecoveryPlanUnplannedFailover        = planPrefix + UnplannedFailover
+	RecoveryPlanFailback                 = planPrefix + Failback
+	RecoveryPlanFailoverCommit           = planPrefix + FailoverCommit
+	planPrefix                      Kind = "RecoveryPlan"
+)
+
+// PlanKind is the kind of the job that runs a recovery plan as an operation.
+func PlanKind(operation string) Kind { return planPrefix + Kind(operation) }
+
+// OfPlan says whether a job of this kind runs a recovery plan.
+func (k Kind) OfPlan() bool { return strings.HasPrefix(string(k), string(planPrefix)) }
 
 // Status is a job's or task's place in its life cycle.
 type Status string
@@ -85,7 +104,9 @@ type State struct {
 	Vault           string
 	Kind            Kind
 	Subject         string // what it works on: the key of a protected item
+	Parent          string // the job that it is a part of
 	Tasks           []Task
+	Input           *Input // what it waits for
 	CancelRequested bool
 	Comments        []Comment
 	RestartOf       string // the failed job that this one begins anew; read models know it
@@ -135,6 +156,7 @@ var Decider = domain.Decider[Command, Event, State]{
 // Events lists one zero value of each event, for the codec.
 func Events() []Event {
 	return []Event{
+		JobAnnounced{},
 		JobStarted{},
 		TaskStarted{},
 		TaskCompleted{},
@@ -143,6 +165,7 @@ func Events() []Event {
 		JobFailed{},
 		CancelRequested{},
 		JobCanceled{},
+		InputAwaited{},
 		JobResumed{},
 		JobRestarted{},
 	}

@@ -22,12 +22,14 @@ var (
 	jobFailed   = job.JobFailed{Failure: unreachable, At: noon}
 	asked       = job.CancelRequested{By: "apikey:1", At: noon}
 	canceled    = job.JobCanceled{At: noon}
-	resumed     = job.JobResumed{By: "apikey:1", Comments: "the till works", At: noon}
+	announced   = job.JobAnnounced{Vault: "acme", Kind: job.InitialReplication, Subject: "acme.sql", Parent: "job-0", At: noon}
+	awaited     = job.InputAwaited{Task: "copy_disks", Instructions: "look at it", At: noon}
+	resumed     = job.JobResumed{Task: "copy_disks", By: "apikey:1", Comments: "the till works", At: noon}
 	restarted   = job.JobRestarted{Job: "job-2", By: "apikey:1", At: noon}
 )
 
 func stored() []job.Event {
-	return []job.Event{started, begun, completed, taskFailed, succeeded, jobFailed, asked, canceled, resumed, restarted}
+	return []job.Event{started, begun, completed, taskFailed, succeeded, jobFailed, asked, canceled, resumed, restarted, announced, awaited}
 }
 
 func TestDecide(t *testing.T) {

@@ -19,10 +19,13 @@ type Start struct {
 
 func (c Start) decide(s State) ([]Event, error) {
 	if s.Status != "" {
-		if s.Kind == c.Kind && s.Subject == c.Subject {
+		same := s.Kind == c.Kind && s.Subject == c.Subject
+		if same && s.Begun() {
 			return nil, nil
 		}
-		return nil, domain.Reject(domain.Conflict, errorcatalog.AlreadyExistsWithOtherSettings, "the job is a %s of %s", s.Kind, s.Subject)
+		if !same {
+			return nil, domain.Reject(domain.Conflict, errorcatalog.AlreadyExistsWithOtherSettings, "the job is a %s of %s", s.Kind, s.Subject)
+		}
 	}
 	switch {
 	case c.Kind == "":
@@ -175,7 +178,7 @@ func (e JobCanceled) evolve(s State) State { return s.end(Canceled, e.At) }
 
 // end closes the job and the tasks that are still open.
 func (s State) end(status Status, at time.Time) State {
-	s.Status, s.EndedAt = status, at
+	s.Status, s.EndedAt, s.Input = status, at, nil
 	s.Tasks = slices.Clone(s.Tasks)
 	for i, t := range s.Tasks {
 		switch t.Status {

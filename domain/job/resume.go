@@ -13,6 +13,7 @@ const maxComments = 4096
 
 // Comment is what somebody said who let a job go on.
 type Comment struct {
+	Task string // at which the job waited; empty if its item waited
 	By   string
 	Text string
 	At   time.Time
@@ -39,11 +40,16 @@ func (c Resume) decide(s State) ([]Event, error) {
 	if s.Status != WaitingForInput && !c.Awaited {
 		return nil, domain.Reject(domain.Conflict, errorcatalog.JobNotWaiting, "the job waits for nobody (%s)", s.Status)
 	}
-	return []Event{JobResumed{By: c.By, Comments: c.Comments, At: c.At}}, nil
+	e := JobResumed{By: c.By, Comments: c.Comments, At: c.At}
+	if s.Input != nil {
+		e.Task = s.Input.Task
+	}
+	return []Event{e}, nil
 }
 
 // JobResumed lets the job go on.
 type JobResumed struct {
+	Task     string    `json:"task,omitempty"`
 	By       string    `json:"by,omitempty"`
 	Comments string    `json:"comments,omitempty"`
 	At       time.Time `json:"at"`
@@ -53,7 +59,8 @@ type JobResumed struct {
 func (JobResumed) EventType() string { return "job.resumed.v1" }
 
 func (e JobResumed) evolve(s State) State {
-	s.Comments = append(slices.Clone(s.Comments), Comment{By: e.By, Text: e.Comments, At: e.At})
+	s.Comments = append(slices.Clone(s.Comments), Comment{Task: e.Task, By: e.By, Text: e.Comments, At: e.At})
+	s.Input = nil
 	if s.Status == WaitingForInput {
 		s.Status = Running
 	}

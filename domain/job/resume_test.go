@@ -14,7 +14,8 @@ func TestAJobIsLetGoOnOrBegunAnew(t *testing.T) {
 	resume := job.Resume{By: resumed.By, Comments: resumed.Comments, Awaited: true, At: noon}
 	restart := job.Restart{Job: "job-2", By: "apikey:1", At: noon}
 	run(t, map[string]scenario{
-		"what waits is let go on":              {Given: events{started, begun}, When: resume, Then: events{resumed}},
+		"what waits is let go on":              {Given: events{started, begun, awaited}, When: resume, Then: events{resumed}},
+		"what waits by its item is let go on":  {Given: events{started, begun}, When: resume, Then: events{job.JobResumed{By: resumed.By, Comments: resumed.Comments, At: noon}}},
 		"a job that waits for nobody is not":   {Given: events{started, begun}, When: job.Resume{At: noon}, Refused: errorcatalog.JobNotWaiting},
 		"an ended job is not let go on":        {Given: events{started, succeeded}, When: resume, Refused: errorcatalog.JobEnded},
 		"no job is not let go on":              {When: resume, Refused: errorcatalog.JobNotFound},
@@ -31,8 +32,53 @@ func TestAJobIsLetGoOnOrBegunAnew(t *testing.T) {
 
 func TestAJobKeepsWhatWasSaid(t *testing.T) {
 	t.Parallel()
-	s := job.Decider.Fold(job.State{}, started, begun, resumed)
+	s := job.Decider.Fold(job.State{}, started, begun, awaited)
+	if s.Status != job.WaitingForInput || s.Input == nil || s.Input.Instructions != "look at it" {
+		t.Errorf("%s for %+v", s.Status, s.Input)
+	}
+	s = job.Decider.Fold(s, resumed)
+	if c, ok := s.Answered("copy_disks"); !ok || c.By != "apikey:1" || s.Input != nil {
+		t.Errorf("answered %+v, %v, waits for %+v", c, ok, s.Input)
+	}
 	if len(s.Comments) != 1 || s.Comments[0].Text != resumed.Comments || s.Status != job.Running {
 		t.Errorf("comments %+v, %s", s.Comments, s.Status)
+	}
+}
+
+func TestAJobWaitsForInput(t *testing.T) {
+	t.Parallel()
+	type events = []job.Event
+	await := job.AwaitInput{Task: "copy_disks", Instructions: "look at it", At: noon}
+	run(t, map[string]scenario{
+		"a job waits at a task":             {Given: events{started, begun}, When: await, Then: events{awaited}},
+		"waiting again changes nothing":     {Given: events{started, begun, awaited}, When: await},
+		"an ended job does not wait":        {Given: events{started, canceled}, When: await, Refused: errorcatalog.JobEnded},
+		"a job waits at a task that it has": {Given: events{started}, When: job.AwaitInput{Task: "dance"}, Refused: errorcatalog.TaskNotFound},
+	})
+}
+
+func TestAJobIsAnnouncedAsAPartOfAnother(t *testing.T) {
+	t.Parallel()
+	type events = []job.Event
+	announce := job.Announce{Vault: "acme", Kind: job.InitialReplication, Subject: "acme.sql", Parent: "job-0", At: noon}
+	start := job.Start{Vault: "acme", Kind: job.InitialReplication, Subject: "acme.sql", Tasks: tasks, At: noon}
+	run(t, map[string]scenario{
+		"a job is announced":                         {When: announce, Then: events{announced}},
+		"announced again changes nothing":            {Given: events{announced, started}, When: announce},
+		"announced as another's is refused":          {Given: events{announced}, When: job.Announce{Kind: announce.Kind, Subject: announce.Subject, Parent: "job-9"}, Refused: errorcatalog.AlreadyExistsWithOtherSettings},
+		"what is announced has a kind":               {When: job.Announce{Subject: "x", Parent: "y"}, Refused: errorcatalog.ValidationFailed, Field: "/kind"},
+		"what is announced has a subject":            {When: job.Announce{Kind: announce.Kind, Parent: "y"}, Refused: errorcatalog.ValidationFailed, Field: "/subject"},
+		"what is announced has a parent":             {When: job.Announce{Kind: announce.Kind, Subject: "x"}, Refused: errorcatalog.ValidationFailed, Field: "/parent"},
+		"an announced job starts":                    {Given: events{announced}, When: start, Then: events{started}},
+		"an announced job starts as what it is":      {Given: events{announced}, When: job.Start{Kind: start.Kind, Subject: "acme.web"}, Refused: errorcatalog.AlreadyExistsWithOtherSettings},
+		"an announced job that is not to be may end": {Given: events{announced}, When: job.Fail{Failure: &unreachable, At: noon}, Then: events{jobFailed}},
+		"an announced job can be asked to stop":      {Given: events{announced}, When: job.RequestCancel{By: "apikey:1", At: noon}, Then: events{asked}},
+	})
+	s := job.Decider.Fold(job.State{}, announced, asked, started)
+	if s.Parent != "job-0" || !s.CancelRequested || !s.Begun() {
+		t.Errorf("a started job has forgotten: %+v", s)
+	}
+	if !job.RecoveryPlanFailback.OfPlan() || job.Failback.OfPlan() {
+		t.Error("kinds of plans are mixed up")
 	}
 }

@@ -109,8 +109,8 @@ func (r Runbook) Run(ctx context.Context) error {
 
 // open begins the journal, or reads it again.
 func (r Runbook) open(ctx context.Context) (job.State, error) {
-	state, version, err := r.Jobs.Load(ctx, r.ID)
-	if err != nil || version > 0 {
+	state, _, err := r.Jobs.Load(ctx, r.ID)
+	if err != nil || state.Begun() {
 		return state, err
 	}
 	tasks := make([]job.TaskSpec, len(r.Steps))

@@ -34,11 +34,11 @@ func awaitClosed(ctx context.Context, i *workflow.Item, id string) error {
 	timer := time.NewTimer(lookAgain)
 	defer timer.Stop()
 	for {
-		journal, version, err := i.Jobs.Load(ctx, id)
+		journal, _, err := i.Jobs.Load(ctx, id)
 		if err != nil {
 			return fmt.Errorf("read journal of job %s: %w", id, err)
 		}
-		if version == 0 || journal.Status.Ended() {
+		if !journal.Begun() || journal.Status.Ended() {
 			return nil
 		}
 		if i.Now().Sub(since) > letGo {
