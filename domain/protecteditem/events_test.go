@@ -23,6 +23,8 @@ func stored() []protecteditem.Event {
 		protecteditem.ResynchronizationCompleted{JobID: "job-resync", BytesScanned: 9, BytesDiffering: 5, BytesSent: 3, At: noon},
 		failingOver, stopped, failedOver,
 		protecteditem.PlannedFailoverFailed{JobID: "job-fail", Failure: *unreachable, SourceRestarted: true, At: noon},
+		protecteditem.PlannedFailoverReady{JobID: "job-fail", At: noon},
+		protecteditem.PlannedFailoverReleased{JobID: "job-fail", At: noon},
 		committing, committed, disabling, disabled,
 		crashing, fixedPoint, crashed,
 		protecteditem.UnplannedFailoverFailed{JobID: "job-crash", Failure: *unreachable, SourceRestarted: true, At: noon},

@@ -59,6 +59,9 @@ const (
 	setNICs
 	checkNetworks
 	decideConnections
+	holdAndMove
+	held
+	release
 	kinds
 )
 
@@ -90,6 +93,12 @@ func (g *generator) later(kind, b int) protecteditem.Command {
 		return protecteditem.ResumeReplication{At: g.now}
 	case resumeAndMove:
 		return protecteditem.StartPlannedFailover{JobID: fresh, Resume: true, At: g.now}
+	case holdAndMove:
+		return protecteditem.StartPlannedFailover{JobID: fresh, Hold: true, At: g.now}
+	case held:
+		return protecteditem.RecordPlannedFailoverReady{JobID: g.job, At: g.now}
+	case release:
+		return protecteditem.ReleasePlannedFailover{JobID: g.job, At: g.now}
 	case retryNow:
 		switch b % 4 { // or what is told beside everything else
 		case 1:

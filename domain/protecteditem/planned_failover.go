@@ -13,6 +13,7 @@ import (
 type StartPlannedFailover struct {
 	JobID  string
 	Resume bool // replication, if it is paused
+	Hold   bool // do all but start the recovery VM, then wait for ReleasePlannedFailover
 	// AllowUnmappedNetworks lets the VM come up with adapters that are not connected.
 	AllowUnmappedNetworks bool
 	Networks              *NetworkPlan // as it is known now; nil: as it was checked last
@@ -47,7 +48,7 @@ func (c StartPlannedFailover) decide(s State) ([]Event, error) {
 	if err := c.requireNetworks(s); err != nil {
 		return nil, err
 	}
-	started := PlannedFailoverStarted{JobID: c.JobID, AllowUnmappedNetworks: c.AllowUnmappedNetworks, At: c.At}
+	started := PlannedFailoverStarted{JobID: c.JobID, Hold: c.Hold, AllowUnmappedNetworks: c.AllowUnmappedNetworks, At: c.At}
 	if s.Paused != nil && c.Resume {
 		return []Event{ReplicationResumed{At: c.At}, started}, nil
 	}
@@ -72,6 +73,7 @@ func (c StartPlannedFailover) requireNetworks(s State) error {
 // PlannedFailoverStarted gives the item to the failover's job.
 type PlannedFailoverStarted struct {
 	JobID                 string    `json:"jobId"`
+	Hold                  bool      `json:"hold,omitempty"`
 	AllowUnmappedNetworks bool      `json:"allowUnmappedNetworks,omitempty"`
 	At                    time.Time `json:"at"`
 }
@@ -81,7 +83,10 @@ func (PlannedFailoverStarted) EventType() string { return "protected_item.planne
 
 func (e PlannedFailoverStarted) evolve(s State) State {
 	s.Protection, s.SourceStopped, s.Failure, s.Requested = PlannedFailoverInProgress, false, nil, CycleRequest{}
-	s.AllowUnmapped = e.AllowUnmappedNetworks
+	s.AllowUnmapped, s.Hold = e.AllowUnmappedNetworks, NotHeld
+	if e.Hold {
+		s.Hold = HoldAsked
+	}
 	return s.startJob(e.JobID, PlannedFailoverJob)
 }
 

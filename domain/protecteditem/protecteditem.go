@@ -13,7 +13,7 @@
 //	recovery_point.go       recovery points; retention.go thins them
 //	retry.go                failures and the schedule of attempts
 //	resynchronization.go    when the replica can no longer follow
-//	planned_failover.go     Protected → PlannedFailoverInProgress → FailoverCommitRequired
+//	planned_failover.go     Protected → PlannedFailoverInProgress → FailoverCommitRequired; hold.go makes it wait
 //	unplanned_failover.go   Protected → UnplannedFailoverInProgress → FailoverCommitRequired
 //	change_point.go         FailoverCommitRequired, from another recovery point
 //	cancel_failover.go      FailoverCommitRequired → Protected
@@ -106,6 +106,8 @@ func failoverEvents() []Event {
 		SourceStopped{},
 		PlannedFailoverCompleted{},
 		PlannedFailoverFailed{},
+		PlannedFailoverReady{},
+		PlannedFailoverReleased{},
 		FailoverCommitStarted{},
 		FailoverCommitted{},
 		UnplannedFailoverStarted{},

@@ -140,6 +140,7 @@ type State struct {
 	Reminded       time.Time // of a test failover, last
 
 	SourceStopped     bool        // Farshore shut the source down
+	Hold              Hold        // of the planned failover that runs
 	FailoverChoice    PointChoice // of an unplanned failover
 	ShutDownSource    bool        // an unplanned failover tries to
 	FailoverPoint     string      // the point the recovery VM was or is to be made from

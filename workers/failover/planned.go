@@ -20,18 +20,34 @@ import (
 // Planned is the workflow that follows StartPlannedFailover.
 type Planned struct{ *workflow.Item }
 
-// Steps is the workflow as a table.
+// Steps is the workflow as a table. One that is held waits where all can still be
+// taken back.
 func (p Planned) Steps() []runbook.Step {
-	return []runbook.Step{
+	steps := []runbook.Step{
 		{Name: "inspect_source", Title: "Inspect the source", Run: p.inspectSource},
 		{Name: "stop_source", Title: "Shut the source down", Run: p.stopSource},
 		{Name: "ship_last_cut", Title: "Ship the last change logs", Run: p.shipLastCut},
 		{Name: "apply_change_logs", Title: "Make the last recovery point", Run: p.applyChangeLogs},
 		{Name: createStep, Title: "Create the recovery VM", Run: p.createVM},
 		{Name: bringStep, Title: bringTitle, Run: p.copyDisks},
-		{Name: startStep, Title: startTitle, Run: p.startVM},
-		{Name: "complete_planned_failover", Title: "Complete the planned failover", Run: p.complete},
 	}
+	if p.Item != nil && p.State.Hold != protecteditem.NotHeld {
+		steps = append(steps, runbook.Step{Name: "await_release", Title: "Wait for the recovery plan", Run: p.await})
+	}
+	return append(steps,
+		runbook.Step{Name: startStep, Title: startTitle, Run: p.startVM},
+		runbook.Step{Name: "complete_planned_failover", Title: "Complete the planned failover", Run: p.complete})
+}
+
+// await repeats safely: a failover that was released is past asking.
+func (p Planned) await(ctx context.Context, _ *runbook.Memo) error {
+	if err := p.Record(ctx, protecteditem.RecordPlannedFailoverReady{JobID: p.State.Job.ID, At: p.Now()}); err != nil {
+		return err
+	}
+	if p.State.Hold == protecteditem.HoldReady {
+		return runbook.ErrWaiting
+	}
+	return nil
 }
 
 // inspectSource reads only. What it finds is journaled before anything changes,

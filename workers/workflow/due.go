@@ -34,8 +34,10 @@ const (
 func due(s protecteditem.State, now time.Time) (time.Time, bool) {
 	switch s.Protection {
 	case protecteditem.EnablingProtection, protecteditem.FinalizingProtection, protecteditem.DisablingProtection,
-		protecteditem.PlannedFailoverInProgress, protecteditem.UnplannedFailoverInProgress:
+		protecteditem.UnplannedFailoverInProgress:
 		return now, true
+	case protecteditem.PlannedFailoverInProgress: // one that is held waits for its plan
+		return now, s.Hold != protecteditem.HoldReady
 	case protecteditem.InitialReplicationPending:
 		return s.StartAt, s.Paused == nil
 	case protecteditem.InitialReplicationInProgress:

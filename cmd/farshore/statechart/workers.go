@@ -87,6 +87,14 @@ func failovers() []move {
 		one("", func(s state, now time.Time) protecteditem.FailPlannedFailover {
 			return protecteditem.FailPlannedFailover{JobID: job(s), Failure: failure(), At: now}
 		}),
+		one("", func(s state, now time.Time) protecteditem.RecordPlannedFailoverReady {
+			return protecteditem.RecordPlannedFailoverReady{JobID: job(s), At: now}
+		}),
+		one("", func(s state, now time.Time) protecteditem.ReleasePlannedFailover {
+			return protecteditem.ReleasePlannedFailover{JobID: job(s), At: now}
+		}).after(func(s state, now time.Time) []protecteditem.Command {
+			return []protecteditem.Command{protecteditem.RecordPlannedFailoverReady{JobID: job(s), At: now}}
+		}),
 		one("", func(s state, now time.Time) protecteditem.RecordFailoverPoint {
 			return protecteditem.RecordFailoverPoint{JobID: job(s), Point: latest(s), At: now}
 		}).after(apply),
