@@ -27,7 +27,7 @@ func Lookup(code Code) (Entry, bool) {
 // All returns every entry, grouped by where the error comes from.
 func All() []Entry {
 	return slices.Concat(serviceEntries(), requestEntries(), existenceEntries(), stateEntries(),
-		prerequisiteEntries(), hostEntries(), replicaEntries(), resynchronizationEntries(), healthEntries(), networkEntries())
+		prerequisiteEntries(), hostEntries(), replicaEntries(), resynchronizationEntries(), healthEntries(), networkEntries(), planEntries())
 }
 
 // Markdown renders entries for the documentation.

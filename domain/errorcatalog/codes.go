@@ -38,6 +38,7 @@ const (
 	StorageAccountNotFound           Code = "storage_account_not_found"
 	ProtectedItemNotFound            Code = "protected_item_not_found"
 	RecoveryPointNotFound            Code = "recovery_point_not_found"
+	RecoveryPlanNotFound             Code = "recovery_plan_not_found"
 	JobNotFound                      Code = "job_not_found"
 	TaskNotFound                     Code = "task_not_found"
 	APIKeyNotFound                   Code = "api_key_not_found" //nolint:gosec // not a key
@@ -180,4 +181,15 @@ const (
 	TestFailoverDue              Code = "test_failover_due"
 	CyclesMissed                 Code = "cycles_missed"
 	RepeatedFailures             Code = "repeated_failures"
+)
+
+// What goes wrong in the run of a recovery plan.
+const (
+	PlanItemFailed      Code = "plan_item_failed"
+	PlanStopped         Code = "plan_stopped"
+	ScriptNotFound      Code = "script_not_found"
+	ScriptFailed        Code = "script_failed"
+	ScriptTimeout       Code = "script_timeout"
+	PortNotAnswering    Code = "port_not_answering"
+	ScriptsNotAvailable Code = "scripts_not_available"
 )

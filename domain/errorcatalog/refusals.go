@@ -40,6 +40,7 @@ func existenceEntries() []Entry {
 		{StorageAccountNotFound, Refusal, "There is no such storage account in the vault", []string{typo, "it has not been registered yet"}, "List the vault's storage accounts, or register it."},
 		{ProtectedItemNotFound, Refusal, "There is no such protected item in the vault", []string{typo, "its protection was never enabled"}, "List the vault's protected items, or enable protection."},
 		{RecoveryPointNotFound, Refusal, "There is no such recovery point", []string{"retention has removed it", "it belongs to another item"}, "List the item's recovery points and choose one that exists."},
+		{RecoveryPlanNotFound, Refusal, "There is no such recovery plan in the vault", []string{typo, "it was deleted"}, "List the vault's recovery plans, or define it."},
 		{JobNotFound, Refusal, "There is no such job in the vault", []string{typo, otherVault}, "List the vault's jobs."},
 		{TaskNotFound, Refusal, "The job has no such task", []string{"the worker and the job are of different versions"}, "Let a worker of the job's version finish it, or start the operation again."},
 		{APIKeyNotFound, Refusal, "There is no such API key", []string{typo, otherVault}, "List the API keys."},
