@@ -16,9 +16,10 @@ const (
 	JobsName            = "jobs"
 	APIKeysName         = "api_keys"
 	NetworkMappingsName = "network_mappings"
+	RecoveryPlansName   = "recovery_plans"
 )
 
 // All returns every read model, for a Runner.
 func All() []Projection {
-	return []Projection{Vaults(), Policies(), Sites(), StorageAccounts(), ProtectedItems(), Jobs(), APIKeys(), NetworkMappings()}
+	return []Projection{Vaults(), Policies(), Sites(), StorageAccounts(), ProtectedItems(), Jobs(), APIKeys(), NetworkMappings(), RecoveryPlans()}
 }

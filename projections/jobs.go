@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"farshore/domain"
 	"farshore/domain/job"
 	"farshore/domain/protecteditem"
+	"farshore/domain/recoveryplan"
 	"farshore/eventstore"
 )
 
@@ -31,6 +33,9 @@ func Jobs() *Model[job.Event, job.State] {
 func announcedJobs(rec eventstore.Recorded) []announcement[job.State] {
 	if id, ok := strings.CutPrefix(string(rec.Stream), job.Category+"-"); ok {
 		return begunAnew(id, rec.Event)
+	}
+	if key, ok := strings.CutPrefix(string(rec.Stream), recoveryplan.Category+"-"); ok {
+		return begunByPlan(key, rec.Event)
 	}
 	key, ok := strings.CutPrefix(string(rec.Stream), protecteditem.Category+"-")
 	if !ok {
@@ -75,6 +80,21 @@ func begunAnew(failed string, event domain.Event) []announcement[job.State] {
 	}
 	return []announcement[job.State]{{id: e.Job, always: true, change: func(s job.State) job.State {
 		s.RestartOf = failed
+		return s
+	}}}
+}
+
+// begunByPlan is the job under which a recovery plan is run.
+func begunByPlan(key string, event domain.Event) []announcement[job.State] {
+	e, ok := event.(recoveryplan.RunStarted)
+	if !ok {
+		return nil
+	}
+	vault, _, _ := strings.Cut(key, ".")
+	return []announcement[job.State]{{id: e.JobID, change: func(s job.State) job.State {
+		if s.Status == "" {
+			s.Status, s.Vault, s.Kind, s.Subject = job.NotStarted, vault, job.PlanKind(string(e.Operation)), key
+		}
 		return s
 	}}}
 }
@@ -178,6 +198,8 @@ type JobFilter struct {
 	Status string
 	Kind   string
 	Item   string
+	Plan   string    // those that run this recovery plan
+	Parent string    // those that are parts of this job
 	Since  time.Time // created then or later
 	Until  time.Time // created before
 }
@@ -185,17 +207,31 @@ type JobFilter struct {
 // Jobs lists a vault's jobs, the newest first: their ids grow with time.
 func (q *Queries) Jobs(ctx context.Context, vault string, f JobFilter, page Page) ([]Row[job.State], error) {
 	subject := ""
-	if f.Item != "" {
-		subject = vault + "." + f.Item
+	if id := cmp.Or(f.Plan, f.Item); id != "" {
+		subject = vault + "." + id
 	}
 	var out []Row[job.State]
 	err := q.read(ctx, vault, jobsTable, func(tx pgx.Tx) error {
 		var err error
 		out, err = collect(ctx, tx, scanRow[job.State], "SELECT "+rowColumns+` FROM jobs_v1
-			WHERE vault = $1 AND ($2 = '' OR status = $2) AND ($3 = '' OR state->>'Kind' = $3) AND ($4 = '' OR state->>'Subject' = $4)
+			WHERE vault = $1 AND ($2 = '' OR status = $2) AND ($3 = '' OR state->>'Kind' = $3) AND ($4 = '' OR state->>'Subject' = $4 AND (state->>'Kind' LIKE 'RecoveryPlan%') = $9)
+				AND ($10 = '' OR state->>'Parent' = $10)
 				AND ($5 = '' OR id < $5)
 				AND ($7::timestamptz IS NULL OR created_at >= $7) AND ($8::timestamptz IS NULL OR created_at < $8)
-			ORDER BY id DESC LIMIT $6`, vault, f.Status, f.Kind, subject, page.After, page.Limit, instant(f.Since), instant(f.Until))
+			ORDER BY id DESC LIMIT $6`, vault, f.Status, f.Kind, subject, page.After, page.Limit, instant(f.Since), instant(f.Until),
+			f.Plan != "", f.Parent)
+		return err
+	})
+	return out, err
+}
+
+// JobsOf lists the jobs that are parts of another one, by what they are about.
+func (q *Queries) JobsOf(ctx context.Context, vault, parent string) ([]Row[job.State], error) {
+	var out []Row[job.State]
+	err := q.read(ctx, vault, jobsTable, func(tx pgx.Tx) error {
+		var err error
+		out, err = collect(ctx, tx, scanRow[job.State], "SELECT "+rowColumns+` FROM jobs_v1
+			WHERE vault = $1 AND state->>'Parent' = $2 AND state->>'Parent' <> '' ORDER BY state->>'Subject'`, vault, parent)
 		return err
 	})
 	return out, err

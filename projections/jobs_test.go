@@ -7,6 +7,7 @@ import (
 	"farshore/domain/errorcatalog"
 	"farshore/domain/job"
 	"farshore/domain/protecteditem"
+	"farshore/domain/recoveryplan"
 	"farshore/projections"
 )
 
@@ -99,5 +100,41 @@ func TestAJobThatIsOvertakenBeforeItBeginsIsCanceled(t *testing.T) {
 				t.Errorf("jobs %q, want %q", got, tt.want)
 			}
 		})
+	}
+}
+
+func TestARunOfAPlanHasItsJobAtOnceAndItsPartsUnderIt(t *testing.T) {
+	t.Parallel()
+	m := newMirror(t)
+	def := recoveryplan.Definition{Name: "Shop", OnFailure: recoveryplan.Stop, Groups: []recoveryplan.Group{{Items: []string{"web"}}}}
+	for _, cmd := range []recoveryplan.Command{
+		recoveryplan.Define{Definition: def, Limits: recoveryplan.DefaultLimits(), At: noon},
+		recoveryplan.StartRun{JobID: id(10), Operation: recoveryplan.PlannedFailover, At: noon},
+	} {
+		tell(m, recoveryplan.Category, recoveryplan.Decider, "acme", "acme.web", cmd) // a plan may be named as an item is
+	}
+	tell(m, job.Category, job.Decider, "acme", id(11), job.Command(job.Announce{Vault: "acme", Kind: job.PlannedFailover, Subject: "acme.web", Parent: id(10), At: noon}))
+	if got := m.jobs(); !slices.Equal(got, []string{"PlannedFailover NotStarted"}) {
+		t.Errorf("the item's jobs are %q", got)
+	}
+	list := must[[]projections.Row[job.State]](t)
+	runs := list(m.Jobs(t.Context(), "acme", projections.JobFilter{Plan: "web"}, projections.Page{Limit: 20}))
+	if len(runs) != 1 || runs[0].ID != id(10) || runs[0].Status != "NotStarted" || runs[0].State.Kind != job.RecoveryPlanPlannedFailover {
+		t.Errorf("the plan's jobs are %+v", runs)
+	}
+	for name, parts := range map[string][]projections.Row[job.State]{
+		"listed": list(m.Jobs(t.Context(), "acme", projections.JobFilter{Parent: id(10)}, projections.Page{Limit: 20})),
+		"asked":  list(m.JobsOf(t.Context(), "acme", id(10))),
+	} {
+		if len(parts) != 1 || parts[0].ID != id(11) {
+			t.Errorf("%s, the run's parts are %+v", name, parts)
+		}
+	}
+	if got := list(m.JobsOf(t.Context(), "acme", "")); len(got) != 0 {
+		t.Errorf("%d jobs are parts of none", len(got))
+	}
+	row := must[projections.Row[recoveryplan.State]](t)(m.RecoveryPlan(t.Context(), "acme", "web"))
+	if row.Status != "Running" || row.State.Run == nil || row.State.Run.JobID != id(10) {
+		t.Errorf("the plan is %+v", row)
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"farshore/domain/networkmapping"
 	"farshore/domain/policy"
 	"farshore/domain/protecteditem"
+	"farshore/domain/recoveryplan"
 	"farshore/domain/site"
 	"farshore/domain/storageaccount"
 	"farshore/domain/vault"
@@ -42,7 +43,8 @@ func newMirror(t *testing.T) *mirror {
 	codec, err := eventstore.NewCodec(
 		eventstore.Types(vault.Events()...), eventstore.Types(policy.Events()...), eventstore.Types(site.Events()...),
 		eventstore.Types(storageaccount.Events()...), eventstore.Types(protecteditem.Events()...),
-		eventstore.Types(job.Events()...), eventstore.Types(apikey.Events()...), eventstore.Types(networkmapping.Events()...))
+		eventstore.Types(job.Events()...), eventstore.Types(apikey.Events()...), eventstore.Types(networkmapping.Events()...),
+		eventstore.Types(recoveryplan.Events()...))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,12 +21,14 @@ const (
 // be. Otherwise the job says that it goes on. A job that is about to begin first
 // ends those that it has overtaken.
 func (e Engine) canceled(ctx context.Context, i *workflow.Item, rb *runbook.Runbook) (bool, error) {
-	journal, version, err := e.Jobs.Load(ctx, rb.ID)
+	journal, _, err := e.Jobs.Load(ctx, rb.ID)
 	if err != nil {
 		return false, err
 	}
-	if version == 0 && (rb.Kind == job.UnplannedFailover || rb.Kind == job.DisableProtection || rb.Kind == job.FailbackCancel) {
-		return false, e.concludeOvertaken(ctx, i)
+	if !journal.Begun() && (rb.Kind == job.UnplannedFailover || rb.Kind == job.DisableProtection || rb.Kind == job.FailbackCancel) {
+		if err := e.concludeOvertaken(ctx, i); err != nil {
+			return false, err
+		}
 	}
 	if !journal.CancelRequested {
 		return false, nil
@@ -56,10 +58,11 @@ func (e Engine) canceled(ctx context.Context, i *workflow.Item, rb *runbook.Runb
 	return false, nil
 }
 
-// called takes a workflow back that waits for an operator, if that is what the
-// operator has asked for.
+// called takes a workflow back that waits for an operator or its recovery plan, if
+// that is what was asked for.
 func (e Engine) called(ctx context.Context, i *workflow.Item) (bool, error) {
-	if i.State.Protection != protecteditem.FailbackAwaitingCompletion {
+	held := i.State.Protection == protecteditem.PlannedFailoverInProgress && i.State.Hold == protecteditem.HoldReady
+	if i.State.Protection != protecteditem.FailbackAwaitingCompletion && !held {
 		return false, nil
 	}
 	rb, err := e.runbook(i)

@@ -20,11 +20,11 @@ func (e Engine) conclude(ctx context.Context, i *workflow.Item, ended protectedi
 	if ended.ID == "" || present != nil && present.ID == ended.ID {
 		return nil
 	}
-	state, version, err := e.Jobs.Load(ctx, ended.ID)
+	state, _, err := e.Jobs.Load(ctx, ended.ID)
 	if err != nil || state.Status.Ended() {
 		return err
 	}
-	if version == 0 {
+	if state.Status == "" {
 		return e.concludeOvertaken(ctx, i)
 	}
 	how := i.Execution()
@@ -126,13 +126,13 @@ func resynchronizations(jobs map[string]job.Kind) map[string]job.Kind {
 }
 
 func (e Engine) cancelJob(ctx context.Context, i *workflow.Item, id string, kind job.Kind) error {
-	state, version, err := e.Jobs.Load(ctx, id)
+	state, _, err := e.Jobs.Load(ctx, id)
 	if err != nil || state.Status.Ended() {
 		return err
 	}
 	how := i.Execution()
 	how.Metadata.Job = id
-	if version == 0 {
+	if !state.Begun() {
 		start := job.Start{Vault: i.State.Vault, Kind: kind, Subject: i.State.Key(), At: e.Now()}
 		if _, err := e.Jobs.Execute(ctx, id, start, how); err != nil {
 			return fmt.Errorf("open job %s: %w", id, err)

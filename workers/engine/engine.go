@@ -17,6 +17,7 @@ import (
 	"farshore/workers/failover"
 	"farshore/workers/initialreplication"
 	"farshore/workers/lane"
+	"farshore/workers/planrun"
 	"farshore/workers/protection"
 	"farshore/workers/resynchronization"
 	"farshore/workers/retention"
@@ -25,8 +26,12 @@ import (
 	"farshore/workers/workflow"
 )
 
-// Engine works on protected items.
-type Engine struct{ workflow.Parts }
+// Engine works on protected items, and on the runs of recovery plans.
+type Engine struct {
+	workflow.Parts
+	Plans   planrun.Plans
+	Scripts string // the directory of the programs that plans may run
+}
 
 // The pauses of the engine.
 const (
@@ -40,6 +45,8 @@ const (
 // other, and says when it is due next.
 func (e Engine) Handle(ctx context.Context, s *lane.Session) (lane.Result, error) {
 	switch s.Kind() {
+	case lane.Plan:
+		return planrun.Worker{Parts: e.Parts, Plans: e.Plans, Scripts: e.Scripts}.Handle(ctx, s)
 	case lane.Drill:
 		return e.handle(ctx, s, e.drill)
 	case lane.Upkeep:

@@ -22,6 +22,7 @@ import (
 	"farshore/domain/job"
 	"farshore/domain/networkmapping"
 	"farshore/domain/protecteditem"
+	"farshore/domain/recoveryplan"
 	"farshore/domain/site"
 	"farshore/eventstore"
 	"farshore/eventstore/pgtest"
@@ -30,6 +31,7 @@ import (
 	"farshore/workers/host/local"
 	"farshore/workers/host/local/nbd"
 	"farshore/workers/lane"
+	"farshore/workers/planrun"
 	"farshore/workers/processmanager"
 	"farshore/workers/proof"
 	"farshore/workers/replica"
@@ -114,6 +116,8 @@ type config struct {
 	Grace     int   // seconds that the guest has to shut down; 30 when zero
 	Mortal    bool  // the source host is a process of its own, to be killed
 	Bare      int64 // size of a VM's single disk; it holds noise and has no guest
+
+	Scripts string // the directory of what plans may run
 }
 
 func (c config) Host(_ context.Context, _, _, name string) (host.Host, error) {
@@ -143,6 +147,7 @@ type worker struct {
 	store *eventstore.Postgres
 	items workflow.Items
 	jobs  eventstore.Repository[job.Command, job.Event, job.State]
+	plans planrun.Plans
 	lanes *lane.Postgres
 	wake  chan struct{}
 	now   func() time.Time
@@ -165,7 +170,7 @@ func newWorker(ctx context.Context, c config, log *slog.Logger) (*worker, error)
 		return nil, err
 	}
 	codec, err := eventstore.NewCodec(eventstore.Types(protecteditem.Events()...), eventstore.Types(job.Events()...),
-		eventstore.Types(site.Events()...), eventstore.Types(networkmapping.Events()...))
+		eventstore.Types(site.Events()...), eventstore.Types(networkmapping.Events()...), eventstore.Types(recoveryplan.Events()...))
 	if err != nil {
 		return nil, err
 	}
@@ -173,6 +178,7 @@ func newWorker(ctx context.Context, c config, log *slog.Logger) (*worker, error)
 	w.store = eventstore.NewPostgres(pool, codec, eventstore.PostgresConfig{Logger: log})
 	w.items = workflow.Items{Store: w.store, Category: protecteditem.Category, Decider: protecteditem.Decider}
 	w.jobs = eventstore.Repository[job.Command, job.Event, job.State]{Store: w.store, Category: job.Category, Decider: job.Decider}
+	w.plans = planrun.Plans{Store: w.store, Category: recoveryplan.Category, Decider: recoveryplan.Decider}
 	w.lanes = &lane.Postgres{Pool: pool, Now: w.now}
 	w.replica = directory.Open(c.Store, w.now)
 	return w, nil
@@ -194,7 +200,7 @@ func (w *worker) start(ctx context.Context, parts *sync.WaitGroup, errs chan<- e
 	if err != nil {
 		return err
 	}
-	e := engine.Engine{Parts: workflow.Parts{
+	e := engine.Engine{Plans: w.plans, Scripts: w.Scripts, Parts: workflow.Parts{
 		Items: w.items, Jobs: w.jobs, Hosts: w.config, Stores: w, Progress: &lane.Progress{Pool: w.pool, Now: w.now},
 		Worker: w.Owner, Networks: w.book().Of, Stretch: w.Stretch, Now: w.now, NewID: newID, Logger: w.log,
 	}}

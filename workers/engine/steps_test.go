@@ -4,11 +4,13 @@ import (
 	"slices"
 	"testing"
 
+	"farshore/domain/protecteditem"
 	"farshore/workers/failover"
 	"farshore/workers/initialreplication"
 	"farshore/workers/protection"
 	"farshore/workers/resynchronization"
 	"farshore/workers/runbook"
+	"farshore/workers/workflow"
 )
 
 // Step names are journaled: a job that began under one must find it again.
@@ -30,6 +32,10 @@ func TestStepNamesAreNeverChanged(t *testing.T) {
 		"planned failover": {failover.Planned{}.Steps(), []string{
 			"inspect_source", "stop_source", "ship_last_cut", "apply_change_logs", "create_recovery_vm", "copy_disks",
 			"start_recovery_vm", "complete_planned_failover",
+		}},
+		"held planned failover": {failover.Planned{Item: &workflow.Item{State: protecteditem.State{Hold: protecteditem.HoldAsked}}}.Steps(), []string{
+			"inspect_source", "stop_source", "ship_last_cut", "apply_change_logs", "create_recovery_vm", "copy_disks",
+			"await_release", "start_recovery_vm", "complete_planned_failover",
 		}},
 		"unplanned failover": {failover.Unplanned{}.Steps(), []string{
 			"inspect_hosts", "stop_source", "ship_last_cut", "apply_change_logs", "choose_recovery_point", "create_recovery_vm",

@@ -16,9 +16,9 @@ import (
 
 	"farshore/domain/job"
 	"farshore/domain/protecteditem"
+	"farshore/domain/recoveryplan"
 	"farshore/eventstore"
 	"farshore/workers/lane"
-	"farshore/workers/runbook"
 	"farshore/workers/workflow"
 )
 
@@ -65,6 +65,7 @@ func reactions() map[string]reaction {
 		protecteditem.ResynchronizationCanceled{}.EventType():  interrupt,
 		protecteditem.PlannedFailoverStarted{}.EventType():     interrupt,
 		protecteditem.PlannedFailoverFailed{}.EventType():      wake,
+		protecteditem.PlannedFailoverReleased{}.EventType():    wake,
 		protecteditem.UnplannedFailoverStarted{}.EventType():   interrupt,
 		protecteditem.UnplannedFailoverFailed{}.EventType():    wake,
 		protecteditem.RecoveryPointChangeStarted{}.EventType(): interrupt,
@@ -130,9 +131,12 @@ func (m *Manager) Handle(ctx context.Context, stream, event string) error {
 	if id, ok := strings.CutPrefix(stream, job.Category+"-"); ok {
 		return m.handleJob(ctx, id, event)
 	}
-	react, drill, watch := reactions()[event], drillReactions()[event], watched(event)
+	if plan, ok := strings.CutPrefix(stream, recoveryplan.Category+"-"); ok {
+		return m.handlePlan(ctx, plan, event)
+	}
+	react, drill, watch, plan := reactions()[event], drillReactions()[event], watched(event), awaitsPlan(event)
 	item, ok := strings.CutPrefix(stream, protecteditem.Category+"-")
-	if !ok || react == 0 && drill == 0 && !watch {
+	if !ok || react == 0 && drill == 0 && !watch && !plan {
 		return nil
 	}
 	state, _, err := m.Items.Load(ctx, item)
@@ -150,7 +154,12 @@ func (m *Manager) Handle(ctx context.Context, stream, event string) error {
 		}
 	}
 	if watch {
-		return m.upkeep(ctx, item, state)
+		if err := m.upkeep(ctx, item, state); err != nil {
+			return err
+		}
+	}
+	if plan && state.Job != nil {
+		return m.wakePlanOf(ctx, state.Job.ID)
 	}
 	return nil
 }
@@ -190,26 +199,6 @@ func (m *Manager) drill(ctx context.Context, item string, s protecteditem.State,
 		return nil
 	}
 	return m.ask(ctx, lane.Due{Key: lane.Key{Item: item, Kind: lane.Drill}, At: at, Host: recoveryOf(s), Store: StoreNeed(s.Vault, s.Store.ID), Interrupt: stop})
-}
-
-// handleJob makes the worker at a job look at a request to cancel it.
-func (m *Manager) handleJob(ctx context.Context, id, event string) error {
-	if event != (job.CancelRequested{}).EventType() {
-		return nil
-	}
-	jobs := runbook.Jobs{Store: m.Items.Store, Category: job.Category, Decider: job.Decider}
-	state, _, err := jobs.Load(ctx, id)
-	if err != nil {
-		return fmt.Errorf("load job %s: %w", id, err)
-	}
-	if state.Status.Ended() || state.Subject == "" {
-		return nil
-	}
-	kind := lane.Replication
-	if state.Kind == job.TestFailover || state.Kind == job.TestFailoverCleanup {
-		kind = lane.Drill
-	}
-	return m.ask(ctx, lane.Due{Key: lane.Key{Item: state.Subject, Kind: kind}, At: m.Now(), Interrupt: true})
 }
 
 func (m *Manager) ask(ctx context.Context, d lane.Due) error {

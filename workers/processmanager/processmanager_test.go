@@ -3,12 +3,14 @@ package processmanager_test
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"testing"
 	"time"
 
 	"farshore/domain/job"
 	"farshore/domain/policy"
 	"farshore/domain/protecteditem"
+	"farshore/domain/recoveryplan"
 	"farshore/domain/site"
 	"farshore/eventstore"
 	"farshore/workers/lane"
@@ -176,4 +178,48 @@ func TestAPauseInterruptsAndItsEndWakes(t *testing.T) {
 			t.Errorf("%s asked for %+v, want %+v", tt.event, (*lanes)[1], want)
 		}
 	}
+}
+
+func TestAPlanIsWokenByWhatItWaitsFor(t *testing.T) {
+	t.Parallel()
+	m, lanes, do := open(t)
+	jobs := runbook.Jobs{Store: m.Items.Store, Category: job.Category, Decider: job.Decider}
+	record := func(id string, cmds ...job.Command) {
+		t.Helper()
+		for _, cmd := range cmds {
+			if _, err := jobs.Execute(t.Context(), id, cmd, eventstore.Execution{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	wakes := func(what, stream, event string, want ...lane.Due) {
+		t.Helper()
+		*lanes = nil
+		if err := m.Handle(t.Context(), stream, event); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(*lanes, want) {
+			t.Errorf("%s makes %+v due, want %+v", what, *lanes, want)
+		}
+	}
+	due := lane.Due{Key: lane.Key{Item: "v.shop", Kind: lane.Plan}, At: now()}
+	stop := due
+	stop.Interrupt = true
+	record("run", job.Start{Vault: "v", Kind: job.RecoveryPlanPlannedFailover, Subject: "v.shop", Tasks: []job.TaskSpec{{Name: "a"}}, At: now()},
+		job.AwaitInput{Task: "a", At: now()}, job.Resume{At: now()}, job.RequestCancel{At: now()})
+	record("j2", job.Announce{Vault: "v", Kind: job.PlannedFailover, Subject: item, Parent: "run", At: now()})
+	wakes("the start of a run", "recovery_plan-v.shop", recoveryplan.RunStarted{}.EventType(), due)
+	wakes("a change of a plan", "recovery_plan-v.shop", recoveryplan.Defined{}.EventType())
+	wakes("an operator's word", "job-run", job.JobResumed{}.EventType(), due)
+	wakes("the wish to cancel a run", "job-run", job.CancelRequested{}.EventType(), stop)
+	wakes("an item's job that waits for an operator", "job-j2", job.JobResumed{}.EventType())
+	do(enable())
+	record("j1", job.Announce{Vault: "v", Kind: job.EnableProtection, Subject: item, Parent: "run", At: now()})
+	wakes("an item that waits for its plan", "protected_item-"+item, protecteditem.PlannedFailoverReady{}.EventType(), due)
+	record("j2", job.Cancel{At: now()})
+	wakes("the end of a part", "job-j2", job.JobCanceled{}.EventType(), due)
+	record("alone", job.Start{Vault: "v", Kind: job.PlannedFailover, Subject: item, At: now()}, job.Cancel{At: now()})
+	wakes("the end of a job that is none", "job-alone", job.JobCanceled{}.EventType())
+	record("run", job.Cancel{At: now()})
+	wakes("the end of a part of a run that is over", "job-j2", job.JobCanceled{}.EventType())
 }
