@@ -17,6 +17,7 @@ const pollSeconds int32 = 1
 // workflow is a request that begins a workflow of an item.
 type workflow struct {
 	vault, item  string
+	plan         string // instead of the item: the recovery plan that is run
 	kind, job    string // the job it would run under
 	ifMatch, key *string
 }
@@ -42,7 +43,7 @@ func (s *Server) beginJob(ctx context.Context, cmd protecteditem.Command, w work
 // accepted answers 202 with the job as far as it is known.
 func (s *Server) accepted(ctx context.Context, w workflow, d done) (oapi.JobAcceptedJSONResponse, error) {
 	body := oapi.Job{
-		ID: w.job, Kind: oapi.JobKind(w.kind), Status: oapi.JobStatusNotStarted, Item: w.item, Tasks: []oapi.Task{}, CreatedAt: new(s.now()), Etag: etagOf(0),
+		ID: w.job, Kind: oapi.JobKind(w.kind), Status: oapi.JobStatusNotStarted, Item: w.item, RecoveryPlan: optional(w.plan), Tasks: []oapi.Task{}, CreatedAt: new(s.now()), Etag: etagOf(0),
 	}
 	row, err := s.queries.Job(ctx, w.vault, w.job)
 	switch {

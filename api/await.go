@@ -28,6 +28,7 @@ func modelsOf(operationID string) []string {
 		"listStorageAccounts": {projections.StorageAccountsName}, "getStorageAccount": {projections.StorageAccountsName},
 		"listProtectedItems": {projections.ProtectedItemsName}, "getProtectedItem": {projections.ProtectedItemsName},
 		"listRecoveryPoints": {projections.ProtectedItemsName}, "getRecoveryPoint": {projections.ProtectedItemsName},
+		"listRecoveryPlans": {projections.RecoveryPlansName}, "getRecoveryPlan": {projections.RecoveryPlansName},
 		"listJobs": {projections.JobsName}, "getJob": {projections.JobsName},
 		"listEvents":  {projections.JobsName}, // which tells the jobs of an item
 		"listAPIKeys": {projections.APIKeysName}, "getAPIKey": {projections.APIKeysName},

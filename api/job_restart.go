@@ -20,9 +20,12 @@ func (s *Server) RestartJob(ctx context.Context, r oapi.RestartJobRequestObject)
 		return nil, err
 	}
 	var body oapi.JobAcceptedJSONResponse
-	if row.State.Status == job.Failed {
+	switch {
+	case row.State.Kind.OfPlan():
+		body, err = s.restartPlan(ctx, r, row)
+	case row.State.Status == job.Failed:
 		body, err = s.beginAnew(ctx, r, row)
-	} else {
+	default:
 		body, err = s.tryStepAgain(ctx, r, row)
 	}
 	return oapi.RestartJob202JSONResponse{JobAcceptedJSONResponse: body}, err

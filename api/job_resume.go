@@ -73,6 +73,9 @@ func (s *Server) resumeJob(ctx context.Context, r oapi.ResumeJobRequestObject, r
 	if err != nil {
 		return oapi.JobAcceptedJSONResponse{}, err
 	}
-	_, item, _ := cutKey(row.State.Subject)
-	return s.accepted(ctx, workflow{vault: r.Vault, item: item, kind: string(row.State.Kind), job: r.Job}, d)
+	w := workflow{vault: r.Vault, kind: string(row.State.Kind), job: r.Job}
+	if _, w.item, _ = cutKey(row.State.Subject); row.State.Kind.OfPlan() {
+		w.item, w.plan = "", w.item
+	}
+	return s.accepted(ctx, w, d)
 }

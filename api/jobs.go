@@ -20,7 +20,10 @@ func (s *Server) ListJobs(ctx context.Context, r oapi.ListJobsRequestObject) (oa
 	if err != nil {
 		return nil, err
 	}
-	filter := projections.JobFilter{Status: string(value(r.Params.State)), Kind: string(value(r.Params.Kind)), Item: value(r.Params.Item), Since: value(r.Params.Since), Until: value(r.Params.Until)}
+	filter := projections.JobFilter{
+		Status: string(value(r.Params.State)), Kind: string(value(r.Params.Kind)), Item: value(r.Params.Item), Plan: value(r.Params.RecoveryPlan), Parent: value(r.Params.Parent),
+		Since: value(r.Params.Since), Until: value(r.Params.Until),
+	}
 	rows, err := s.queries.Jobs(ctx, r.Vault, filter, p.page)
 	if err != nil {
 		return nil, err
@@ -83,18 +86,35 @@ func (s *Server) CancelJob(ctx context.Context, r oapi.CancelJobRequestObject) (
 
 func (s *Server) jobOf(ctx context.Context, row jobRow) (oapi.Job, error) {
 	transfers, err := s.queries.Progress(ctx, row.ID)
-	return jobAsOf(row, transfers[row.ID]), err
+	if err != nil {
+		return oapi.Job{}, err
+	}
+	body := jobAsOf(row, transfers[row.ID])
+	body.Children, err = s.childrenOf(ctx, row)
+	return body, err
 }
 
 func jobAsOf(row jobRow, transfers []projections.Progress) oapi.Job {
 	st := row.State
 	_, item, _ := cutKey(st.Subject)
+	plan := ""
+	if st.Kind.OfPlan() {
+		item, plan = "", item
+	}
 	return oapi.Job{
+		RecoveryPlan: optional(plan), Parent: optional(st.Parent), Input: inputOf(st.Input),
 		ID: row.ID, Kind: oapi.JobKind(st.Kind), Status: oapi.JobStatus(row.Status), Item: item, CreatedAt: at(row.CreatedAt),
 		StartedAt: at(st.StartedAt), EndedAt: at(st.EndedAt), CancelRequested: st.CancelRequested,
 		Error: undated(st.Failure), Tasks: each(st.Tasks, taskOf), Etag: etagOf(row.Version),
 		Progress: progressOf(transfers), RestartOf: optional(st.RestartOf), RestartedAs: optional(st.RestartedAs), Comments: commentsOf(st.Comments),
 	}
+}
+
+func inputOf(in *job.Input) *oapi.JobInput {
+	if in == nil {
+		return nil
+	}
+	return &oapi.JobInput{Task: in.Task, Instructions: optional(in.Instructions), Since: in.Since.UTC()}
 }
 
 func commentsOf(comments []job.Comment) *[]oapi.JobComment {
@@ -110,6 +130,7 @@ func taskOf(t job.Task) oapi.Task {
 	out := oapi.Task{
 		Name: t.Name, Title: t.Title, Status: string(t.Status), Attempt: small(t.Attempts), StartedAt: at(t.StartedAt),
 		EndedAt: at(t.EndedAt), Error: undated(t.Failure), NextAttemptAt: at(t.NextAttemptAt),
+		Notes: optional(t.Output["notes"]), Output: optional(t.Output["output"]),
 	}
 	if warnings := t.Warnings(); len(warnings) > 0 {
 		out.Warnings = new(each(warnings, func(f errorcatalog.Failure) oapi.Finding { return *undated(&f) }))

@@ -27,7 +27,8 @@ func reading() []string {
 	return append(auditing(),
 		"listPolicies", "getPolicy", "listSites", "getSite", "listHosts", "getHost", "listVirtualMachines", "getVirtualMachine",
 		"listNetworks", "getNetwork", "listClouds", "listNetworkMappings", "getNetworkMapping", "getNetworkSettings",
-		"listStorageAccounts", "getStorageAccount", "listProtectedItems", "getProtectedItem", "listRecoveryPoints", "getRecoveryPoint")
+		"listStorageAccounts", "getStorageAccount", "listProtectedItems", "getProtectedItem", "listRecoveryPoints", "getRecoveryPoint",
+		"listRecoveryPlans", "getRecoveryPlan")
 }
 
 // operating lists what is done with items that are protected already.
@@ -36,13 +37,14 @@ func operating() []string {
 		"plannedFailover", "unplannedFailover", "applyRecoveryPoint", "cancelFailover", "commitFailover", "testFailover", "cleanUpTestFailover",
 		"startFailback", "completeFailback", "cancelFailback", "commitFailback", "reProtect",
 		"putNetworkSettings",
-		"pauseReplication", "resumeReplication", "repairReplication", "replicateNow", "retryNow", "cancelJob", "restartJob", "resumeJob")
+		"pauseReplication", "resumeReplication", "repairReplication", "replicateNow", "retryNow", "cancelJob", "restartJob", "resumeJob",
+		"checkPlanReadiness", "testFailoverPlan", "cleanUpTestFailoverPlan", "plannedFailoverPlan", "unplannedFailoverPlan", "failbackPlan", "commitFailoverPlan")
 }
 
 // contributing lists what sets protection up and takes it down.
 func contributing() []string {
 	return append(operating(), "enableProtection", "disableProtection", "changePolicy", "putPolicy", "putSite", "putHost", "deleteHost", "putStorageAccount",
-		"loadSiteInventory", "putNetworkMapping", "deleteNetworkMapping")
+		"loadSiteInventory", "putNetworkMapping", "deleteNetworkMapping", "putRecoveryPlan", "deleteRecoveryPlan")
 }
 
 // administering lists what concerns the vault itself and who may call.

@@ -24,6 +24,7 @@ import (
 	"farshore/domain/networkmapping"
 	"farshore/domain/policy"
 	"farshore/domain/protecteditem"
+	"farshore/domain/recoveryplan"
 	"farshore/domain/site"
 	"farshore/domain/storageaccount"
 	"farshore/domain/vault"
@@ -54,6 +55,11 @@ type Config struct {
 	LagTimeout time.Duration
 	// Networks is what is known of the networks around an item; it may be left out.
 	Networks func(ctx context.Context, s protecteditem.State) (protecteditem.Networks, error)
+	// PlanLimits bounds recovery plans; the defaults when zero.
+	PlanLimits recoveryplan.Limits
+	// FindScript says why a script that a recovery plan names cannot be run; it may
+	// be left out.
+	FindScript func(name string) error
 	// Random is where secrets come from; the system's source when nil.
 	Random io.Reader
 }
@@ -68,6 +74,7 @@ type Server struct {
 	jobs            eventstore.Repository[job.Command, job.Event, job.State]
 	apiKeys         eventstore.Repository[apikey.Command, apikey.Event, apikey.State]
 	networkMappings eventstore.Repository[networkmapping.Command, networkmapping.Event, networkmapping.State]
+	plans           eventstore.Repository[recoveryplan.Command, recoveryplan.Event, recoveryplan.State]
 
 	store      eventstore.Store
 	queries    *projections.Queries
@@ -79,6 +86,8 @@ type Server struct {
 	ready      func() error
 	networks   func(ctx context.Context, s protecteditem.State) (protecteditem.Networks, error)
 	lagTimeout time.Duration
+	planLimits recoveryplan.Limits
+	findScript func(name string) error
 	contract   *contract
 	metrics    *metrics
 	registry   *prometheus.Registry
@@ -105,7 +114,11 @@ func New(c Config) (*Server, error) {
 	}
 	s := &Server{
 		store: c.Store, queries: c.Queries, positions: c.Positions, now: c.Now, newID: c.NewID, logger: c.Logger, ready: c.Ready,
-		networks: c.Networks, random: c.Random, lagTimeout: c.LagTimeout, contract: compiled, metrics: m, registry: c.Registry,
+		networks: c.Networks, planLimits: c.PlanLimits, findScript: c.FindScript, random: c.Random, lagTimeout: c.LagTimeout,
+		contract: compiled, metrics: m, registry: c.Registry,
+	}
+	if s.planLimits == (recoveryplan.Limits{}) {
+		s.planLimits = recoveryplan.DefaultLimits()
 	}
 	if s.random == nil {
 		s.random = rand.Reader
@@ -120,6 +133,7 @@ func New(c Config) (*Server, error) {
 	s.protectedItems = repository(c.Store, protecteditem.Category, protecteditem.Decider)
 	s.protectedItems.Snapshots = c.Snapshots
 	s.jobs = repository(c.Store, job.Category, job.Decider)
+	s.plans = repository(c.Store, recoveryplan.Category, recoveryplan.Decider)
 	s.apiKeys = repository(c.Store, apikey.Category, apikey.Decider)
 	s.networkMappings = repository(c.Store, networkmapping.Category, networkmapping.Decider)
 	return s, nil

@@ -24,10 +24,12 @@ import (
 	"farshore/api/oapi"
 	"farshore/domain"
 	"farshore/domain/apikey"
+	"farshore/domain/errorcatalog"
 	"farshore/domain/job"
 	"farshore/domain/networkmapping"
 	"farshore/domain/policy"
 	"farshore/domain/protecteditem"
+	"farshore/domain/recoveryplan"
 	"farshore/domain/site"
 	"farshore/domain/storageaccount"
 	"farshore/domain/vault"
@@ -57,7 +59,8 @@ func newWorldOn(t *testing.T, pool *pgxpool.Pool) *world {
 	codec, err := eventstore.NewCodec(
 		eventstore.Types(vault.Events()...), eventstore.Types(policy.Events()...), eventstore.Types(site.Events()...),
 		eventstore.Types(storageaccount.Events()...), eventstore.Types(protecteditem.Events()...),
-		eventstore.Types(job.Events()...), eventstore.Types(apikey.Events()...), eventstore.Types(networkmapping.Events()...))
+		eventstore.Types(job.Events()...), eventstore.Types(apikey.Events()...), eventstore.Types(networkmapping.Events()...),
+		eventstore.Types(recoveryplan.Events()...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,6 +75,7 @@ func newWorldOn(t *testing.T, pool *pgxpool.Pool) *world {
 	server, err := api.New(api.Config{
 		Store: store, Queries: queries, Networks: bookOf(store, queries).Of, Positions: runner, Now: time.Now, NewID: newID,
 		Registry: prometheus.NewRegistry(), Logger: slog.New(slog.NewTextHandler(logTo{t}, nil)), LagTimeout: 2 * time.Second,
+		FindScript: func(name string) error { return errorcatalog.Fail(errorcatalog.ScriptNotFound, "%s", name) },
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -553,6 +553,134 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/unplannedFailover (the `UnplannedFailover` operationId).
 	UnplannedFailover(ctx context.Context, vault VaultPath, item ItemPath, params *UnplannedFailoverParams, body UnplannedFailoverJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListRecoveryPlans List recovery plans
+	//
+	// Corresponds with GET /v1/vaults/{vault}/recoveryPlans (the `ListRecoveryPlans` operationId).
+	ListRecoveryPlans(ctx context.Context, vault VaultPath, params *ListRecoveryPlansParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeleteRecoveryPlan Delete a recovery plan
+	//
+	// Its items stay as they are. A plan that runs cannot be deleted.
+	//
+	// Corresponds with DELETE /v1/vaults/{vault}/recoveryPlans/{plan} (the `DeleteRecoveryPlan` operationId).
+	DeleteRecoveryPlan(ctx context.Context, vault VaultPath, plan PlanPath, params *DeleteRecoveryPlanParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetRecoveryPlan Read a recovery plan, its last run and its readiness
+	//
+	// Corresponds with GET /v1/vaults/{vault}/recoveryPlans/{plan} (the `GetRecoveryPlan` operationId).
+	GetRecoveryPlan(ctx context.Context, vault VaultPath, plan PlanPath, params *GetRecoveryPlanParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutRecoveryPlanWithBody Define or change a recovery plan
+	//
+	// A change makes what was found of the plan's readiness lapse. A plan that runs cannot be changed.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /v1/vaults/{vault}/recoveryPlans/{plan} (the `PutRecoveryPlan` operationId).
+	PutRecoveryPlanWithBody(ctx context.Context, vault VaultPath, plan PlanPath, params *PutRecoveryPlanParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutRecoveryPlan Define or change a recovery plan
+	//
+	// A change makes what was found of the plan's readiness lapse. A plan that runs cannot be changed.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /v1/vaults/{vault}/recoveryPlans/{plan} (the `PutRecoveryPlan` operationId).
+	PutRecoveryPlan(ctx context.Context, vault VaultPath, plan PlanPath, params *PutRecoveryPlanParams, body PutRecoveryPlanJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CheckPlanReadinessWithBody Check whether the plan is ready, and record it
+	//
+	// What is found holds until the plan is changed.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/vaults/{vault}/recoveryPlans/{plan}/checkReadiness (the `CheckPlanReadiness` operationId).
+	CheckPlanReadinessWithBody(ctx context.Context, vault VaultPath, plan PlanPath, params *CheckPlanReadinessParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CheckPlanReadiness Check whether the plan is ready, and record it
+	//
+	// What is found holds until the plan is changed.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/vaults/{vault}/recoveryPlans/{plan}/checkReadiness (the `CheckPlanReadiness` operationId).
+	CheckPlanReadiness(ctx context.Context, vault VaultPath, plan PlanPath, params *CheckPlanReadinessParams, body CheckPlanReadinessJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// FailbackPlan Bring the plan back to the primary side
+	//
+	// What has changed of all groups is brought first, while the recovery VMs run; then the groups are switched back in order.
+	//
+	// Corresponds with POST /v1/vaults/{vault}/recoveryPlans/{plan}/failback (the `FailbackPlan` operationId).
+	FailbackPlan(ctx context.Context, vault VaultPath, plan PlanPath, params *FailbackPlanParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CommitFailoverPlan Commit the failovers and failbacks of the plan
+	//
+	// Items with nothing to commit are skipped.
+	//
+	// Corresponds with POST /v1/vaults/{vault}/recoveryPlans/{plan}/failoverCommit (the `CommitFailoverPlan` operationId).
+	CommitFailoverPlan(ctx context.Context, vault VaultPath, plan PlanPath, params *CommitFailoverPlanParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PlannedFailoverPlan Move the plan to the recovery side without loss
+	//
+	// The VMs are shut down in the reverse order of the groups and their disks brought over; then they are started in the order of the groups. Until a VM is started its failover can be taken back.
+	//
+	// Corresponds with POST /v1/vaults/{vault}/recoveryPlans/{plan}/plannedFailover (the `PlannedFailoverPlan` operationId).
+	PlannedFailoverPlan(ctx context.Context, vault VaultPath, plan PlanPath, params *PlannedFailoverPlanParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// TestFailoverPlanWithBody Test the plan in an isolated network
+	//
+	// Groups are brought up in order. Items whose test failover is open already are skipped.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/vaults/{vault}/recoveryPlans/{plan}/testFailover (the `TestFailoverPlan` operationId).
+	TestFailoverPlanWithBody(ctx context.Context, vault VaultPath, plan PlanPath, params *TestFailoverPlanParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// TestFailoverPlan Test the plan in an isolated network
+	//
+	// Groups are brought up in order. Items whose test failover is open already are skipped.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/vaults/{vault}/recoveryPlans/{plan}/testFailover (the `TestFailoverPlan` operationId).
+	TestFailoverPlan(ctx context.Context, vault VaultPath, plan PlanPath, params *TestFailoverPlanParams, body TestFailoverPlanJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CleanUpTestFailoverPlanWithBody Clean the test failovers of the plan up
+	//
+	// Items without an open test failover are skipped.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/vaults/{vault}/recoveryPlans/{plan}/testFailoverCleanup (the `CleanUpTestFailoverPlan` operationId).
+	CleanUpTestFailoverPlanWithBody(ctx context.Context, vault VaultPath, plan PlanPath, params *CleanUpTestFailoverPlanParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CleanUpTestFailoverPlan Clean the test failovers of the plan up
+	//
+	// Items without an open test failover are skipped.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/vaults/{vault}/recoveryPlans/{plan}/testFailoverCleanup (the `CleanUpTestFailoverPlan` operationId).
+	CleanUpTestFailoverPlan(ctx context.Context, vault VaultPath, plan PlanPath, params *CleanUpTestFailoverPlanParams, body CleanUpTestFailoverPlanJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UnplannedFailoverPlanWithBody Bring the plan up on the recovery side
+	//
+	// Groups are brought up in order. Items that are failed over already are skipped.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/vaults/{vault}/recoveryPlans/{plan}/unplannedFailover (the `UnplannedFailoverPlan` operationId).
+	UnplannedFailoverPlanWithBody(ctx context.Context, vault VaultPath, plan PlanPath, params *UnplannedFailoverPlanParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UnplannedFailoverPlan Bring the plan up on the recovery side
+	//
+	// Groups are brought up in order. Items that are failed over already are skipped.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/vaults/{vault}/recoveryPlans/{plan}/unplannedFailover (the `UnplannedFailoverPlan` operationId).
+	UnplannedFailoverPlan(ctx context.Context, vault VaultPath, plan PlanPath, params *UnplannedFailoverPlanParams, body UnplannedFailoverPlanJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListSites List sites
 	//
 	// Corresponds with GET /v1/vaults/{vault}/sites (the `ListSites` operationId).
@@ -1819,6 +1947,294 @@ func (c *Client) UnplannedFailover(ctx context.Context, vault VaultPath, item It
 	return c.Client.Do(req)
 }
 
+// ListRecoveryPlans List recovery plans
+//
+// Corresponds with GET /v1/vaults/{vault}/recoveryPlans (the `ListRecoveryPlans` operationId).
+func (c *Client) ListRecoveryPlans(ctx context.Context, vault VaultPath, params *ListRecoveryPlansParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListRecoveryPlansRequest(c.Server, vault, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeleteRecoveryPlan Delete a recovery plan
+//
+// Its items stay as they are. A plan that runs cannot be deleted.
+//
+// Corresponds with DELETE /v1/vaults/{vault}/recoveryPlans/{plan} (the `DeleteRecoveryPlan` operationId).
+func (c *Client) DeleteRecoveryPlan(ctx context.Context, vault VaultPath, plan PlanPath, params *DeleteRecoveryPlanParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteRecoveryPlanRequest(c.Server, vault, plan, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetRecoveryPlan Read a recovery plan, its last run and its readiness
+//
+// Corresponds with GET /v1/vaults/{vault}/recoveryPlans/{plan} (the `GetRecoveryPlan` operationId).
+func (c *Client) GetRecoveryPlan(ctx context.Context, vault VaultPath, plan PlanPath, params *GetRecoveryPlanParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetRecoveryPlanRequest(c.Server, vault, plan, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutRecoveryPlanWithBody Define or change a recovery plan
+//
+// A change makes what was found of the plan's readiness lapse. A plan that runs cannot be changed.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /v1/vaults/{vault}/recoveryPlans/{plan} (the `PutRecoveryPlan` operationId).
+func (c *Client) PutRecoveryPlanWithBody(ctx context.Context, vault VaultPath, plan PlanPath, params *PutRecoveryPlanParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutRecoveryPlanRequestWithBody(c.Server, vault, plan, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutRecoveryPlan Define or change a recovery plan
+//
+// A change makes what was found of the plan's readiness lapse. A plan that runs cannot be changed.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /v1/vaults/{vault}/recoveryPlans/{plan} (the `PutRecoveryPlan` operationId).
+func (c *Client) PutRecoveryPlan(ctx context.Context, vault VaultPath, plan PlanPath, params *PutRecoveryPlanParams, body PutRecoveryPlanJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutRecoveryPlanRequest(c.Server, vault, plan, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CheckPlanReadinessWithBody Check whether the plan is ready, and record it
+//
+// What is found holds until the plan is changed.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/vaults/{vault}/recoveryPlans/{plan}/checkReadiness (the `CheckPlanReadiness` operationId).
+func (c *Client) CheckPlanReadinessWithBody(ctx context.Context, vault VaultPath, plan PlanPath, params *CheckPlanReadinessParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCheckPlanReadinessRequestWithBody(c.Server, vault, plan, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CheckPlanReadiness Check whether the plan is ready, and record it
+//
+// What is found holds until the plan is changed.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/vaults/{vault}/recoveryPlans/{plan}/checkReadiness (the `CheckPlanReadiness` operationId).
+func (c *Client) CheckPlanReadiness(ctx context.Context, vault VaultPath, plan PlanPath, params *CheckPlanReadinessParams, body CheckPlanReadinessJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCheckPlanReadinessRequest(c.Server, vault, plan, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// FailbackPlan Bring the plan back to the primary side
+//
+// What has changed of all groups is brought first, while the recovery VMs run; then the groups are switched back in order.
+//
+// Corresponds with POST /v1/vaults/{vault}/recoveryPlans/{plan}/failback (the `FailbackPlan` operationId).
+func (c *Client) FailbackPlan(ctx context.Context, vault VaultPath, plan PlanPath, params *FailbackPlanParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewFailbackPlanRequest(c.Server, vault, plan, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CommitFailoverPlan Commit the failovers and failbacks of the plan
+//
+// Items with nothing to commit are skipped.
+//
+// Corresponds with POST /v1/vaults/{vault}/recoveryPlans/{plan}/failoverCommit (the `CommitFailoverPlan` operationId).
+func (c *Client) CommitFailoverPlan(ctx context.Context, vault VaultPath, plan PlanPath, params *CommitFailoverPlanParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCommitFailoverPlanRequest(c.Server, vault, plan, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PlannedFailoverPlan Move the plan to the recovery side without loss
+//
+// The VMs are shut down in the reverse order of the groups and their disks brought over; then they are started in the order of the groups. Until a VM is started its failover can be taken back.
+//
+// Corresponds with POST /v1/vaults/{vault}/recoveryPlans/{plan}/plannedFailover (the `PlannedFailoverPlan` operationId).
+func (c *Client) PlannedFailoverPlan(ctx context.Context, vault VaultPath, plan PlanPath, params *PlannedFailoverPlanParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPlannedFailoverPlanRequest(c.Server, vault, plan, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// TestFailoverPlanWithBody Test the plan in an isolated network
+//
+// Groups are brought up in order. Items whose test failover is open already are skipped.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/vaults/{vault}/recoveryPlans/{plan}/testFailover (the `TestFailoverPlan` operationId).
+func (c *Client) TestFailoverPlanWithBody(ctx context.Context, vault VaultPath, plan PlanPath, params *TestFailoverPlanParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTestFailoverPlanRequestWithBody(c.Server, vault, plan, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// TestFailoverPlan Test the plan in an isolated network
+//
+// Groups are brought up in order. Items whose test failover is open already are skipped.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/vaults/{vault}/recoveryPlans/{plan}/testFailover (the `TestFailoverPlan` operationId).
+func (c *Client) TestFailoverPlan(ctx context.Context, vault VaultPath, plan PlanPath, params *TestFailoverPlanParams, body TestFailoverPlanJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTestFailoverPlanRequest(c.Server, vault, plan, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CleanUpTestFailoverPlanWithBody Clean the test failovers of the plan up
+//
+// Items without an open test failover are skipped.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/vaults/{vault}/recoveryPlans/{plan}/testFailoverCleanup (the `CleanUpTestFailoverPlan` operationId).
+func (c *Client) CleanUpTestFailoverPlanWithBody(ctx context.Context, vault VaultPath, plan PlanPath, params *CleanUpTestFailoverPlanParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCleanUpTestFailoverPlanRequestWithBody(c.Server, vault, plan, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CleanUpTestFailoverPlan Clean the test failovers of the plan up
+//
+// Items without an open test failover are skipped.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/vaults/{vault}/recoveryPlans/{plan}/testFailoverCleanup (the `CleanUpTestFailoverPlan` operationId).
+func (c *Client) CleanUpTestFailoverPlan(ctx context.Context, vault VaultPath, plan PlanPath, params *CleanUpTestFailoverPlanParams, body CleanUpTestFailoverPlanJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCleanUpTestFailoverPlanRequest(c.Server, vault, plan, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UnplannedFailoverPlanWithBody Bring the plan up on the recovery side
+//
+// Groups are brought up in order. Items that are failed over already are skipped.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/vaults/{vault}/recoveryPlans/{plan}/unplannedFailover (the `UnplannedFailoverPlan` operationId).
+func (c *Client) UnplannedFailoverPlanWithBody(ctx context.Context, vault VaultPath, plan PlanPath, params *UnplannedFailoverPlanParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUnplannedFailoverPlanRequestWithBody(c.Server, vault, plan, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UnplannedFailoverPlan Bring the plan up on the recovery side
+//
+// Groups are brought up in order. Items that are failed over already are skipped.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/vaults/{vault}/recoveryPlans/{plan}/unplannedFailover (the `UnplannedFailoverPlan` operationId).
+func (c *Client) UnplannedFailoverPlan(ctx context.Context, vault VaultPath, plan PlanPath, params *UnplannedFailoverPlanParams, body UnplannedFailoverPlanJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUnplannedFailoverPlanRequest(c.Server, vault, plan, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListSites List sites
 //
 // Corresponds with GET /v1/vaults/{vault}/sites (the `ListSites` operationId).
@@ -3053,6 +3469,30 @@ func NewListJobsRequest(server string, vault VaultPath, params *ListJobsParams) 
 		if params.Item != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "item", *params.Item, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.RecoveryPlan != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "recoveryPlan", *params.RecoveryPlan, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Parent != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "parent", *params.Parent, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -6069,6 +6509,991 @@ func NewUnplannedFailoverRequestWithBody(server string, vault VaultPath, item It
 	return req, nil
 }
 
+// NewListRecoveryPlansRequest constructs an http.Request for the ListRecoveryPlans method
+func NewListRecoveryPlansRequest(server string, vault VaultPath, params *ListRecoveryPlansParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "vault", vault, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/vaults/%s/recoveryPlans", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.PageSize != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "pageSize", *params.PageSize, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.MinPosition != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "minPosition", *params.MinPosition, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewDeleteRecoveryPlanRequest constructs an http.Request for the DeleteRecoveryPlan method
+func NewDeleteRecoveryPlanRequest(server string, vault VaultPath, plan PlanPath, params *DeleteRecoveryPlanParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "vault", vault, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "plan", plan, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/vaults/%s/recoveryPlans/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGetRecoveryPlanRequest constructs an http.Request for the GetRecoveryPlan method
+func NewGetRecoveryPlanRequest(server string, vault VaultPath, plan PlanPath, params *GetRecoveryPlanParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "vault", vault, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "plan", plan, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/vaults/%s/recoveryPlans/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.MinPosition != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "minPosition", *params.MinPosition, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewPutRecoveryPlanRequest calls the generic PutRecoveryPlan builder with application/json body
+func NewPutRecoveryPlanRequest(server string, vault VaultPath, plan PlanPath, params *PutRecoveryPlanParams, body PutRecoveryPlanJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPutRecoveryPlanRequestWithBody(server, vault, plan, params, "application/json", bodyReader)
+}
+
+// NewPutRecoveryPlanRequestWithBody constructs an http.Request for the PutRecoveryPlan method, with any body, and a specified content type
+func NewPutRecoveryPlanRequestWithBody(server string, vault VaultPath, plan PlanPath, params *PutRecoveryPlanParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "vault", vault, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "plan", plan, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/vaults/%s/recoveryPlans/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCheckPlanReadinessRequest calls the generic CheckPlanReadiness builder with application/json body
+func NewCheckPlanReadinessRequest(server string, vault VaultPath, plan PlanPath, params *CheckPlanReadinessParams, body CheckPlanReadinessJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCheckPlanReadinessRequestWithBody(server, vault, plan, params, "application/json", bodyReader)
+}
+
+// NewCheckPlanReadinessRequestWithBody constructs an http.Request for the CheckPlanReadiness method, with any body, and a specified content type
+func NewCheckPlanReadinessRequestWithBody(server string, vault VaultPath, plan PlanPath, params *CheckPlanReadinessParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "vault", vault, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "plan", plan, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/vaults/%s/recoveryPlans/%s/checkReadiness", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewFailbackPlanRequest constructs an http.Request for the FailbackPlan method
+func NewFailbackPlanRequest(server string, vault VaultPath, plan PlanPath, params *FailbackPlanParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "vault", vault, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "plan", plan, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/vaults/%s/recoveryPlans/%s/failback", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.ValidateOnly != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "validateOnly", *params.ValidateOnly, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCommitFailoverPlanRequest constructs an http.Request for the CommitFailoverPlan method
+func NewCommitFailoverPlanRequest(server string, vault VaultPath, plan PlanPath, params *CommitFailoverPlanParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "vault", vault, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "plan", plan, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/vaults/%s/recoveryPlans/%s/failoverCommit", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.ValidateOnly != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "validateOnly", *params.ValidateOnly, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewPlannedFailoverPlanRequest constructs an http.Request for the PlannedFailoverPlan method
+func NewPlannedFailoverPlanRequest(server string, vault VaultPath, plan PlanPath, params *PlannedFailoverPlanParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "vault", vault, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "plan", plan, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/vaults/%s/recoveryPlans/%s/plannedFailover", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Resume != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "resume", *params.Resume, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.AllowUnmappedNetworks != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "allowUnmappedNetworks", *params.AllowUnmappedNetworks, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ValidateOnly != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "validateOnly", *params.ValidateOnly, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewTestFailoverPlanRequest calls the generic TestFailoverPlan builder with application/json body
+func NewTestFailoverPlanRequest(server string, vault VaultPath, plan PlanPath, params *TestFailoverPlanParams, body TestFailoverPlanJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewTestFailoverPlanRequestWithBody(server, vault, plan, params, "application/json", bodyReader)
+}
+
+// NewTestFailoverPlanRequestWithBody constructs an http.Request for the TestFailoverPlan method, with any body, and a specified content type
+func NewTestFailoverPlanRequestWithBody(server string, vault VaultPath, plan PlanPath, params *TestFailoverPlanParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "vault", vault, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "plan", plan, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/vaults/%s/recoveryPlans/%s/testFailover", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.ValidateOnly != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "validateOnly", *params.ValidateOnly, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCleanUpTestFailoverPlanRequest calls the generic CleanUpTestFailoverPlan builder with application/json body
+func NewCleanUpTestFailoverPlanRequest(server string, vault VaultPath, plan PlanPath, params *CleanUpTestFailoverPlanParams, body CleanUpTestFailoverPlanJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCleanUpTestFailoverPlanRequestWithBody(server, vault, plan, params, "application/json", bodyReader)
+}
+
+// NewCleanUpTestFailoverPlanRequestWithBody constructs an http.Request for the CleanUpTestFailoverPlan method, with any body, and a specified content type
+func NewCleanUpTestFailoverPlanRequestWithBody(server string, vault VaultPath, plan PlanPath, params *CleanUpTestFailoverPlanParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "vault", vault, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "plan", plan, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/vaults/%s/recoveryPlans/%s/testFailoverCleanup", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.ValidateOnly != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "validateOnly", *params.ValidateOnly, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewUnplannedFailoverPlanRequest calls the generic UnplannedFailoverPlan builder with application/json body
+func NewUnplannedFailoverPlanRequest(server string, vault VaultPath, plan PlanPath, params *UnplannedFailoverPlanParams, body UnplannedFailoverPlanJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewUnplannedFailoverPlanRequestWithBody(server, vault, plan, params, "application/json", bodyReader)
+}
+
+// NewUnplannedFailoverPlanRequestWithBody constructs an http.Request for the UnplannedFailoverPlan method, with any body, and a specified content type
+func NewUnplannedFailoverPlanRequestWithBody(server string, vault VaultPath, plan PlanPath, params *UnplannedFailoverPlanParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "vault", vault, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "plan", plan, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/vaults/%s/recoveryPlans/%s/unplannedFailover", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.ValidateOnly != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "validateOnly", *params.ValidateOnly, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewListSitesRequest constructs an http.Request for the ListSites method
 func NewListSitesRequest(server string, vault VaultPath, params *ListSitesParams) (*http.Request, error) {
 	var err error
@@ -7945,6 +9370,146 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/unplannedFailover (the `UnplannedFailover` operationId).
 	UnplannedFailoverWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *UnplannedFailoverParams, body UnplannedFailoverJSONRequestBody, reqEditors ...RequestEditorFn) (*UnplannedFailoverResponse, error)
+
+	// ListRecoveryPlansWithResponse List recovery plans
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/vaults/{vault}/recoveryPlans (the `ListRecoveryPlans` operationId).
+	ListRecoveryPlansWithResponse(ctx context.Context, vault VaultPath, params *ListRecoveryPlansParams, reqEditors ...RequestEditorFn) (*ListRecoveryPlansResponse, error)
+
+	// DeleteRecoveryPlanWithResponse Delete a recovery plan
+	//
+	// Its items stay as they are. A plan that runs cannot be deleted.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/vaults/{vault}/recoveryPlans/{plan} (the `DeleteRecoveryPlan` operationId).
+	DeleteRecoveryPlanWithResponse(ctx context.Context, vault VaultPath, plan PlanPath, params *DeleteRecoveryPlanParams, reqEditors ...RequestEditorFn) (*DeleteRecoveryPlanResponse, error)
+
+	// GetRecoveryPlanWithResponse Read a recovery plan, its last run and its readiness
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/vaults/{vault}/recoveryPlans/{plan} (the `GetRecoveryPlan` operationId).
+	GetRecoveryPlanWithResponse(ctx context.Context, vault VaultPath, plan PlanPath, params *GetRecoveryPlanParams, reqEditors ...RequestEditorFn) (*GetRecoveryPlanResponse, error)
+
+	// PutRecoveryPlanWithBodyWithResponse Define or change a recovery plan
+	//
+	// A change makes what was found of the plan's readiness lapse. A plan that runs cannot be changed.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/vaults/{vault}/recoveryPlans/{plan} (the `PutRecoveryPlan` operationId).
+	PutRecoveryPlanWithBodyWithResponse(ctx context.Context, vault VaultPath, plan PlanPath, params *PutRecoveryPlanParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutRecoveryPlanResponse, error)
+
+	// PutRecoveryPlanWithResponse Define or change a recovery plan
+	//
+	// A change makes what was found of the plan's readiness lapse. A plan that runs cannot be changed.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/vaults/{vault}/recoveryPlans/{plan} (the `PutRecoveryPlan` operationId).
+	PutRecoveryPlanWithResponse(ctx context.Context, vault VaultPath, plan PlanPath, params *PutRecoveryPlanParams, body PutRecoveryPlanJSONRequestBody, reqEditors ...RequestEditorFn) (*PutRecoveryPlanResponse, error)
+
+	// CheckPlanReadinessWithBodyWithResponse Check whether the plan is ready, and record it
+	//
+	// What is found holds until the plan is changed.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/vaults/{vault}/recoveryPlans/{plan}/checkReadiness (the `CheckPlanReadiness` operationId).
+	CheckPlanReadinessWithBodyWithResponse(ctx context.Context, vault VaultPath, plan PlanPath, params *CheckPlanReadinessParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CheckPlanReadinessResponse, error)
+
+	// CheckPlanReadinessWithResponse Check whether the plan is ready, and record it
+	//
+	// What is found holds until the plan is changed.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/vaults/{vault}/recoveryPlans/{plan}/checkReadiness (the `CheckPlanReadiness` operationId).
+	CheckPlanReadinessWithResponse(ctx context.Context, vault VaultPath, plan PlanPath, params *CheckPlanReadinessParams, body CheckPlanReadinessJSONRequestBody, reqEditors ...RequestEditorFn) (*CheckPlanReadinessResponse, error)
+
+	// FailbackPlanWithResponse Bring the plan back to the primary side
+	//
+	// What has changed of all groups is brought first, while the recovery VMs run; then the groups are switched back in order.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/vaults/{vault}/recoveryPlans/{plan}/failback (the `FailbackPlan` operationId).
+	FailbackPlanWithResponse(ctx context.Context, vault VaultPath, plan PlanPath, params *FailbackPlanParams, reqEditors ...RequestEditorFn) (*FailbackPlanResponse, error)
+
+	// CommitFailoverPlanWithResponse Commit the failovers and failbacks of the plan
+	//
+	// Items with nothing to commit are skipped.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/vaults/{vault}/recoveryPlans/{plan}/failoverCommit (the `CommitFailoverPlan` operationId).
+	CommitFailoverPlanWithResponse(ctx context.Context, vault VaultPath, plan PlanPath, params *CommitFailoverPlanParams, reqEditors ...RequestEditorFn) (*CommitFailoverPlanResponse, error)
+
+	// PlannedFailoverPlanWithResponse Move the plan to the recovery side without loss
+	//
+	// The VMs are shut down in the reverse order of the groups and their disks brought over; then they are started in the order of the groups. Until a VM is started its failover can be taken back.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/vaults/{vault}/recoveryPlans/{plan}/plannedFailover (the `PlannedFailoverPlan` operationId).
+	PlannedFailoverPlanWithResponse(ctx context.Context, vault VaultPath, plan PlanPath, params *PlannedFailoverPlanParams, reqEditors ...RequestEditorFn) (*PlannedFailoverPlanResponse, error)
+
+	// TestFailoverPlanWithBodyWithResponse Test the plan in an isolated network
+	//
+	// Groups are brought up in order. Items whose test failover is open already are skipped.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/vaults/{vault}/recoveryPlans/{plan}/testFailover (the `TestFailoverPlan` operationId).
+	TestFailoverPlanWithBodyWithResponse(ctx context.Context, vault VaultPath, plan PlanPath, params *TestFailoverPlanParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*TestFailoverPlanResponse, error)
+
+	// TestFailoverPlanWithResponse Test the plan in an isolated network
+	//
+	// Groups are brought up in order. Items whose test failover is open already are skipped.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/vaults/{vault}/recoveryPlans/{plan}/testFailover (the `TestFailoverPlan` operationId).
+	TestFailoverPlanWithResponse(ctx context.Context, vault VaultPath, plan PlanPath, params *TestFailoverPlanParams, body TestFailoverPlanJSONRequestBody, reqEditors ...RequestEditorFn) (*TestFailoverPlanResponse, error)
+
+	// CleanUpTestFailoverPlanWithBodyWithResponse Clean the test failovers of the plan up
+	//
+	// Items without an open test failover are skipped.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/vaults/{vault}/recoveryPlans/{plan}/testFailoverCleanup (the `CleanUpTestFailoverPlan` operationId).
+	CleanUpTestFailoverPlanWithBodyWithResponse(ctx context.Context, vault VaultPath, plan PlanPath, params *CleanUpTestFailoverPlanParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CleanUpTestFailoverPlanResponse, error)
+
+	// CleanUpTestFailoverPlanWithResponse Clean the test failovers of the plan up
+	//
+	// Items without an open test failover are skipped.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/vaults/{vault}/recoveryPlans/{plan}/testFailoverCleanup (the `CleanUpTestFailoverPlan` operationId).
+	CleanUpTestFailoverPlanWithResponse(ctx context.Context, vault VaultPath, plan PlanPath, params *CleanUpTestFailoverPlanParams, body CleanUpTestFailoverPlanJSONRequestBody, reqEditors ...RequestEditorFn) (*CleanUpTestFailoverPlanResponse, error)
+
+	// UnplannedFailoverPlanWithBodyWithResponse Bring the plan up on the recovery side
+	//
+	// Groups are brought up in order. Items that are failed over already are skipped.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/vaults/{vault}/recoveryPlans/{plan}/unplannedFailover (the `UnplannedFailoverPlan` operationId).
+	UnplannedFailoverPlanWithBodyWithResponse(ctx context.Context, vault VaultPath, plan PlanPath, params *UnplannedFailoverPlanParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UnplannedFailoverPlanResponse, error)
+
+	// UnplannedFailoverPlanWithResponse Bring the plan up on the recovery side
+	//
+	// Groups are brought up in order. Items that are failed over already are skipped.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/vaults/{vault}/recoveryPlans/{plan}/unplannedFailover (the `UnplannedFailoverPlan` operationId).
+	UnplannedFailoverPlanWithResponse(ctx context.Context, vault VaultPath, plan PlanPath, params *UnplannedFailoverPlanParams, body UnplannedFailoverPlanJSONRequestBody, reqEditors ...RequestEditorFn) (*UnplannedFailoverPlanResponse, error)
 
 	// ListSitesWithResponse List sites
 	//
@@ -10964,6 +12529,669 @@ func (r UnplannedFailoverResponse) ContentType() string {
 	return ""
 }
 
+type ListRecoveryPlansResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RecoveryPlanPage
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListRecoveryPlansResponse) GetJSON200() *RecoveryPlanPage {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListRecoveryPlansResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListRecoveryPlansResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListRecoveryPlansResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListRecoveryPlansResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListRecoveryPlansResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// DeleteRecoveryPlanResponse204Headers the declared response headers of an HTTP 204 response for DeleteRecoveryPlan
+type DeleteRecoveryPlanResponse204Headers struct {
+	XEventPosition *Position
+}
+
+type DeleteRecoveryPlanResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *DeleteRecoveryPlanResponse204Headers
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DeleteRecoveryPlanResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DeleteRecoveryPlanResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteRecoveryPlanResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteRecoveryPlanResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeleteRecoveryPlanResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetRecoveryPlanResponse200Headers the declared response headers of an HTTP 200 response for GetRecoveryPlan
+type GetRecoveryPlanResponse200Headers struct {
+	ETag           *string
+	XEventPosition *Position
+}
+
+type GetRecoveryPlanResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RecoveryPlanRead
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetRecoveryPlanResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetRecoveryPlanResponse) GetJSON200() *RecoveryPlanRead {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetRecoveryPlanResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetRecoveryPlanResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetRecoveryPlanResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetRecoveryPlanResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetRecoveryPlanResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// PutRecoveryPlanResponse200Headers the declared response headers of an HTTP 200 response for PutRecoveryPlan
+type PutRecoveryPlanResponse200Headers struct {
+	ETag           *string
+	XEventPosition *Position
+}
+
+// PutRecoveryPlanResponse201Headers the declared response headers of an HTTP 201 response for PutRecoveryPlan
+type PutRecoveryPlanResponse201Headers struct {
+	ETag           *string
+	XEventPosition *Position
+}
+
+type PutRecoveryPlanResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RecoveryPlanRead
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *RecoveryPlanRead
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *PutRecoveryPlanResponse200Headers
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *PutRecoveryPlanResponse201Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PutRecoveryPlanResponse) GetJSON200() *RecoveryPlanRead {
+	return r.JSON200
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r PutRecoveryPlanResponse) GetJSON201() *RecoveryPlanRead {
+	return r.JSON201
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PutRecoveryPlanResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PutRecoveryPlanResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PutRecoveryPlanResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PutRecoveryPlanResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PutRecoveryPlanResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CheckPlanReadinessResponse200Headers the declared response headers of an HTTP 200 response for CheckPlanReadiness
+type CheckPlanReadinessResponse200Headers struct {
+	ETag           *string
+	XEventPosition *Position
+}
+
+type CheckPlanReadinessResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RecoveryPlanRead
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *CheckPlanReadinessResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CheckPlanReadinessResponse) GetJSON200() *RecoveryPlanRead {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CheckPlanReadinessResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CheckPlanReadinessResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CheckPlanReadinessResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CheckPlanReadinessResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CheckPlanReadinessResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// FailbackPlanResponse202Headers the declared response headers of an HTTP 202 response for FailbackPlan
+type FailbackPlanResponse202Headers struct {
+	OperationLocation *string
+	RetryAfter        *int32
+	XEventPosition    *Position
+}
+
+type FailbackPlanResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *PlanChecked
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *JobAccepted
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *FailbackPlanResponse202Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r FailbackPlanResponse) GetJSON200() *PlanChecked {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r FailbackPlanResponse) GetJSON202() *JobAccepted {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r FailbackPlanResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r FailbackPlanResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r FailbackPlanResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r FailbackPlanResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r FailbackPlanResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CommitFailoverPlanResponse202Headers the declared response headers of an HTTP 202 response for CommitFailoverPlan
+type CommitFailoverPlanResponse202Headers struct {
+	OperationLocation *string
+	RetryAfter        *int32
+	XEventPosition    *Position
+}
+
+type CommitFailoverPlanResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *PlanChecked
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *JobAccepted
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *CommitFailoverPlanResponse202Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CommitFailoverPlanResponse) GetJSON200() *PlanChecked {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r CommitFailoverPlanResponse) GetJSON202() *JobAccepted {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CommitFailoverPlanResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CommitFailoverPlanResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CommitFailoverPlanResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CommitFailoverPlanResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CommitFailoverPlanResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// PlannedFailoverPlanResponse202Headers the declared response headers of an HTTP 202 response for PlannedFailoverPlan
+type PlannedFailoverPlanResponse202Headers struct {
+	OperationLocation *string
+	RetryAfter        *int32
+	XEventPosition    *Position
+}
+
+type PlannedFailoverPlanResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *PlanChecked
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *JobAccepted
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *PlannedFailoverPlanResponse202Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PlannedFailoverPlanResponse) GetJSON200() *PlanChecked {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r PlannedFailoverPlanResponse) GetJSON202() *JobAccepted {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PlannedFailoverPlanResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PlannedFailoverPlanResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PlannedFailoverPlanResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PlannedFailoverPlanResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PlannedFailoverPlanResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// TestFailoverPlanResponse202Headers the declared response headers of an HTTP 202 response for TestFailoverPlan
+type TestFailoverPlanResponse202Headers struct {
+	OperationLocation *string
+	RetryAfter        *int32
+	XEventPosition    *Position
+}
+
+type TestFailoverPlanResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *PlanChecked
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *JobAccepted
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *TestFailoverPlanResponse202Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r TestFailoverPlanResponse) GetJSON200() *PlanChecked {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r TestFailoverPlanResponse) GetJSON202() *JobAccepted {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r TestFailoverPlanResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r TestFailoverPlanResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r TestFailoverPlanResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r TestFailoverPlanResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r TestFailoverPlanResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CleanUpTestFailoverPlanResponse202Headers the declared response headers of an HTTP 202 response for CleanUpTestFailoverPlan
+type CleanUpTestFailoverPlanResponse202Headers struct {
+	OperationLocation *string
+	RetryAfter        *int32
+	XEventPosition    *Position
+}
+
+type CleanUpTestFailoverPlanResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *PlanChecked
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *JobAccepted
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *CleanUpTestFailoverPlanResponse202Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CleanUpTestFailoverPlanResponse) GetJSON200() *PlanChecked {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r CleanUpTestFailoverPlanResponse) GetJSON202() *JobAccepted {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CleanUpTestFailoverPlanResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CleanUpTestFailoverPlanResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CleanUpTestFailoverPlanResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CleanUpTestFailoverPlanResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CleanUpTestFailoverPlanResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// UnplannedFailoverPlanResponse202Headers the declared response headers of an HTTP 202 response for UnplannedFailoverPlan
+type UnplannedFailoverPlanResponse202Headers struct {
+	OperationLocation *string
+	RetryAfter        *int32
+	XEventPosition    *Position
+}
+
+type UnplannedFailoverPlanResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *PlanChecked
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *JobAccepted
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *UnplannedFailoverPlanResponse202Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r UnplannedFailoverPlanResponse) GetJSON200() *PlanChecked {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r UnplannedFailoverPlanResponse) GetJSON202() *JobAccepted {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r UnplannedFailoverPlanResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r UnplannedFailoverPlanResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r UnplannedFailoverPlanResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r UnplannedFailoverPlanResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r UnplannedFailoverPlanResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListSitesResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -12784,6 +15012,242 @@ func (c *ClientWithResponses) UnplannedFailoverWithResponse(ctx context.Context,
 		return nil, err
 	}
 	return ParseUnplannedFailoverResponse(rsp)
+}
+
+// ListRecoveryPlansWithResponse List recovery plans
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/vaults/{vault}/recoveryPlans (the `ListRecoveryPlans` operationId).
+func (c *ClientWithResponses) ListRecoveryPlansWithResponse(ctx context.Context, vault VaultPath, params *ListRecoveryPlansParams, reqEditors ...RequestEditorFn) (*ListRecoveryPlansResponse, error) {
+	rsp, err := c.ListRecoveryPlans(ctx, vault, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListRecoveryPlansResponse(rsp)
+}
+
+// DeleteRecoveryPlanWithResponse Delete a recovery plan
+//
+// Its items stay as they are. A plan that runs cannot be deleted.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/vaults/{vault}/recoveryPlans/{plan} (the `DeleteRecoveryPlan` operationId).
+func (c *ClientWithResponses) DeleteRecoveryPlanWithResponse(ctx context.Context, vault VaultPath, plan PlanPath, params *DeleteRecoveryPlanParams, reqEditors ...RequestEditorFn) (*DeleteRecoveryPlanResponse, error) {
+	rsp, err := c.DeleteRecoveryPlan(ctx, vault, plan, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteRecoveryPlanResponse(rsp)
+}
+
+// GetRecoveryPlanWithResponse Read a recovery plan, its last run and its readiness
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/vaults/{vault}/recoveryPlans/{plan} (the `GetRecoveryPlan` operationId).
+func (c *ClientWithResponses) GetRecoveryPlanWithResponse(ctx context.Context, vault VaultPath, plan PlanPath, params *GetRecoveryPlanParams, reqEditors ...RequestEditorFn) (*GetRecoveryPlanResponse, error) {
+	rsp, err := c.GetRecoveryPlan(ctx, vault, plan, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetRecoveryPlanResponse(rsp)
+}
+
+// PutRecoveryPlanWithBodyWithResponse Define or change a recovery plan
+//
+// A change makes what was found of the plan's readiness lapse. A plan that runs cannot be changed.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/vaults/{vault}/recoveryPlans/{plan} (the `PutRecoveryPlan` operationId).
+func (c *ClientWithResponses) PutRecoveryPlanWithBodyWithResponse(ctx context.Context, vault VaultPath, plan PlanPath, params *PutRecoveryPlanParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutRecoveryPlanResponse, error) {
+	rsp, err := c.PutRecoveryPlanWithBody(ctx, vault, plan, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutRecoveryPlanResponse(rsp)
+}
+
+// PutRecoveryPlanWithResponse Define or change a recovery plan
+//
+// A change makes what was found of the plan's readiness lapse. A plan that runs cannot be changed.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/vaults/{vault}/recoveryPlans/{plan} (the `PutRecoveryPlan` operationId).
+func (c *ClientWithResponses) PutRecoveryPlanWithResponse(ctx context.Context, vault VaultPath, plan PlanPath, params *PutRecoveryPlanParams, body PutRecoveryPlanJSONRequestBody, reqEditors ...RequestEditorFn) (*PutRecoveryPlanResponse, error) {
+	rsp, err := c.PutRecoveryPlan(ctx, vault, plan, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutRecoveryPlanResponse(rsp)
+}
+
+// CheckPlanReadinessWithBodyWithResponse Check whether the plan is ready, and record it
+//
+// What is found holds until the plan is changed.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/vaults/{vault}/recoveryPlans/{plan}/checkReadiness (the `CheckPlanReadiness` operationId).
+func (c *ClientWithResponses) CheckPlanReadinessWithBodyWithResponse(ctx context.Context, vault VaultPath, plan PlanPath, params *CheckPlanReadinessParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CheckPlanReadinessResponse, error) {
+	rsp, err := c.CheckPlanReadinessWithBody(ctx, vault, plan, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCheckPlanReadinessResponse(rsp)
+}
+
+// CheckPlanReadinessWithResponse Check whether the plan is ready, and record it
+//
+// What is found holds until the plan is changed.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/vaults/{vault}/recoveryPlans/{plan}/checkReadiness (the `CheckPlanReadiness` operationId).
+func (c *ClientWithResponses) CheckPlanReadinessWithResponse(ctx context.Context, vault VaultPath, plan PlanPath, params *CheckPlanReadinessParams, body CheckPlanReadinessJSONRequestBody, reqEditors ...RequestEditorFn) (*CheckPlanReadinessResponse, error) {
+	rsp, err := c.CheckPlanReadiness(ctx, vault, plan, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCheckPlanReadinessResponse(rsp)
+}
+
+// FailbackPlanWithResponse Bring the plan back to the primary side
+//
+// What has changed of all groups is brought first, while the recovery VMs run; then the groups are switched back in order.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/vaults/{vault}/recoveryPlans/{plan}/failback (the `FailbackPlan` operationId).
+func (c *ClientWithResponses) FailbackPlanWithResponse(ctx context.Context, vault VaultPath, plan PlanPath, params *FailbackPlanParams, reqEditors ...RequestEditorFn) (*FailbackPlanResponse, error) {
+	rsp, err := c.FailbackPlan(ctx, vault, plan, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseFailbackPlanResponse(rsp)
+}
+
+// CommitFailoverPlanWithResponse Commit the failovers and failbacks of the plan
+//
+// Items with nothing to commit are skipped.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/vaults/{vault}/recoveryPlans/{plan}/failoverCommit (the `CommitFailoverPlan` operationId).
+func (c *ClientWithResponses) CommitFailoverPlanWithResponse(ctx context.Context, vault VaultPath, plan PlanPath, params *CommitFailoverPlanParams, reqEditors ...RequestEditorFn) (*CommitFailoverPlanResponse, error) {
+	rsp, err := c.CommitFailoverPlan(ctx, vault, plan, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCommitFailoverPlanResponse(rsp)
+}
+
+// PlannedFailoverPlanWithResponse Move the plan to the recovery side without loss
+//
+// The VMs are shut down in the reverse order of the groups and their disks brought over; then they are started in the order of the groups. Until a VM is started its failover can be taken back.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/vaults/{vault}/recoveryPlans/{plan}/plannedFailover (the `PlannedFailoverPlan` operationId).
+func (c *ClientWithResponses) PlannedFailoverPlanWithResponse(ctx context.Context, vault VaultPath, plan PlanPath, params *PlannedFailoverPlanParams, reqEditors ...RequestEditorFn) (*PlannedFailoverPlanResponse, error) {
+	rsp, err := c.PlannedFailoverPlan(ctx, vault, plan, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePlannedFailoverPlanResponse(rsp)
+}
+
+// TestFailoverPlanWithBodyWithResponse Test the plan in an isolated network
+//
+// Groups are brought up in order. Items whose test failover is open already are skipped.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/vaults/{vault}/recoveryPlans/{plan}/testFailover (the `TestFailoverPlan` operationId).
+func (c *ClientWithResponses) TestFailoverPlanWithBodyWithResponse(ctx context.Context, vault VaultPath, plan PlanPath, params *TestFailoverPlanParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*TestFailoverPlanResponse, error) {
+	rsp, err := c.TestFailoverPlanWithBody(ctx, vault, plan, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseTestFailoverPlanResponse(rsp)
+}
+
+// TestFailoverPlanWithResponse Test the plan in an isolated network
+//
+// Groups are brought up in order. Items whose test failover is open already are skipped.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/vaults/{vault}/recoveryPlans/{plan}/testFailover (the `TestFailoverPlan` operationId).
+func (c *ClientWithResponses) TestFailoverPlanWithResponse(ctx context.Context, vault VaultPath, plan PlanPath, params *TestFailoverPlanParams, body TestFailoverPlanJSONRequestBody, reqEditors ...RequestEditorFn) (*TestFailoverPlanResponse, error) {
+	rsp, err := c.TestFailoverPlan(ctx, vault, plan, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseTestFailoverPlanResponse(rsp)
+}
+
+// CleanUpTestFailoverPlanWithBodyWithResponse Clean the test failovers of the plan up
+//
+// Items without an open test failover are skipped.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/vaults/{vault}/recoveryPlans/{plan}/testFailoverCleanup (the `CleanUpTestFailoverPlan` operationId).
+func (c *ClientWithResponses) CleanUpTestFailoverPlanWithBodyWithResponse(ctx context.Context, vault VaultPath, plan PlanPath, params *CleanUpTestFailoverPlanParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CleanUpTestFailoverPlanResponse, error) {
+	rsp, err := c.CleanUpTestFailoverPlanWithBody(ctx, vault, plan, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCleanUpTestFailoverPlanResponse(rsp)
+}
+
+// CleanUpTestFailoverPlanWithResponse Clean the test failovers of the plan up
+//
+// Items without an open test failover are skipped.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/vaults/{vault}/recoveryPlans/{plan}/testFailoverCleanup (the `CleanUpTestFailoverPlan` operationId).
+func (c *ClientWithResponses) CleanUpTestFailoverPlanWithResponse(ctx context.Context, vault VaultPath, plan PlanPath, params *CleanUpTestFailoverPlanParams, body CleanUpTestFailoverPlanJSONRequestBody, reqEditors ...RequestEditorFn) (*CleanUpTestFailoverPlanResponse, error) {
+	rsp, err := c.CleanUpTestFailoverPlan(ctx, vault, plan, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCleanUpTestFailoverPlanResponse(rsp)
+}
+
+// UnplannedFailoverPlanWithBodyWithResponse Bring the plan up on the recovery side
+//
+// Groups are brought up in order. Items that are failed over already are skipped.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/vaults/{vault}/recoveryPlans/{plan}/unplannedFailover (the `UnplannedFailoverPlan` operationId).
+func (c *ClientWithResponses) UnplannedFailoverPlanWithBodyWithResponse(ctx context.Context, vault VaultPath, plan PlanPath, params *UnplannedFailoverPlanParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UnplannedFailoverPlanResponse, error) {
+	rsp, err := c.UnplannedFailoverPlanWithBody(ctx, vault, plan, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUnplannedFailoverPlanResponse(rsp)
+}
+
+// UnplannedFailoverPlanWithResponse Bring the plan up on the recovery side
+//
+// Groups are brought up in order. Items that are failed over already are skipped.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/vaults/{vault}/recoveryPlans/{plan}/unplannedFailover (the `UnplannedFailoverPlan` operationId).
+func (c *ClientWithResponses) UnplannedFailoverPlanWithResponse(ctx context.Context, vault VaultPath, plan PlanPath, params *UnplannedFailoverPlanParams, body UnplannedFailoverPlanJSONRequestBody, reqEditors ...RequestEditorFn) (*UnplannedFailoverPlanResponse, error) {
+	rsp, err := c.UnplannedFailoverPlan(ctx, vault, plan, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUnplannedFailoverPlanResponse(rsp)
 }
 
 // ListSitesWithResponse List sites
@@ -15707,6 +18171,666 @@ func ParseUnplannedFailoverResponse(rsp *http.Response) (*UnplannedFailoverRespo
 	switch {
 	case rsp.StatusCode == 202:
 		var headers UnplannedFailoverResponse202Headers
+		if values := rsp.Header.Values("Operation-Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Operation-Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uri"}); err != nil {
+				return nil, err
+			}
+			headers.OperationLocation = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Event-Position"); len(values) > 0 {
+			var value Position
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Event-Position", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.XEventPosition = &value
+		}
+		response.Headers202 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListRecoveryPlansResponse parses an HTTP response from a ListRecoveryPlansWithResponse call
+func ParseListRecoveryPlansResponse(rsp *http.Response) (*ListRecoveryPlansResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListRecoveryPlansResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RecoveryPlanPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDeleteRecoveryPlanResponse parses an HTTP response from a DeleteRecoveryPlanWithResponse call
+func ParseDeleteRecoveryPlanResponse(rsp *http.Response) (*DeleteRecoveryPlanResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteRecoveryPlanResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		var headers DeleteRecoveryPlanResponse204Headers
+		if values := rsp.Header.Values("X-Event-Position"); len(values) > 0 {
+			var value Position
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Event-Position", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.XEventPosition = &value
+		}
+		response.Headers204 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetRecoveryPlanResponse parses an HTTP response from a GetRecoveryPlanWithResponse call
+func ParseGetRecoveryPlanResponse(rsp *http.Response) (*GetRecoveryPlanResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetRecoveryPlanResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RecoveryPlanRead
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetRecoveryPlanResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("X-Event-Position"); len(values) > 0 {
+			var value Position
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Event-Position", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.XEventPosition = &value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParsePutRecoveryPlanResponse parses an HTTP response from a PutRecoveryPlanWithResponse call
+func ParsePutRecoveryPlanResponse(rsp *http.Response) (*PutRecoveryPlanResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PutRecoveryPlanResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RecoveryPlanRead
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest RecoveryPlanRead
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers PutRecoveryPlanResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("X-Event-Position"); len(values) > 0 {
+			var value Position
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Event-Position", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.XEventPosition = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 201:
+		var headers PutRecoveryPlanResponse201Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("X-Event-Position"); len(values) > 0 {
+			var value Position
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Event-Position", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.XEventPosition = &value
+		}
+		response.Headers201 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCheckPlanReadinessResponse parses an HTTP response from a CheckPlanReadinessWithResponse call
+func ParseCheckPlanReadinessResponse(rsp *http.Response) (*CheckPlanReadinessResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CheckPlanReadinessResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RecoveryPlanRead
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers CheckPlanReadinessResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("X-Event-Position"); len(values) > 0 {
+			var value Position
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Event-Position", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.XEventPosition = &value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseFailbackPlanResponse parses an HTTP response from a FailbackPlanWithResponse call
+func ParseFailbackPlanResponse(rsp *http.Response) (*FailbackPlanResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &FailbackPlanResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest PlanChecked
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest JobAccepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 202:
+		var headers FailbackPlanResponse202Headers
+		if values := rsp.Header.Values("Operation-Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Operation-Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uri"}); err != nil {
+				return nil, err
+			}
+			headers.OperationLocation = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Event-Position"); len(values) > 0 {
+			var value Position
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Event-Position", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.XEventPosition = &value
+		}
+		response.Headers202 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCommitFailoverPlanResponse parses an HTTP response from a CommitFailoverPlanWithResponse call
+func ParseCommitFailoverPlanResponse(rsp *http.Response) (*CommitFailoverPlanResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CommitFailoverPlanResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest PlanChecked
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest JobAccepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 202:
+		var headers CommitFailoverPlanResponse202Headers
+		if values := rsp.Header.Values("Operation-Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Operation-Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uri"}); err != nil {
+				return nil, err
+			}
+			headers.OperationLocation = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Event-Position"); len(values) > 0 {
+			var value Position
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Event-Position", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.XEventPosition = &value
+		}
+		response.Headers202 = &headers
+	}
+
+	return response, nil
+}
+
+// ParsePlannedFailoverPlanResponse parses an HTTP response from a PlannedFailoverPlanWithResponse call
+func ParsePlannedFailoverPlanResponse(rsp *http.Response) (*PlannedFailoverPlanResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PlannedFailoverPlanResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest PlanChecked
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest JobAccepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 202:
+		var headers PlannedFailoverPlanResponse202Headers
+		if values := rsp.Header.Values("Operation-Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Operation-Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uri"}); err != nil {
+				return nil, err
+			}
+			headers.OperationLocation = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Event-Position"); len(values) > 0 {
+			var value Position
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Event-Position", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.XEventPosition = &value
+		}
+		response.Headers202 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseTestFailoverPlanResponse parses an HTTP response from a TestFailoverPlanWithResponse call
+func ParseTestFailoverPlanResponse(rsp *http.Response) (*TestFailoverPlanResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &TestFailoverPlanResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest PlanChecked
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest JobAccepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 202:
+		var headers TestFailoverPlanResponse202Headers
+		if values := rsp.Header.Values("Operation-Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Operation-Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uri"}); err != nil {
+				return nil, err
+			}
+			headers.OperationLocation = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Event-Position"); len(values) > 0 {
+			var value Position
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Event-Position", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.XEventPosition = &value
+		}
+		response.Headers202 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCleanUpTestFailoverPlanResponse parses an HTTP response from a CleanUpTestFailoverPlanWithResponse call
+func ParseCleanUpTestFailoverPlanResponse(rsp *http.Response) (*CleanUpTestFailoverPlanResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CleanUpTestFailoverPlanResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest PlanChecked
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest JobAccepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 202:
+		var headers CleanUpTestFailoverPlanResponse202Headers
+		if values := rsp.Header.Values("Operation-Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Operation-Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uri"}); err != nil {
+				return nil, err
+			}
+			headers.OperationLocation = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Event-Position"); len(values) > 0 {
+			var value Position
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Event-Position", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.XEventPosition = &value
+		}
+		response.Headers202 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseUnplannedFailoverPlanResponse parses an HTTP response from a UnplannedFailoverPlanWithResponse call
+func ParseUnplannedFailoverPlanResponse(rsp *http.Response) (*UnplannedFailoverPlanResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &UnplannedFailoverPlanResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest PlanChecked
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest JobAccepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 202:
+		var headers UnplannedFailoverPlanResponse202Headers
 		if values := rsp.Header.Values("Operation-Location"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Operation-Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uri"}); err != nil {

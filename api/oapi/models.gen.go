@@ -87,23 +87,29 @@ func (e FailbackInputMode) Valid() bool {
 
 // Defines values for JobKind.
 const (
-	JobKindApplyRecoveryPoint  JobKind = "ApplyRecoveryPoint"
-	JobKindDisableProtection   JobKind = "DisableProtection"
-	JobKindDiskReplication     JobKind = "DiskReplication"
-	JobKindEnableProtection    JobKind = "EnableProtection"
-	JobKindFailback            JobKind = "Failback"
-	JobKindFailbackCancel      JobKind = "FailbackCancel"
-	JobKindFailbackCommit      JobKind = "FailbackCommit"
-	JobKindFailoverCancel      JobKind = "FailoverCancel"
-	JobKindFailoverCommit      JobKind = "FailoverCommit"
-	JobKindFinalizeProtection  JobKind = "FinalizeProtection"
-	JobKindInitialReplication  JobKind = "InitialReplication"
-	JobKindPlannedFailover     JobKind = "PlannedFailover"
-	JobKindResynchronization   JobKind = "Resynchronization"
-	JobKindReverseReplication  JobKind = "ReverseReplication"
-	JobKindTestFailover        JobKind = "TestFailover"
-	JobKindTestFailoverCleanup JobKind = "TestFailoverCleanup"
-	JobKindUnplannedFailover   JobKind = "UnplannedFailover"
+	JobKindApplyRecoveryPoint              JobKind = "ApplyRecoveryPoint"
+	JobKindDisableProtection               JobKind = "DisableProtection"
+	JobKindDiskReplication                 JobKind = "DiskReplication"
+	JobKindEnableProtection                JobKind = "EnableProtection"
+	JobKindFailback                        JobKind = "Failback"
+	JobKindFailbackCancel                  JobKind = "FailbackCancel"
+	JobKindFailbackCommit                  JobKind = "FailbackCommit"
+	JobKindFailoverCancel                  JobKind = "FailoverCancel"
+	JobKindFailoverCommit                  JobKind = "FailoverCommit"
+	JobKindFinalizeProtection              JobKind = "FinalizeProtection"
+	JobKindInitialReplication              JobKind = "InitialReplication"
+	JobKindPlannedFailover                 JobKind = "PlannedFailover"
+	JobKindRecoveryPlanFailback            JobKind = "RecoveryPlanFailback"
+	JobKindRecoveryPlanFailoverCommit      JobKind = "RecoveryPlanFailoverCommit"
+	JobKindRecoveryPlanPlannedFailover     JobKind = "RecoveryPlanPlannedFailover"
+	JobKindRecoveryPlanTestFailover        JobKind = "RecoveryPlanTestFailover"
+	JobKindRecoveryPlanTestFailoverCleanup JobKind = "RecoveryPlanTestFailoverCleanup"
+	JobKindRecoveryPlanUnplannedFailover   JobKind = "RecoveryPlanUnplannedFailover"
+	JobKindResynchronization               JobKind = "Resynchronization"
+	JobKindReverseReplication              JobKind = "ReverseReplication"
+	JobKindTestFailover                    JobKind = "TestFailover"
+	JobKindTestFailoverCleanup             JobKind = "TestFailoverCleanup"
+	JobKindUnplannedFailover               JobKind = "UnplannedFailover"
 )
 
 // Valid indicates whether the value is a known member of the JobKind enum.
@@ -132,6 +138,18 @@ func (e JobKind) Valid() bool {
 	case JobKindInitialReplication:
 		return true
 	case JobKindPlannedFailover:
+		return true
+	case JobKindRecoveryPlanFailback:
+		return true
+	case JobKindRecoveryPlanFailoverCommit:
+		return true
+	case JobKindRecoveryPlanPlannedFailover:
+		return true
+	case JobKindRecoveryPlanTestFailover:
+		return true
+	case JobKindRecoveryPlanTestFailoverCleanup:
+		return true
+	case JobKindRecoveryPlanUnplannedFailover:
 		return true
 	case JobKindResynchronization:
 		return true
@@ -193,6 +211,171 @@ func (e NetworkAddressing) Valid() bool {
 	case NetworkAddressingKeepAddress:
 		return true
 	case NetworkAddressingTranslateAddress:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PlanActionFailoverTypes.
+const (
+	PlanActionFailoverTypesFailback          PlanActionFailoverTypes = "Failback"
+	PlanActionFailoverTypesPlannedFailover   PlanActionFailoverTypes = "PlannedFailover"
+	PlanActionFailoverTypesTestFailover      PlanActionFailoverTypes = "TestFailover"
+	PlanActionFailoverTypesUnplannedFailover PlanActionFailoverTypes = "UnplannedFailover"
+)
+
+// Valid indicates whether the value is a known member of the PlanActionFailoverTypes enum.
+func (e PlanActionFailoverTypes) Valid() bool {
+	switch e {
+	case PlanActionFailoverTypesFailback:
+		return true
+	case PlanActionFailoverTypesPlannedFailover:
+		return true
+	case PlanActionFailoverTypesTestFailover:
+		return true
+	case PlanActionFailoverTypesUnplannedFailover:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PlanActionKind.
+const (
+	PlanActionKindAwaitPort PlanActionKind = "AwaitPort"
+	PlanActionKindManual    PlanActionKind = "Manual"
+	PlanActionKindScript    PlanActionKind = "Script"
+)
+
+// Valid indicates whether the value is a known member of the PlanActionKind enum.
+func (e PlanActionKind) Valid() bool {
+	switch e {
+	case PlanActionKindAwaitPort:
+		return true
+	case PlanActionKindManual:
+		return true
+	case PlanActionKindScript:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PlanItemOutcomeOutcome.
+const (
+	PlanItemOutcomeOutcomeCanceled   PlanItemOutcomeOutcome = "Canceled"
+	PlanItemOutcomeOutcomeFailed     PlanItemOutcomeOutcome = "Failed"
+	PlanItemOutcomeOutcomeNotReached PlanItemOutcomeOutcome = "NotReached"
+	PlanItemOutcomeOutcomeSkipped    PlanItemOutcomeOutcome = "Skipped"
+	PlanItemOutcomeOutcomeSucceeded  PlanItemOutcomeOutcome = "Succeeded"
+)
+
+// Valid indicates whether the value is a known member of the PlanItemOutcomeOutcome enum.
+func (e PlanItemOutcomeOutcome) Valid() bool {
+	switch e {
+	case PlanItemOutcomeOutcomeCanceled:
+		return true
+	case PlanItemOutcomeOutcomeFailed:
+		return true
+	case PlanItemOutcomeOutcomeNotReached:
+		return true
+	case PlanItemOutcomeOutcomeSkipped:
+		return true
+	case PlanItemOutcomeOutcomeSucceeded:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PlanOnFailure.
+const (
+	PlanOnFailureContinue PlanOnFailure = "Continue"
+	PlanOnFailureStop     PlanOnFailure = "Stop"
+)
+
+// Valid indicates whether the value is a known member of the PlanOnFailure enum.
+func (e PlanOnFailure) Valid() bool {
+	switch e {
+	case PlanOnFailureContinue:
+		return true
+	case PlanOnFailureStop:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PlanOperation.
+const (
+	PlanOperationFailback            PlanOperation = "Failback"
+	PlanOperationFailoverCommit      PlanOperation = "FailoverCommit"
+	PlanOperationPlannedFailover     PlanOperation = "PlannedFailover"
+	PlanOperationTestFailover        PlanOperation = "TestFailover"
+	PlanOperationTestFailoverCleanup PlanOperation = "TestFailoverCleanup"
+	PlanOperationUnplannedFailover   PlanOperation = "UnplannedFailover"
+)
+
+// Valid indicates whether the value is a known member of the PlanOperation enum.
+func (e PlanOperation) Valid() bool {
+	switch e {
+	case PlanOperationFailback:
+		return true
+	case PlanOperationFailoverCommit:
+		return true
+	case PlanOperationPlannedFailover:
+		return true
+	case PlanOperationTestFailover:
+		return true
+	case PlanOperationTestFailoverCleanup:
+		return true
+	case PlanOperationUnplannedFailover:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PlanPoint.
+const (
+	PlanPointLatest              PlanPoint = "Latest"
+	PlanPointLatestAppConsistent PlanPoint = "LatestAppConsistent"
+	PlanPointLatestProcessed     PlanPoint = "LatestProcessed"
+)
+
+// Valid indicates whether the value is a known member of the PlanPoint enum.
+func (e PlanPoint) Valid() bool {
+	switch e {
+	case PlanPointLatest:
+		return true
+	case PlanPointLatestAppConsistent:
+		return true
+	case PlanPointLatestProcessed:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PlanReadinessState.
+const (
+	PlanReadinessStateLapsed       PlanReadinessState = "Lapsed"
+	PlanReadinessStateNeverChecked PlanReadinessState = "NeverChecked"
+	PlanReadinessStateNotReady     PlanReadinessState = "NotReady"
+	PlanReadinessStateReady        PlanReadinessState = "Ready"
+)
+
+// Valid indicates whether the value is a known member of the PlanReadinessState enum.
+func (e PlanReadinessState) Valid() bool {
+	switch e {
+	case PlanReadinessStateLapsed:
+		return true
+	case PlanReadinessStateNeverChecked:
+		return true
+	case PlanReadinessStateNotReady:
+		return true
+	case PlanReadinessStateReady:
 		return true
 	default:
 		return false
@@ -551,6 +734,11 @@ type ChangePolicyInput struct {
 	Policy Slug `json:"policy"`
 }
 
+// CheckPlanInput defines model for CheckPlanInput.
+type CheckPlanInput struct {
+	Operation *PlanOperation `json:"operation,omitempty"`
+}
+
 // Cloud defines model for Cloud.
 type Cloud struct {
 	Hosts []string `json:"hosts"`
@@ -758,6 +946,9 @@ type IssuedAPIKey struct {
 type Job struct {
 	CancelRequested bool `json:"cancelRequested"`
 
+	// Children The jobs that are parts of this one, on reading a single job.
+	Children *[]JobChild `json:"children,omitempty"`
+
 	// Comments What was said when the job was let go on.
 	Comments  *[]JobComment `json:"comments,omitempty"`
 	CreatedAt *Time         `json:"createdAt,omitempty"`
@@ -768,15 +959,33 @@ type Job struct {
 	Etag  ETagValue `json:"etag"`
 	ID    UUID      `json:"id"`
 
-	// Item An id that the client chooses.
-	Item        Slug      `json:"item"`
-	Kind        JobKind   `json:"kind"`
-	Progress    *Progress `json:"progress,omitempty"`
-	RestartOf   *UUID     `json:"restartOf,omitempty"`
-	RestartedAs *UUID     `json:"restartedAs,omitempty"`
-	StartedAt   *Time     `json:"startedAt,omitempty"`
-	Status      JobStatus `json:"status"`
-	Tasks       []Task    `json:"tasks"`
+	// Input What the job waits for.
+	Input *JobInput `json:"input,omitempty"`
+
+	// Item The protected item; absent if the job runs a recovery plan.
+	Item     string    `json:"item,omitempty"`
+	Kind     JobKind   `json:"kind"`
+	Parent   *UUID     `json:"parent,omitempty"`
+	Progress *Progress `json:"progress,omitempty"`
+
+	// RecoveryPlan An id that the client chooses.
+	RecoveryPlan *Slug     `json:"recoveryPlan,omitempty"`
+	RestartOf    *UUID     `json:"restartOf,omitempty"`
+	RestartedAs  *UUID     `json:"restartedAs,omitempty"`
+	StartedAt    *Time     `json:"startedAt,omitempty"`
+	Status       JobStatus `json:"status"`
+	Tasks        []Task    `json:"tasks"`
+}
+
+// JobChild defines model for JobChild.
+type JobChild struct {
+	// Error Something of the catalogue that concerns a VM or an item.
+	Error    *Finding  `json:"error,omitempty"`
+	ID       UUID      `json:"id"`
+	Item     string    `json:"item,omitempty"`
+	Kind     JobKind   `json:"kind"`
+	Progress *Progress `json:"progress,omitempty"`
+	Status   JobStatus `json:"status"`
 }
 
 // JobComment defines model for JobComment.
@@ -784,6 +993,13 @@ type JobComment struct {
 	At   Time    `json:"at"`
 	By   *string `json:"by,omitempty"`
 	Text *string `json:"text,omitempty"`
+}
+
+// JobInput What the job waits for.
+type JobInput struct {
+	Instructions *string `json:"instructions,omitempty"`
+	Since        Time    `json:"since"`
+	Task         string  `json:"task"`
 }
 
 // JobKind defines model for JobKind.
@@ -960,6 +1176,121 @@ type Pause struct {
 type PauseInput struct {
 	// Reason Why, for the record.
 	Reason *string `json:"reason,omitempty"`
+}
+
+// PlanAction defines model for PlanAction.
+type PlanAction struct {
+	// Address Of a TCP port to wait for: host:port.
+	Address   *string   `json:"address,omitempty"`
+	Arguments *[]string `json:"arguments,omitempty"`
+
+	// FailoverTypes In which runs; all if absent.
+	FailoverTypes *[]PlanActionFailoverTypes `json:"failoverTypes,omitempty"`
+
+	// Instructions Of a manual action.
+	Instructions *string        `json:"instructions,omitempty"`
+	Kind         PlanActionKind `json:"kind"`
+	Name         DisplayName    `json:"name"`
+
+	// Script The name of a program in the server's scripts directory.
+	Script *string `json:"script,omitempty"`
+
+	// TimeoutSeconds Of a script or a port; 300 if absent.
+	TimeoutSeconds *int32 `json:"timeoutSeconds,omitempty"`
+}
+
+// PlanActionFailoverTypes defines model for PlanAction.FailoverTypes.
+type PlanActionFailoverTypes string
+
+// PlanActionKind defines model for PlanAction.Kind.
+type PlanActionKind string
+
+// PlanCheck defines model for PlanCheck.
+type PlanCheck struct {
+	Findings  []PlanFinding `json:"findings"`
+	Operation PlanOperation `json:"operation"`
+	Ready     bool          `json:"ready"`
+}
+
+// PlanFinding defines model for PlanFinding.
+type PlanFinding struct {
+	Action *string   `json:"action,omitempty"`
+	Code   ErrorCode `json:"code"`
+	Detail *string   `json:"detail,omitempty"`
+	Group  int32     `json:"group"`
+	Item   *string   `json:"item,omitempty"`
+	Remedy *string   `json:"remedy,omitempty"`
+}
+
+// PlanGroup defines model for PlanGroup.
+type PlanGroup struct {
+	Items       []Slug        `json:"items"`
+	Name        *DisplayName  `json:"name,omitempty"`
+	PostActions *[]PlanAction `json:"postActions,omitempty"`
+	PreActions  *[]PlanAction `json:"preActions,omitempty"`
+}
+
+// PlanItemOutcome defines model for PlanItemOutcome.
+type PlanItemOutcome struct {
+	Detail  *string                `json:"detail,omitempty"`
+	Item    string                 `json:"item"`
+	Job     *UUID                  `json:"job,omitempty"`
+	Outcome PlanItemOutcomeOutcome `json:"outcome"`
+}
+
+// PlanItemOutcomeOutcome defines model for PlanItemOutcome.Outcome.
+type PlanItemOutcomeOutcome string
+
+// PlanOnFailure What becomes of a run when an item or an action fails: it stops and takes back what has not started, or goes on with the others. Stop if absent.
+type PlanOnFailure string
+
+// PlanOperation defines model for PlanOperation.
+type PlanOperation string
+
+// PlanPoint Latest if absent.
+type PlanPoint string
+
+// PlanReadiness defines model for PlanReadiness.
+type PlanReadiness struct {
+	CheckedAt *Time              `json:"checkedAt,omitempty"`
+	CheckedBy *string            `json:"checkedBy,omitempty"`
+	Findings  *[]PlanFinding     `json:"findings,omitempty"`
+	Operation *PlanOperation     `json:"operation,omitempty"`
+	Revision  *int32             `json:"revision,omitempty"`
+	State     PlanReadinessState `json:"state"`
+}
+
+// PlanReadinessState defines model for PlanReadiness.State.
+type PlanReadinessState string
+
+// PlanRun defines model for PlanRun.
+type PlanRun struct {
+	EndedAt *Time `json:"endedAt,omitempty"`
+
+	// Error Something of the catalogue that concerns a VM or an item.
+	Error     *Finding           `json:"error,omitempty"`
+	Items     *[]PlanItemOutcome `json:"items,omitempty"`
+	Job       UUID               `json:"job"`
+	Operation PlanOperation      `json:"operation"`
+	RestartOf *UUID              `json:"restartOf,omitempty"`
+	StartedAt Time               `json:"startedAt"`
+	StartedBy *string            `json:"startedBy,omitempty"`
+	Status    JobStatus          `json:"status"`
+}
+
+// PlanTestFailoverInput defines model for PlanTestFailoverInput.
+type PlanTestFailoverInput struct {
+	Network *string `json:"network,omitempty"`
+
+	// RecoveryPoint Latest if absent.
+	RecoveryPoint *PlanPoint `json:"recoveryPoint,omitempty"`
+}
+
+// PlanUnplannedFailoverInput defines model for PlanUnplannedFailoverInput.
+type PlanUnplannedFailoverInput struct {
+	// RecoveryPoint Latest if absent.
+	RecoveryPoint  *PlanPoint `json:"recoveryPoint,omitempty"`
+	ShutDownSource *bool      `json:"shutDownSource,omitempty"`
 }
 
 // PlannedNIC defines model for PlannedNIC.
@@ -1169,6 +1500,42 @@ type Recoverable struct {
 
 	// LatestProcessed The newest recovery point.
 	LatestProcessed *Time `json:"latestProcessed,omitempty"`
+}
+
+// RecoveryPlan defines model for RecoveryPlan.
+type RecoveryPlan struct {
+	AllowedOperations []Operation `json:"allowedOperations"`
+	CurrentRun        *PlanRun    `json:"currentRun,omitempty"`
+	Etag              ETagValue   `json:"etag"`
+	Groups            []PlanGroup `json:"groups"`
+
+	// ID An id that the client chooses.
+	ID      Slug     `json:"id"`
+	LastRun *PlanRun `json:"lastRun,omitempty"`
+	Name    string   `json:"name"`
+
+	// OnFailure What becomes of a run when an item or an action fails: it stops and takes back what has not started, or goes on with the others. Stop if absent.
+	OnFailure PlanOnFailure `json:"onFailure"`
+	Readiness PlanReadiness `json:"readiness"`
+
+	// Revision Grows with each change of the plan.
+	Revision int32 `json:"revision"`
+}
+
+// RecoveryPlanInput defines model for RecoveryPlanInput.
+type RecoveryPlanInput struct {
+	Groups []PlanGroup  `json:"groups"`
+	Name   *DisplayName `json:"name,omitempty"`
+
+	// OnFailure What becomes of a run when an item or an action fails: it stops and takes back what has not started, or goes on with the others. Stop if absent.
+	OnFailure *PlanOnFailure `json:"onFailure,omitempty"`
+}
+
+// RecoveryPlanList defines model for RecoveryPlanList.
+type RecoveryPlanList struct {
+	// NextLink The next page; absent on the last.
+	NextLink *NextLink      `json:"nextLink,omitempty"`
+	Value    []RecoveryPlan `json:"value"`
 }
 
 // RecoveryPoint defines model for RecoveryPoint.
@@ -1388,9 +1755,15 @@ type Task struct {
 	Error         *Finding `json:"error,omitempty"`
 	Name          string   `json:"name"`
 	NextAttemptAt *Time    `json:"nextAttemptAt,omitempty"`
-	StartedAt     *Time    `json:"startedAt,omitempty"`
-	Status        string   `json:"status"`
-	Title         string   `json:"title"`
+
+	// Notes What there is to say, such as which items were skipped.
+	Notes *string `json:"notes,omitempty"`
+
+	// Output The end of what a script has printed.
+	Output    *string `json:"output,omitempty"`
+	StartedAt *Time   `json:"startedAt,omitempty"`
+	Status    string  `json:"status"`
+	Title     string  `json:"title"`
 
 	// Warnings What is to be known although the task goes on.
 	Warnings *[]Finding `json:"warnings,omitempty"`
@@ -1589,6 +1962,15 @@ type NetworkPath = Slug
 // PageSize defines model for PageSize.
 type PageSize = int32
 
+// ParentFilter defines model for ParentFilter.
+type ParentFilter = UUID
+
+// PlanFilter An id that the client chooses.
+type PlanFilter = Slug
+
+// PlanPath An id that the client chooses.
+type PlanPath = Slug
+
 // PolicyPath An id that the client chooses.
 type PolicyPath = Slug
 
@@ -1667,6 +2049,9 @@ type NetworkRead = Network
 // NetworkSettingsRead defines model for NetworkSettingsRead.
 type NetworkSettingsRead = NetworkSettings
 
+// PlanChecked defines model for PlanChecked.
+type PlanChecked = PlanCheck
+
 // PolicyPage defines model for PolicyPage.
 type PolicyPage = PolicyList
 
@@ -1681,6 +2066,12 @@ type ProtectedItemPage = ProtectedItemList
 
 // ProtectedItemRead defines model for ProtectedItemRead.
 type ProtectedItemRead = ProtectedItem
+
+// RecoveryPlanPage defines model for RecoveryPlanPage.
+type RecoveryPlanPage = RecoveryPlanList
+
+// RecoveryPlanRead defines model for RecoveryPlanRead.
+type RecoveryPlanRead = RecoveryPlan
 
 // RecoveryPointPage defines model for RecoveryPointPage.
 type RecoveryPointPage = RecoveryPointList
@@ -1824,6 +2215,12 @@ type ListJobsParams struct {
 
 	// Item Only those of this protected item.
 	Item *ItemFilter `form:"item,omitempty" json:"item,omitempty"`
+
+	// RecoveryPlan Only those that run this recovery plan.
+	RecoveryPlan *PlanFilter `form:"recoveryPlan,omitempty" json:"recoveryPlan,omitempty"`
+
+	// Parent Only those that are parts of this job.
+	Parent *ParentFilter `form:"parent,omitempty" json:"parent,omitempty"`
 
 	// Since Only those created at this instant or later.
 	Since *SinceFilter `form:"since,omitempty" json:"since,omitempty"`
@@ -2192,6 +2589,123 @@ type UnplannedFailoverParams struct {
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
+// ListRecoveryPlansParams defines parameters for ListRecoveryPlans.
+type ListRecoveryPlansParams struct {
+	// PageSize How many at most; above 500 is taken as 500.
+	PageSize *PageSize `form:"pageSize,omitempty" json:"pageSize,omitempty"`
+
+	// Cursor From `nextLink`.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// MinPosition Wait until this position of the log is in what is read.
+	MinPosition *MinPosition `form:"minPosition,omitempty" json:"minPosition,omitempty"`
+}
+
+// DeleteRecoveryPlanParams defines parameters for DeleteRecoveryPlan.
+type DeleteRecoveryPlanParams struct {
+	// IfMatch The ETag of the state that the request is based on, or `*`.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// GetRecoveryPlanParams defines parameters for GetRecoveryPlan.
+type GetRecoveryPlanParams struct {
+	// MinPosition Wait until this position of the log is in what is read.
+	MinPosition *MinPosition `form:"minPosition,omitempty" json:"minPosition,omitempty"`
+}
+
+// PutRecoveryPlanParams defines parameters for PutRecoveryPlan.
+type PutRecoveryPlanParams struct {
+	// IfMatch The ETag of the state that the request is based on, or `*`.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// CheckPlanReadinessParams defines parameters for CheckPlanReadiness.
+type CheckPlanReadinessParams struct {
+	// IfMatch The ETag of the state that the request is based on, or `*`.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey Names the request: a repeated one returns the first answer. Quotes are optional.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// FailbackPlanParams defines parameters for FailbackPlan.
+type FailbackPlanParams struct {
+	// ValidateOnly Check everything and do nothing.
+	ValidateOnly *ValidateOnly `form:"validateOnly,omitempty" json:"validateOnly,omitempty"`
+
+	// IfMatch The ETag of the state that the request is based on, or `*`.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey Names the request: a repeated one returns the first answer. Quotes are optional.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// CommitFailoverPlanParams defines parameters for CommitFailoverPlan.
+type CommitFailoverPlanParams struct {
+	// ValidateOnly Check everything and do nothing.
+	ValidateOnly *ValidateOnly `form:"validateOnly,omitempty" json:"validateOnly,omitempty"`
+
+	// IfMatch The ETag of the state that the request is based on, or `*`.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey Names the request: a repeated one returns the first answer. Quotes are optional.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// PlannedFailoverPlanParams defines parameters for PlannedFailoverPlan.
+type PlannedFailoverPlanParams struct {
+	// Resume Resume replication where it is paused.
+	Resume *bool `form:"resume,omitempty" json:"resume,omitempty"`
+
+	// AllowUnmappedNetworks Go on although adapters will not be connected.
+	AllowUnmappedNetworks *bool `form:"allowUnmappedNetworks,omitempty" json:"allowUnmappedNetworks,omitempty"`
+
+	// ValidateOnly Check everything and do nothing.
+	ValidateOnly *ValidateOnly `form:"validateOnly,omitempty" json:"validateOnly,omitempty"`
+
+	// IfMatch The ETag of the state that the request is based on, or `*`.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey Names the request: a repeated one returns the first answer. Quotes are optional.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// TestFailoverPlanParams defines parameters for TestFailoverPlan.
+type TestFailoverPlanParams struct {
+	// ValidateOnly Check everything and do nothing.
+	ValidateOnly *ValidateOnly `form:"validateOnly,omitempty" json:"validateOnly,omitempty"`
+
+	// IfMatch The ETag of the state that the request is based on, or `*`.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey Names the request: a repeated one returns the first answer. Quotes are optional.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// CleanUpTestFailoverPlanParams defines parameters for CleanUpTestFailoverPlan.
+type CleanUpTestFailoverPlanParams struct {
+	// ValidateOnly Check everything and do nothing.
+	ValidateOnly *ValidateOnly `form:"validateOnly,omitempty" json:"validateOnly,omitempty"`
+
+	// IfMatch The ETag of the state that the request is based on, or `*`.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey Names the request: a repeated one returns the first answer. Quotes are optional.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// UnplannedFailoverPlanParams defines parameters for UnplannedFailoverPlan.
+type UnplannedFailoverPlanParams struct {
+	// ValidateOnly Check everything and do nothing.
+	ValidateOnly *ValidateOnly `form:"validateOnly,omitempty" json:"validateOnly,omitempty"`
+
+	// IfMatch The ETag of the state that the request is based on, or `*`.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey Names the request: a repeated one returns the first answer. Quotes are optional.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // ListSitesParams defines parameters for ListSites.
 type ListSitesParams struct {
 	// PageSize How many at most; above 500 is taken as 500.
@@ -2377,6 +2891,21 @@ type CleanUpTestFailoverJSONRequestBody = TestFailoverCleanupInput
 
 // UnplannedFailoverJSONRequestBody defines body for UnplannedFailover for application/json ContentType.
 type UnplannedFailoverJSONRequestBody = UnplannedFailoverInput
+
+// PutRecoveryPlanJSONRequestBody defines body for PutRecoveryPlan for application/json ContentType.
+type PutRecoveryPlanJSONRequestBody = RecoveryPlanInput
+
+// CheckPlanReadinessJSONRequestBody defines body for CheckPlanReadiness for application/json ContentType.
+type CheckPlanReadinessJSONRequestBody = CheckPlanInput
+
+// TestFailoverPlanJSONRequestBody defines body for TestFailoverPlan for application/json ContentType.
+type TestFailoverPlanJSONRequestBody = PlanTestFailoverInput
+
+// CleanUpTestFailoverPlanJSONRequestBody defines body for CleanUpTestFailoverPlan for application/json ContentType.
+type CleanUpTestFailoverPlanJSONRequestBody = TestFailoverCleanupInput
+
+// UnplannedFailoverPlanJSONRequestBody defines body for UnplannedFailoverPlan for application/json ContentType.
+type UnplannedFailoverPlanJSONRequestBody = PlanUnplannedFailoverInput
 
 // PutSiteJSONRequestBody defines body for PutSite for application/json ContentType.
 type PutSiteJSONRequestBody = SiteInput

@@ -174,6 +174,39 @@ type ServerInterface interface {
 	// UnplannedFailover Fail over whatever has become of the source
 	// (POST /v1/vaults/{vault}/protectedItems/{item}/unplannedFailover)
 	UnplannedFailover(ctx echo.Context, vault VaultPath, item ItemPath, params UnplannedFailoverParams) error
+	// ListRecoveryPlans List recovery plans
+	// (GET /v1/vaults/{vault}/recoveryPlans)
+	ListRecoveryPlans(ctx echo.Context, vault VaultPath, params ListRecoveryPlansParams) error
+	// DeleteRecoveryPlan Delete a recovery plan
+	// (DELETE /v1/vaults/{vault}/recoveryPlans/{plan})
+	DeleteRecoveryPlan(ctx echo.Context, vault VaultPath, plan PlanPath, params DeleteRecoveryPlanParams) error
+	// GetRecoveryPlan Read a recovery plan, its last run and its readiness
+	// (GET /v1/vaults/{vault}/recoveryPlans/{plan})
+	GetRecoveryPlan(ctx echo.Context, vault VaultPath, plan PlanPath, params GetRecoveryPlanParams) error
+	// PutRecoveryPlan Define or change a recovery plan
+	// (PUT /v1/vaults/{vault}/recoveryPlans/{plan})
+	PutRecoveryPlan(ctx echo.Context, vault VaultPath, plan PlanPath, params PutRecoveryPlanParams) error
+	// CheckPlanReadiness Check whether the plan is ready, and record it
+	// (POST /v1/vaults/{vault}/recoveryPlans/{plan}/checkReadiness)
+	CheckPlanReadiness(ctx echo.Context, vault VaultPath, plan PlanPath, params CheckPlanReadinessParams) error
+	// FailbackPlan Bring the plan back to the primary side
+	// (POST /v1/vaults/{vault}/recoveryPlans/{plan}/failback)
+	FailbackPlan(ctx echo.Context, vault VaultPath, plan PlanPath, params FailbackPlanParams) error
+	// CommitFailoverPlan Commit the failovers and failbacks of the plan
+	// (POST /v1/vaults/{vault}/recoveryPlans/{plan}/failoverCommit)
+	CommitFailoverPlan(ctx echo.Context, vault VaultPath, plan PlanPath, params CommitFailoverPlanParams) error
+	// PlannedFailoverPlan Move the plan to the recovery side without loss
+	// (POST /v1/vaults/{vault}/recoveryPlans/{plan}/plannedFailover)
+	PlannedFailoverPlan(ctx echo.Context, vault VaultPath, plan PlanPath, params PlannedFailoverPlanParams) error
+	// TestFailoverPlan Test the plan in an isolated network
+	// (POST /v1/vaults/{vault}/recoveryPlans/{plan}/testFailover)
+	TestFailoverPlan(ctx echo.Context, vault VaultPath, plan PlanPath, params TestFailoverPlanParams) error
+	// CleanUpTestFailoverPlan Clean the test failovers of the plan up
+	// (POST /v1/vaults/{vault}/recoveryPlans/{plan}/testFailoverCleanup)
+	CleanUpTestFailoverPlan(ctx echo.Context, vault VaultPath, plan PlanPath, params CleanUpTestFailoverPlanParams) error
+	// UnplannedFailoverPlan Bring the plan up on the recovery side
+	// (POST /v1/vaults/{vault}/recoveryPlans/{plan}/unplannedFailover)
+	UnplannedFailoverPlan(ctx echo.Context, vault VaultPath, plan PlanPath, params UnplannedFailoverPlanParams) error
 	// ListSites List sites
 	// (GET /v1/vaults/{vault}/sites)
 	ListSites(ctx echo.Context, vault VaultPath, params ListSitesParams) error
@@ -674,6 +707,20 @@ func (w *ServerInterfaceWrapper) ListJobs(ctx echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "item", ctx.QueryParams(), &params.Item, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter item: %s", err))
+	}
+
+	// ------------- Optional query parameter "recoveryPlan" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "recoveryPlan", ctx.QueryParams(), &params.RecoveryPlan, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter recoveryPlan: %s", err))
+	}
+
+	// ------------- Optional query parameter "parent" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "parent", ctx.QueryParams(), &params.Parent, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter parent: %s", err))
 	}
 
 	// ------------- Optional query parameter "since" -------------
@@ -2673,6 +2720,629 @@ func (w *ServerInterfaceWrapper) UnplannedFailover(ctx echo.Context) error {
 	return err
 }
 
+// ListRecoveryPlans converts echo context to params.
+func (w *ServerInterfaceWrapper) ListRecoveryPlans(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "vault" -------------
+	var vault VaultPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "vault", ctx.Param("vault"), &vault, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter vault: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListRecoveryPlansParams
+	// ------------- Optional query parameter "pageSize" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "pageSize", ctx.QueryParams(), &params.PageSize, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter pageSize: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// ------------- Optional query parameter "minPosition" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "minPosition", ctx.QueryParams(), &params.MinPosition, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter minPosition: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListRecoveryPlans(ctx, vault, params)
+	return err
+}
+
+// DeleteRecoveryPlan converts echo context to params.
+func (w *ServerInterfaceWrapper) DeleteRecoveryPlan(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "vault" -------------
+	var vault VaultPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "vault", ctx.Param("vault"), &vault, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter vault: %s", err))
+	}
+
+	// ------------- Path parameter "plan" -------------
+	var plan PlanPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "plan", ctx.Param("plan"), &plan, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter plan: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteRecoveryPlanParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeleteRecoveryPlan(ctx, vault, plan, params)
+	return err
+}
+
+// GetRecoveryPlan converts echo context to params.
+func (w *ServerInterfaceWrapper) GetRecoveryPlan(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "vault" -------------
+	var vault VaultPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "vault", ctx.Param("vault"), &vault, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter vault: %s", err))
+	}
+
+	// ------------- Path parameter "plan" -------------
+	var plan PlanPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "plan", ctx.Param("plan"), &plan, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter plan: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetRecoveryPlanParams
+	// ------------- Optional query parameter "minPosition" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "minPosition", ctx.QueryParams(), &params.MinPosition, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter minPosition: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetRecoveryPlan(ctx, vault, plan, params)
+	return err
+}
+
+// PutRecoveryPlan converts echo context to params.
+func (w *ServerInterfaceWrapper) PutRecoveryPlan(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "vault" -------------
+	var vault VaultPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "vault", ctx.Param("vault"), &vault, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter vault: %s", err))
+	}
+
+	// ------------- Path parameter "plan" -------------
+	var plan PlanPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "plan", ctx.Param("plan"), &plan, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter plan: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutRecoveryPlanParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.PutRecoveryPlan(ctx, vault, plan, params)
+	return err
+}
+
+// CheckPlanReadiness converts echo context to params.
+func (w *ServerInterfaceWrapper) CheckPlanReadiness(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "vault" -------------
+	var vault VaultPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "vault", ctx.Param("vault"), &vault, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter vault: %s", err))
+	}
+
+	// ------------- Path parameter "plan" -------------
+	var plan PlanPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "plan", ctx.Param("plan"), &plan, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter plan: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CheckPlanReadinessParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CheckPlanReadiness(ctx, vault, plan, params)
+	return err
+}
+
+// FailbackPlan converts echo context to params.
+func (w *ServerInterfaceWrapper) FailbackPlan(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "vault" -------------
+	var vault VaultPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "vault", ctx.Param("vault"), &vault, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter vault: %s", err))
+	}
+
+	// ------------- Path parameter "plan" -------------
+	var plan PlanPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "plan", ctx.Param("plan"), &plan, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter plan: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params FailbackPlanParams
+	// ------------- Optional query parameter "validateOnly" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "validateOnly", ctx.QueryParams(), &params.ValidateOnly, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter validateOnly: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.FailbackPlan(ctx, vault, plan, params)
+	return err
+}
+
+// CommitFailoverPlan converts echo context to params.
+func (w *ServerInterfaceWrapper) CommitFailoverPlan(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "vault" -------------
+	var vault VaultPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "vault", ctx.Param("vault"), &vault, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter vault: %s", err))
+	}
+
+	// ------------- Path parameter "plan" -------------
+	var plan PlanPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "plan", ctx.Param("plan"), &plan, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter plan: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CommitFailoverPlanParams
+	// ------------- Optional query parameter "validateOnly" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "validateOnly", ctx.QueryParams(), &params.ValidateOnly, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter validateOnly: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CommitFailoverPlan(ctx, vault, plan, params)
+	return err
+}
+
+// PlannedFailoverPlan converts echo context to params.
+func (w *ServerInterfaceWrapper) PlannedFailoverPlan(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "vault" -------------
+	var vault VaultPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "vault", ctx.Param("vault"), &vault, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter vault: %s", err))
+	}
+
+	// ------------- Path parameter "plan" -------------
+	var plan PlanPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "plan", ctx.Param("plan"), &plan, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter plan: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PlannedFailoverPlanParams
+	// ------------- Optional query parameter "resume" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "resume", ctx.QueryParams(), &params.Resume, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter resume: %s", err))
+	}
+
+	// ------------- Optional query parameter "allowUnmappedNetworks" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "allowUnmappedNetworks", ctx.QueryParams(), &params.AllowUnmappedNetworks, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter allowUnmappedNetworks: %s", err))
+	}
+
+	// ------------- Optional query parameter "validateOnly" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "validateOnly", ctx.QueryParams(), &params.ValidateOnly, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter validateOnly: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.PlannedFailoverPlan(ctx, vault, plan, params)
+	return err
+}
+
+// TestFailoverPlan converts echo context to params.
+func (w *ServerInterfaceWrapper) TestFailoverPlan(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "vault" -------------
+	var vault VaultPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "vault", ctx.Param("vault"), &vault, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter vault: %s", err))
+	}
+
+	// ------------- Path parameter "plan" -------------
+	var plan PlanPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "plan", ctx.Param("plan"), &plan, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter plan: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params TestFailoverPlanParams
+	// ------------- Optional query parameter "validateOnly" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "validateOnly", ctx.QueryParams(), &params.ValidateOnly, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter validateOnly: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.TestFailoverPlan(ctx, vault, plan, params)
+	return err
+}
+
+// CleanUpTestFailoverPlan converts echo context to params.
+func (w *ServerInterfaceWrapper) CleanUpTestFailoverPlan(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "vault" -------------
+	var vault VaultPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "vault", ctx.Param("vault"), &vault, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter vault: %s", err))
+	}
+
+	// ------------- Path parameter "plan" -------------
+	var plan PlanPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "plan", ctx.Param("plan"), &plan, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter plan: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CleanUpTestFailoverPlanParams
+	// ------------- Optional query parameter "validateOnly" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "validateOnly", ctx.QueryParams(), &params.ValidateOnly, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter validateOnly: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CleanUpTestFailoverPlan(ctx, vault, plan, params)
+	return err
+}
+
+// UnplannedFailoverPlan converts echo context to params.
+func (w *ServerInterfaceWrapper) UnplannedFailoverPlan(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "vault" -------------
+	var vault VaultPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "vault", ctx.Param("vault"), &vault, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter vault: %s", err))
+	}
+
+	// ------------- Path parameter "plan" -------------
+	var plan PlanPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "plan", ctx.Param("plan"), &plan, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter plan: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UnplannedFailoverPlanParams
+	// ------------- Optional query parameter "validateOnly" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "validateOnly", ctx.QueryParams(), &params.ValidateOnly, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter validateOnly: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.UnplannedFailoverPlan(ctx, vault, plan, params)
+	return err
+}
+
 // ListSites converts echo context to params.
 func (w *ServerInterfaceWrapper) ListSites(ctx echo.Context) error {
 	var err error
@@ -3483,6 +4153,17 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.PUT(options.BaseURL+"/v1/vaults/:vault/protectedItems/:item/networkSettings", wrapper.PutNetworkSettings, options.OperationMiddlewares["putNetworkSettings"]...)
 	router.GET(options.BaseURL+"/v1/vaults/:vault/protectedItems/:item/recoveryPoints", wrapper.ListRecoveryPoints, options.OperationMiddlewares["listRecoveryPoints"]...)
 	router.GET(options.BaseURL+"/v1/vaults/:vault/protectedItems/:item/recoveryPoints/:recoveryPoint", wrapper.GetRecoveryPoint, options.OperationMiddlewares["getRecoveryPoint"]...)
+	router.GET(options.BaseURL+"/v1/vaults/:vault/recoveryPlans", wrapper.ListRecoveryPlans, options.OperationMiddlewares["listRecoveryPlans"]...)
+	router.DELETE(options.BaseURL+"/v1/vaults/:vault/recoveryPlans/:plan", wrapper.DeleteRecoveryPlan, options.OperationMiddlewares["deleteRecoveryPlan"]...)
+	router.GET(options.BaseURL+"/v1/vaults/:vault/recoveryPlans/:plan", wrapper.GetRecoveryPlan, options.OperationMiddlewares["getRecoveryPlan"]...)
+	router.PUT(options.BaseURL+"/v1/vaults/:vault/recoveryPlans/:plan", wrapper.PutRecoveryPlan, options.OperationMiddlewares["putRecoveryPlan"]...)
+	router.POST(options.BaseURL+"/v1/vaults/:vault/recoveryPlans/:plan/checkReadiness", wrapper.CheckPlanReadiness, options.OperationMiddlewares["checkPlanReadiness"]...)
+	router.POST(options.BaseURL+"/v1/vaults/:vault/recoveryPlans/:plan/testFailover", wrapper.TestFailoverPlan, options.OperationMiddlewares["testFailoverPlan"]...)
+	router.POST(options.BaseURL+"/v1/vaults/:vault/recoveryPlans/:plan/testFailoverCleanup", wrapper.CleanUpTestFailoverPlan, options.OperationMiddlewares["cleanUpTestFailoverPlan"]...)
+	router.POST(options.BaseURL+"/v1/vaults/:vault/recoveryPlans/:plan/plannedFailover", wrapper.PlannedFailoverPlan, options.OperationMiddlewares["plannedFailoverPlan"]...)
+	router.POST(options.BaseURL+"/v1/vaults/:vault/recoveryPlans/:plan/unplannedFailover", wrapper.UnplannedFailoverPlan, options.OperationMiddlewares["unplannedFailoverPlan"]...)
+	router.POST(options.BaseURL+"/v1/vaults/:vault/recoveryPlans/:plan/failback", wrapper.FailbackPlan, options.OperationMiddlewares["failbackPlan"]...)
+	router.POST(options.BaseURL+"/v1/vaults/:vault/recoveryPlans/:plan/failoverCommit", wrapper.CommitFailoverPlan, options.OperationMiddlewares["commitFailoverPlan"]...)
 	router.GET(options.BaseURL+"/v1/vaults/:vault/jobs", wrapper.ListJobs, options.OperationMiddlewares["listJobs"]...)
 	router.GET(options.BaseURL+"/v1/vaults/:vault/jobs/:job", wrapper.GetJob, options.OperationMiddlewares["getJob"]...)
 	router.POST(options.BaseURL+"/v1/vaults/:vault/jobs/:job/cancel", wrapper.CancelJob, options.OperationMiddlewares["cancelJob"]...)
@@ -3618,6 +4299,8 @@ type NetworkSettingsReadJSONResponse struct {
 	Headers NetworkSettingsReadResponseHeaders
 }
 
+type PlanCheckedJSONResponse PlanCheck
+
 type PolicyPageJSONResponse PolicyList
 
 type PolicyReadResponseHeaders struct {
@@ -3651,6 +4334,18 @@ type ProtectedItemReadJSONResponse struct {
 	Body ProtectedItem
 
 	Headers ProtectedItemReadResponseHeaders
+}
+
+type RecoveryPlanPageJSONResponse RecoveryPlanList
+
+type RecoveryPlanReadResponseHeaders struct {
+	ETag           *string
+	XEventPosition *Position
+}
+type RecoveryPlanReadJSONResponse struct {
+	Body RecoveryPlan
+
+	Headers RecoveryPlanReadResponseHeaders
 }
 
 type RecoveryPointPageJSONResponse RecoveryPointList
@@ -6307,6 +7002,641 @@ func (response UnplannedFailoverdefaultApplicationProblemPlusJSONResponse) Visit
 	return err
 }
 
+type ListRecoveryPlansRequestObject struct {
+	Vault  VaultPath `json:"vault"`
+	Params ListRecoveryPlansParams
+}
+
+type ListRecoveryPlansResponseObject interface {
+	VisitListRecoveryPlansResponse(w http.ResponseWriter) error
+}
+
+type ListRecoveryPlans200JSONResponse struct{ RecoveryPlanPageJSONResponse }
+
+func (response ListRecoveryPlans200JSONResponse) VisitListRecoveryPlansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListRecoveryPlansdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListRecoveryPlansdefaultApplicationProblemPlusJSONResponse) VisitListRecoveryPlansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteRecoveryPlanRequestObject struct {
+	Vault  VaultPath `json:"vault"`
+	Plan   PlanPath  `json:"plan"`
+	Params DeleteRecoveryPlanParams
+}
+
+type DeleteRecoveryPlanResponseObject interface {
+	VisitDeleteRecoveryPlanResponse(w http.ResponseWriter) error
+}
+
+type DeleteRecoveryPlan204Response = GoneResponse
+
+func (response DeleteRecoveryPlan204Response) VisitDeleteRecoveryPlanResponse(w http.ResponseWriter) error {
+	if response.Headers.XEventPosition != nil {
+		w.Header().Set("X-Event-Position", fmt.Sprint(*response.Headers.XEventPosition))
+	}
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteRecoveryPlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteRecoveryPlandefaultApplicationProblemPlusJSONResponse) VisitDeleteRecoveryPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRecoveryPlanRequestObject struct {
+	Vault  VaultPath `json:"vault"`
+	Plan   PlanPath  `json:"plan"`
+	Params GetRecoveryPlanParams
+}
+
+type GetRecoveryPlanResponseObject interface {
+	VisitGetRecoveryPlanResponse(w http.ResponseWriter) error
+}
+
+type GetRecoveryPlan200JSONResponse struct{ RecoveryPlanReadJSONResponse }
+
+func (response GetRecoveryPlan200JSONResponse) VisitGetRecoveryPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	if response.Headers.XEventPosition != nil {
+		w.Header().Set("X-Event-Position", fmt.Sprint(*response.Headers.XEventPosition))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRecoveryPlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetRecoveryPlandefaultApplicationProblemPlusJSONResponse) VisitGetRecoveryPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutRecoveryPlanRequestObject struct {
+	Vault  VaultPath `json:"vault"`
+	Plan   PlanPath  `json:"plan"`
+	Params PutRecoveryPlanParams
+	Body   *PutRecoveryPlanJSONRequestBody
+}
+
+type PutRecoveryPlanResponseObject interface {
+	VisitPutRecoveryPlanResponse(w http.ResponseWriter) error
+}
+
+type PutRecoveryPlan200JSONResponse struct{ RecoveryPlanReadJSONResponse }
+
+func (response PutRecoveryPlan200JSONResponse) VisitPutRecoveryPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	if response.Headers.XEventPosition != nil {
+		w.Header().Set("X-Event-Position", fmt.Sprint(*response.Headers.XEventPosition))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutRecoveryPlan201ResponseHeaders struct {
+	ETag           *string
+	XEventPosition *Position
+}
+
+type PutRecoveryPlan201JSONResponse struct {
+	Body    RecoveryPlan
+	Headers PutRecoveryPlan201ResponseHeaders
+}
+
+func (response PutRecoveryPlan201JSONResponse) VisitPutRecoveryPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	if response.Headers.XEventPosition != nil {
+		w.Header().Set("X-Event-Position", fmt.Sprint(*response.Headers.XEventPosition))
+	}
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutRecoveryPlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PutRecoveryPlandefaultApplicationProblemPlusJSONResponse) VisitPutRecoveryPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CheckPlanReadinessRequestObject struct {
+	Vault  VaultPath `json:"vault"`
+	Plan   PlanPath  `json:"plan"`
+	Params CheckPlanReadinessParams
+	Body   *CheckPlanReadinessJSONRequestBody
+}
+
+type CheckPlanReadinessResponseObject interface {
+	VisitCheckPlanReadinessResponse(w http.ResponseWriter) error
+}
+
+type CheckPlanReadiness200JSONResponse struct{ RecoveryPlanReadJSONResponse }
+
+func (response CheckPlanReadiness200JSONResponse) VisitCheckPlanReadinessResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	if response.Headers.XEventPosition != nil {
+		w.Header().Set("X-Event-Position", fmt.Sprint(*response.Headers.XEventPosition))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CheckPlanReadinessdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CheckPlanReadinessdefaultApplicationProblemPlusJSONResponse) VisitCheckPlanReadinessResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FailbackPlanRequestObject struct {
+	Vault  VaultPath `json:"vault"`
+	Plan   PlanPath  `json:"plan"`
+	Params FailbackPlanParams
+}
+
+type FailbackPlanResponseObject interface {
+	VisitFailbackPlanResponse(w http.ResponseWriter) error
+}
+
+type FailbackPlan200JSONResponse struct{ PlanCheckedJSONResponse }
+
+func (response FailbackPlan200JSONResponse) VisitFailbackPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FailbackPlan202JSONResponse struct{ JobAcceptedJSONResponse }
+
+func (response FailbackPlan202JSONResponse) VisitFailbackPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.OperationLocation != nil {
+		w.Header().Set("Operation-Location", fmt.Sprint(*response.Headers.OperationLocation))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XEventPosition != nil {
+		w.Header().Set("X-Event-Position", fmt.Sprint(*response.Headers.XEventPosition))
+	}
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FailbackPlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response FailbackPlandefaultApplicationProblemPlusJSONResponse) VisitFailbackPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CommitFailoverPlanRequestObject struct {
+	Vault  VaultPath `json:"vault"`
+	Plan   PlanPath  `json:"plan"`
+	Params CommitFailoverPlanParams
+}
+
+type CommitFailoverPlanResponseObject interface {
+	VisitCommitFailoverPlanResponse(w http.ResponseWriter) error
+}
+
+type CommitFailoverPlan200JSONResponse struct{ PlanCheckedJSONResponse }
+
+func (response CommitFailoverPlan200JSONResponse) VisitCommitFailoverPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CommitFailoverPlan202JSONResponse struct{ JobAcceptedJSONResponse }
+
+func (response CommitFailoverPlan202JSONResponse) VisitCommitFailoverPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.OperationLocation != nil {
+		w.Header().Set("Operation-Location", fmt.Sprint(*response.Headers.OperationLocation))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XEventPosition != nil {
+		w.Header().Set("X-Event-Position", fmt.Sprint(*response.Headers.XEventPosition))
+	}
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CommitFailoverPlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CommitFailoverPlandefaultApplicationProblemPlusJSONResponse) VisitCommitFailoverPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PlannedFailoverPlanRequestObject struct {
+	Vault  VaultPath `json:"vault"`
+	Plan   PlanPath  `json:"plan"`
+	Params PlannedFailoverPlanParams
+}
+
+type PlannedFailoverPlanResponseObject interface {
+	VisitPlannedFailoverPlanResponse(w http.ResponseWriter) error
+}
+
+type PlannedFailoverPlan200JSONResponse struct{ PlanCheckedJSONResponse }
+
+func (response PlannedFailoverPlan200JSONResponse) VisitPlannedFailoverPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PlannedFailoverPlan202JSONResponse struct{ JobAcceptedJSONResponse }
+
+func (response PlannedFailoverPlan202JSONResponse) VisitPlannedFailoverPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.OperationLocation != nil {
+		w.Header().Set("Operation-Location", fmt.Sprint(*response.Headers.OperationLocation))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XEventPosition != nil {
+		w.Header().Set("X-Event-Position", fmt.Sprint(*response.Headers.XEventPosition))
+	}
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PlannedFailoverPlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PlannedFailoverPlandefaultApplicationProblemPlusJSONResponse) VisitPlannedFailoverPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestFailoverPlanRequestObject struct {
+	Vault  VaultPath `json:"vault"`
+	Plan   PlanPath  `json:"plan"`
+	Params TestFailoverPlanParams
+	Body   *TestFailoverPlanJSONRequestBody
+}
+
+type TestFailoverPlanResponseObject interface {
+	VisitTestFailoverPlanResponse(w http.ResponseWriter) error
+}
+
+type TestFailoverPlan200JSONResponse struct{ PlanCheckedJSONResponse }
+
+func (response TestFailoverPlan200JSONResponse) VisitTestFailoverPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestFailoverPlan202JSONResponse struct{ JobAcceptedJSONResponse }
+
+func (response TestFailoverPlan202JSONResponse) VisitTestFailoverPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.OperationLocation != nil {
+		w.Header().Set("Operation-Location", fmt.Sprint(*response.Headers.OperationLocation))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XEventPosition != nil {
+		w.Header().Set("X-Event-Position", fmt.Sprint(*response.Headers.XEventPosition))
+	}
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestFailoverPlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response TestFailoverPlandefaultApplicationProblemPlusJSONResponse) VisitTestFailoverPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CleanUpTestFailoverPlanRequestObject struct {
+	Vault  VaultPath `json:"vault"`
+	Plan   PlanPath  `json:"plan"`
+	Params CleanUpTestFailoverPlanParams
+	Body   *CleanUpTestFailoverPlanJSONRequestBody
+}
+
+type CleanUpTestFailoverPlanResponseObject interface {
+	VisitCleanUpTestFailoverPlanResponse(w http.ResponseWriter) error
+}
+
+type CleanUpTestFailoverPlan200JSONResponse struct{ PlanCheckedJSONResponse }
+
+func (response CleanUpTestFailoverPlan200JSONResponse) VisitCleanUpTestFailoverPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CleanUpTestFailoverPlan202JSONResponse struct{ JobAcceptedJSONResponse }
+
+func (response CleanUpTestFailoverPlan202JSONResponse) VisitCleanUpTestFailoverPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.OperationLocation != nil {
+		w.Header().Set("Operation-Location", fmt.Sprint(*response.Headers.OperationLocation))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XEventPosition != nil {
+		w.Header().Set("X-Event-Position", fmt.Sprint(*response.Headers.XEventPosition))
+	}
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CleanUpTestFailoverPlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CleanUpTestFailoverPlandefaultApplicationProblemPlusJSONResponse) VisitCleanUpTestFailoverPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UnplannedFailoverPlanRequestObject struct {
+	Vault  VaultPath `json:"vault"`
+	Plan   PlanPath  `json:"plan"`
+	Params UnplannedFailoverPlanParams
+	Body   *UnplannedFailoverPlanJSONRequestBody
+}
+
+type UnplannedFailoverPlanResponseObject interface {
+	VisitUnplannedFailoverPlanResponse(w http.ResponseWriter) error
+}
+
+type UnplannedFailoverPlan200JSONResponse struct{ PlanCheckedJSONResponse }
+
+func (response UnplannedFailoverPlan200JSONResponse) VisitUnplannedFailoverPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UnplannedFailoverPlan202JSONResponse struct{ JobAcceptedJSONResponse }
+
+func (response UnplannedFailoverPlan202JSONResponse) VisitUnplannedFailoverPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.OperationLocation != nil {
+		w.Header().Set("Operation-Location", fmt.Sprint(*response.Headers.OperationLocation))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XEventPosition != nil {
+		w.Header().Set("X-Event-Position", fmt.Sprint(*response.Headers.XEventPosition))
+	}
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UnplannedFailoverPlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response UnplannedFailoverPlandefaultApplicationProblemPlusJSONResponse) VisitUnplannedFailoverPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListSitesRequestObject struct {
 	Vault  VaultPath `json:"vault"`
 	Params ListSitesParams
@@ -7258,6 +8588,39 @@ type StrictServerInterface interface {
 	// UnplannedFailover Fail over whatever has become of the source
 	// (POST /v1/vaults/{vault}/protectedItems/{item}/unplannedFailover)
 	UnplannedFailover(ctx context.Context, request UnplannedFailoverRequestObject) (UnplannedFailoverResponseObject, error)
+	// ListRecoveryPlans List recovery plans
+	// (GET /v1/vaults/{vault}/recoveryPlans)
+	ListRecoveryPlans(ctx context.Context, request ListRecoveryPlansRequestObject) (ListRecoveryPlansResponseObject, error)
+	// DeleteRecoveryPlan Delete a recovery plan
+	// (DELETE /v1/vaults/{vault}/recoveryPlans/{plan})
+	DeleteRecoveryPlan(ctx context.Context, request DeleteRecoveryPlanRequestObject) (DeleteRecoveryPlanResponseObject, error)
+	// GetRecoveryPlan Read a recovery plan, its last run and its readiness
+	// (GET /v1/vaults/{vault}/recoveryPlans/{plan})
+	GetRecoveryPlan(ctx context.Context, request GetRecoveryPlanRequestObject) (GetRecoveryPlanResponseObject, error)
+	// PutRecoveryPlan Define or change a recovery plan
+	// (PUT /v1/vaults/{vault}/recoveryPlans/{plan})
+	PutRecoveryPlan(ctx context.Context, request PutRecoveryPlanRequestObject) (PutRecoveryPlanResponseObject, error)
+	// CheckPlanReadiness Check whether the plan is ready, and record it
+	// (POST /v1/vaults/{vault}/recoveryPlans/{plan}/checkReadiness)
+	CheckPlanReadiness(ctx context.Context, request CheckPlanReadinessRequestObject) (CheckPlanReadinessResponseObject, error)
+	// FailbackPlan Bring the plan back to the primary side
+	// (POST /v1/vaults/{vault}/recoveryPlans/{plan}/failback)
+	FailbackPlan(ctx context.Context, request FailbackPlanRequestObject) (FailbackPlanResponseObject, error)
+	// CommitFailoverPlan Commit the failovers and failbacks of the plan
+	// (POST /v1/vaults/{vault}/recoveryPlans/{plan}/failoverCommit)
+	CommitFailoverPlan(ctx context.Context, request CommitFailoverPlanRequestObject) (CommitFailoverPlanResponseObject, error)
+	// PlannedFailoverPlan Move the plan to the recovery side without loss
+	// (POST /v1/vaults/{vault}/recoveryPlans/{plan}/plannedFailover)
+	PlannedFailoverPlan(ctx context.Context, request PlannedFailoverPlanRequestObject) (PlannedFailoverPlanResponseObject, error)
+	// TestFailoverPlan Test the plan in an isolated network
+	// (POST /v1/vaults/{vault}/recoveryPlans/{plan}/testFailover)
+	TestFailoverPlan(ctx context.Context, request TestFailoverPlanRequestObject) (TestFailoverPlanResponseObject, error)
+	// CleanUpTestFailoverPlan Clean the test failovers of the plan up
+	// (POST /v1/vaults/{vault}/recoveryPlans/{plan}/testFailoverCleanup)
+	CleanUpTestFailoverPlan(ctx context.Context, request CleanUpTestFailoverPlanRequestObject) (CleanUpTestFailoverPlanResponseObject, error)
+	// UnplannedFailoverPlan Bring the plan up on the recovery side
+	// (POST /v1/vaults/{vault}/recoveryPlans/{plan}/unplannedFailover)
+	UnplannedFailoverPlan(ctx context.Context, request UnplannedFailoverPlanRequestObject) (UnplannedFailoverPlanResponseObject, error)
 	// ListSites List sites
 	// (GET /v1/vaults/{vault}/sites)
 	ListSites(ctx context.Context, request ListSitesRequestObject) (ListSitesResponseObject, error)
@@ -9050,6 +10413,429 @@ func (sh *strictHandler) UnplannedFailover(ctx echo.Context, vault VaultPath, it
 		return err
 	} else if validResponse, ok := response.(UnplannedFailoverResponseObject); ok {
 		return validResponse.VisitUnplannedFailoverResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListRecoveryPlans operation middleware
+func (sh *strictHandler) ListRecoveryPlans(ctx echo.Context, vault VaultPath, params ListRecoveryPlansParams) error {
+	var request ListRecoveryPlansRequestObject
+
+	request.Vault = vault
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListRecoveryPlans(ctx.Request().Context(), request.(ListRecoveryPlansRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListRecoveryPlans")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListRecoveryPlansResponseObject); ok {
+		return validResponse.VisitListRecoveryPlansResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// DeleteRecoveryPlan operation middleware
+func (sh *strictHandler) DeleteRecoveryPlan(ctx echo.Context, vault VaultPath, plan PlanPath, params DeleteRecoveryPlanParams) error {
+	var request DeleteRecoveryPlanRequestObject
+
+	request.Vault = vault
+	request.Plan = plan
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteRecoveryPlan(ctx.Request().Context(), request.(DeleteRecoveryPlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteRecoveryPlan")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(DeleteRecoveryPlanResponseObject); ok {
+		return validResponse.VisitDeleteRecoveryPlanResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetRecoveryPlan operation middleware
+func (sh *strictHandler) GetRecoveryPlan(ctx echo.Context, vault VaultPath, plan PlanPath, params GetRecoveryPlanParams) error {
+	var request GetRecoveryPlanRequestObject
+
+	request.Vault = vault
+	request.Plan = plan
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetRecoveryPlan(ctx.Request().Context(), request.(GetRecoveryPlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetRecoveryPlan")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetRecoveryPlanResponseObject); ok {
+		return validResponse.VisitGetRecoveryPlanResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// PutRecoveryPlan operation middleware
+func (sh *strictHandler) PutRecoveryPlan(ctx echo.Context, vault VaultPath, plan PlanPath, params PutRecoveryPlanParams) error {
+	var request PutRecoveryPlanRequestObject
+
+	request.Vault = vault
+	request.Plan = plan
+	request.Params = params
+
+	var body PutRecoveryPlanJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PutRecoveryPlan(ctx.Request().Context(), request.(PutRecoveryPlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutRecoveryPlan")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(PutRecoveryPlanResponseObject); ok {
+		return validResponse.VisitPutRecoveryPlanResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CheckPlanReadiness operation middleware
+func (sh *strictHandler) CheckPlanReadiness(ctx echo.Context, vault VaultPath, plan PlanPath, params CheckPlanReadinessParams) error {
+	var request CheckPlanReadinessRequestObject
+
+	request.Vault = vault
+	request.Plan = plan
+	request.Params = params
+
+	var body CheckPlanReadinessJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CheckPlanReadiness(ctx.Request().Context(), request.(CheckPlanReadinessRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CheckPlanReadiness")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CheckPlanReadinessResponseObject); ok {
+		return validResponse.VisitCheckPlanReadinessResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// FailbackPlan operation middleware
+func (sh *strictHandler) FailbackPlan(ctx echo.Context, vault VaultPath, plan PlanPath, params FailbackPlanParams) error {
+	var request FailbackPlanRequestObject
+
+	request.Vault = vault
+	request.Plan = plan
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.FailbackPlan(ctx.Request().Context(), request.(FailbackPlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "FailbackPlan")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(FailbackPlanResponseObject); ok {
+		return validResponse.VisitFailbackPlanResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CommitFailoverPlan operation middleware
+func (sh *strictHandler) CommitFailoverPlan(ctx echo.Context, vault VaultPath, plan PlanPath, params CommitFailoverPlanParams) error {
+	var request CommitFailoverPlanRequestObject
+
+	request.Vault = vault
+	request.Plan = plan
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CommitFailoverPlan(ctx.Request().Context(), request.(CommitFailoverPlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CommitFailoverPlan")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CommitFailoverPlanResponseObject); ok {
+		return validResponse.VisitCommitFailoverPlanResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// PlannedFailoverPlan operation middleware
+func (sh *strictHandler) PlannedFailoverPlan(ctx echo.Context, vault VaultPath, plan PlanPath, params PlannedFailoverPlanParams) error {
+	var request PlannedFailoverPlanRequestObject
+
+	request.Vault = vault
+	request.Plan = plan
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PlannedFailoverPlan(ctx.Request().Context(), request.(PlannedFailoverPlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PlannedFailoverPlan")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(PlannedFailoverPlanResponseObject); ok {
+		return validResponse.VisitPlannedFailoverPlanResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// TestFailoverPlan operation middleware
+func (sh *strictHandler) TestFailoverPlan(ctx echo.Context, vault VaultPath, plan PlanPath, params TestFailoverPlanParams) error {
+	var request TestFailoverPlanRequestObject
+
+	request.Vault = vault
+	request.Plan = plan
+	request.Params = params
+
+	var body TestFailoverPlanJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.TestFailoverPlan(ctx.Request().Context(), request.(TestFailoverPlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TestFailoverPlan")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(TestFailoverPlanResponseObject); ok {
+		return validResponse.VisitTestFailoverPlanResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CleanUpTestFailoverPlan operation middleware
+func (sh *strictHandler) CleanUpTestFailoverPlan(ctx echo.Context, vault VaultPath, plan PlanPath, params CleanUpTestFailoverPlanParams) error {
+	var request CleanUpTestFailoverPlanRequestObject
+
+	request.Vault = vault
+	request.Plan = plan
+	request.Params = params
+
+	var body CleanUpTestFailoverPlanJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CleanUpTestFailoverPlan(ctx.Request().Context(), request.(CleanUpTestFailoverPlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CleanUpTestFailoverPlan")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CleanUpTestFailoverPlanResponseObject); ok {
+		return validResponse.VisitCleanUpTestFailoverPlanResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// UnplannedFailoverPlan operation middleware
+func (sh *strictHandler) UnplannedFailoverPlan(ctx echo.Context, vault VaultPath, plan PlanPath, params UnplannedFailoverPlanParams) error {
+	var request UnplannedFailoverPlanRequestObject
+
+	request.Vault = vault
+	request.Plan = plan
+	request.Params = params
+
+	var body UnplannedFailoverPlanJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.UnplannedFailoverPlan(ctx.Request().Context(), request.(UnplannedFailoverPlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UnplannedFailoverPlan")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(UnplannedFailoverPlanResponseObject); ok {
+		return validResponse.VisitUnplannedFailoverPlanResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

@@ -4,6 +4,8 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+
+	"farshore/domain/recoveryplan"
 )
 
 // config is what the server was told on its command line and by its environment.
@@ -11,6 +13,8 @@ type config struct {
 	data             string // the data directory
 	listen           string
 	workers          int
+	scripts          string // the directory of the programs that recovery plans may run
+	planLimits       recoveryplan.Limits
 	databaseURL      string // empty: an embedded PostgreSQL
 	ownerDatabaseURL string
 }
@@ -19,6 +23,9 @@ type config struct {
 func (c *config) serverFlags(cmd *cobra.Command) {
 	c.workerFlags(cmd)
 	cmd.Flags().StringVar(&c.listen, "listen", "127.0.0.1:8080", "address to serve the API on")
+	limits := recoveryplan.DefaultLimits()
+	cmd.Flags().IntVar(&c.planLimits.Groups, "plan-groups", limits.Groups, "groups that a recovery plan may have")
+	cmd.Flags().IntVar(&c.planLimits.Items, "plan-items", limits.Items, "items that a recovery plan may have")
 	c.ownerDatabaseURL = os.Getenv("FARSHORE_OWNER_DATABASE_URL")
 	cmd.Long += `
 
@@ -36,5 +43,6 @@ func (c *config) workerFlags(cmd *cobra.Command) {
 	}
 	cmd.Flags().StringVar(&c.data, "data", data, "data directory (FARSHORE_DATA)")
 	cmd.Flags().IntVar(&c.workers, "workers", 4, "protected items to work on at the same time; 0: leave the work to others")
+	cmd.Flags().StringVar(&c.scripts, "scripts", os.Getenv("FARSHORE_SCRIPTS"), "directory of the programs that recovery plans may run (FARSHORE_SCRIPTS); default scripts in the data directory")
 	c.databaseURL = os.Getenv("DATABASE_URL")
 }

@@ -27,11 +27,13 @@ import (
 	"farshore/domain/networkmapping"
 	"farshore/domain/policy"
 	"farshore/domain/protecteditem"
+	"farshore/domain/recoveryplan"
 	"farshore/domain/site"
 	"farshore/domain/storageaccount"
 	"farshore/domain/vault"
 	"farshore/eventstore"
 	"farshore/projections"
+	"farshore/workers/planrun"
 )
 
 func serveCommand() *cobra.Command {
@@ -99,6 +101,7 @@ type service struct {
 	hosts   *hosts
 	stores  *stores
 	due     chan struct{} // wakes the workers of this process
+	planDue chan struct{} // and those at recovery plans
 	alone   bool          // no other process works in the name of this data directory
 }
 
@@ -149,12 +152,15 @@ func newService(c config, db *database, logger *slog.Logger) (*service, error) {
 	codec, err := eventstore.NewCodec(
 		eventstore.Types(vault.Events()...), eventstore.Types(policy.Events()...), eventstore.Types(site.Events()...),
 		eventstore.Types(storageaccount.Events()...), eventstore.Types(apikey.Events()...), eventstore.Types(job.Events()...),
-		eventstore.Types(protecteditem.Events()...), eventstore.Types(networkmapping.Events()...),
+		eventstore.Types(protecteditem.Events()...), eventstore.Types(networkmapping.Events()...), eventstore.Types(recoveryplan.Events()...),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("register the events: %w", err)
 	}
-	s := &service{config: c, logger: logger, db: db, due: make(chan struct{}, 1), log: eventstore.NewPostgres(db.pool, codec, eventstore.PostgresConfig{Logger: logger})}
+	if c.scripts == "" {
+		c.scripts = filepath.Join(c.data, "scripts")
+	}
+	s := &service{config: c, logger: logger, db: db, due: make(chan struct{}, 1), planDue: make(chan struct{}, 1), log: eventstore.NewPostgres(db.pool, codec, eventstore.PostgresConfig{Logger: logger})}
 	if s.models, err = projections.NewRunner(db.pool, s.log, logger, projections.All()...); err != nil {
 		return nil, fmt.Errorf("register the read models: %w", err)
 	}
@@ -174,6 +180,10 @@ func (s *service) run(ctx context.Context, l net.Listener) error {
 	registry.MustRegister(newGauges(s), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	server, err := api.New(api.Config{
 		Store: s.log, Queries: s.queries, Positions: s.models, Snapshots: s.items().Snapshots, Networks: s.networks().Of, Now: now, NewID: newID, Registry: registry, Logger: s.logger,
+		PlanLimits: s.planLimits, FindScript: func(name string) error {
+			_, err := planrun.FindScript(s.scripts, name)
+			return err
+		},
 	})
 	if err != nil {
 		return fmt.Errorf("set the API up: %w", err)

@@ -13,6 +13,7 @@ import (
 
 	"farshore/domain/job"
 	"farshore/domain/protecteditem"
+	"farshore/domain/recoveryplan"
 	"farshore/domain/site"
 	"farshore/eventstore"
 	"farshore/projections"
@@ -27,9 +28,11 @@ import (
 func (s *service) manage(ctx context.Context, g *errgroup.Group) error {
 	items := s.items()
 	manager := &processmanager.Manager{Items: items, Lanes: &lane.Postgres{Pool: s.db.pool}, Now: now, Logger: s.logger, Wake: func() {
-		select {
-		case s.due <- struct{}{}:
-		default:
+		for _, due := range []chan struct{}{s.due, s.planDue} {
+			select {
+			case due <- struct{}{}:
+			default:
+			}
 		}
 	}}
 	events, err := eventstore.NewSubscriber(s.log, eventstore.SubscriberConfig{Group: processmanager.Group, Logger: s.logger})
@@ -61,17 +64,24 @@ func (s *service) work(ctx context.Context, g *errgroup.Group) error {
 			return fmt.Errorf("take up what was left: %w", err)
 		}
 	}
-	e := engine.Engine{Parts: workflow.Parts{
+	e := engine.Engine{Plans: repository(s.log, recoveryplan.Category, recoveryplan.Decider), Scripts: s.scripts, Parts: workflow.Parts{
 		Items: s.items(), Jobs: repository(s.log, job.Category, job.Decider),
 		Hosts: s.hosts, Stores: s.stores, Zones: s.hosts.Zone,
 		Networks: s.networks().Of, Progress: &lane.Progress{Pool: s.db.pool, Now: now}, Worker: name, Now: now, NewID: newID, Logger: s.logger,
 	}}
-	runner := &lane.Runner{
-		Lanes: lanes, Handle: e.Handle, Owner: name, Concurrency: s.workers, Wake: s.due, Now: now, Logger: s.logger,
+	// Scripts of plans must not take the slots that the plans' items need.
+	for _, runner := range []*lane.Runner{
+		{Kinds: lane.ItemKinds(), Concurrency: s.workers, Wake: s.due},
+		{Kinds: []lane.Kind{lane.Plan}, Concurrency: planSlots, Wake: s.planDue},
+	} {
+		runner.Lanes, runner.Handle, runner.Owner, runner.Now, runner.Logger = lanes, e.Handle, name, now, s.logger
+		g.Go(func() error { return runner.Run(ctx) })
 	}
-	g.Go(func() error { return runner.Run(ctx) })
 	return nil
 }
+
+// planSlots is how many plans a process does something for at the same time.
+const planSlots = 4
 
 // snapshotEvery bounds how many events are folded to load a protected item.
 const snapshotEvery = 100

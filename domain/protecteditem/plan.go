@@ -9,7 +9,10 @@ type PlanChoices struct {
 	ShutDownSource bool        // of an unplanned failover
 	Resume         bool        // of a planned failover
 	Hold           bool        // of a planned failover
-	Notes          string      // of a cleanup
+	// AllowUnmappedNetworks lets the VM of a planned failover come up with adapters that are not connected.
+	AllowUnmappedNetworks bool
+	Networks              *NetworkPlan // as it is known now; nil: as it was checked last
+	Notes                 string       // of a cleanup
 }
 
 // PlanCommand returns the kind of job under which a recovery plan asks an item for
@@ -23,7 +26,9 @@ func PlanCommand(s State, operation string, c PlanChoices, id string, at time.Ti
 	case TestFailoverCleanupJob:
 		return operation, CleanUpTestFailover{JobID: id, Notes: c.Notes, At: at}
 	case PlannedFailoverJob:
-		return operation, StartPlannedFailover{JobID: id, Resume: c.Resume, Hold: c.Hold, At: at}
+		return operation, StartPlannedFailover{
+			JobID: id, Resume: c.Resume, Hold: c.Hold, AllowUnmappedNetworks: c.AllowUnmappedNetworks, Networks: c.Networks, At: at,
+		}
 	case UnplannedFailoverJob:
 		return operation, StartUnplannedFailover{JobID: id, Choice: c.Point, ShutDownSource: c.ShutDownSource, At: at}
 	case FailbackJob:

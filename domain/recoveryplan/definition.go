@@ -232,7 +232,6 @@ func (a Action) timed(at string) error {
 
 // only refuses what an action of another kind would have.
 func (a Action) only(at string, own Action) error {
-	own.Name, own.Kind, own.FailoverTypes = a.Name, a.Kind, a.FailoverTypes
 	switch {
 	case a.Instructions != own.Instructions:
 		at += "/instructions"

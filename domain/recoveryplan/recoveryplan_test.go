@@ -30,7 +30,7 @@ var (
 	}
 	found   = recoveryplan.ReadinessChecked{Revision: 1, Operation: recoveryplan.PlannedFailover, Ready: true, At: noon}
 	running = recoveryplan.RunStarted{
-		JobID: "job-1", Operation: recoveryplan.PlannedFailover, Options: recoveryplan.Options{RecoveryPoint: "latest", Network: "lab", ShutDownSource: true, Resume: true, Notes: "n"},
+		JobID: "job-1", Operation: recoveryplan.PlannedFailover, Options: recoveryplan.Options{RecoveryPoint: "latest", Network: "lab", ShutDownSource: true, Resume: true, Notes: "n", AllowUnmappedNetworks: true},
 		RestartOf: "job-0", Revision: 1, By: "apikey:1", At: noon,
 	}
 	ended = recoveryplan.RunEnded{

@@ -18,6 +18,8 @@ type Options struct {
 	ShutDownSource bool   `json:"shutDownSource,omitempty"`
 	Resume         bool   `json:"resume,omitempty"` // of a planned failover: replication, where it is paused
 	Notes          string `json:"notes,omitempty"`  // of a cleanup
+	// AllowUnmappedNetworks lets VMs of a planned failover come up with adapters that are not connected.
+	AllowUnmappedNetworks bool `json:"allowUnmappedNetworks,omitempty"`
 }
 
 // Outcome is how a run, or an item in it, has ended.

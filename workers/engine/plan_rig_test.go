@@ -33,7 +33,16 @@ var shopVMs = []string{"db", "app", "web"}
 type shop struct{ *scene }
 
 // newShop returns a shop whose VMs run and are protected, by a worker that goes on.
-func newShop(t *testing.T, own bool, change func(*config)) shop {
+func newShop(t *testing.T) shop {
+	t.Helper()
+	s := openShop(t, func(*config) {})
+	s.work()
+	s.allProtected()
+	return s
+}
+
+// openShop returns a shop whose VMs run and are to be protected.
+func openShop(t *testing.T, change func(*config)) shop {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "fs") //nolint:usetesting // a socket's path must be short
 	must(t, err)
@@ -65,10 +74,6 @@ func newShop(t *testing.T, own bool, change func(*config)) shop {
 		must(t, s.host.SetActive(t.Context(), vm, true))
 		must(t, s.host.Start(t.Context(), vm))
 		s.protect(vm)
-	}
-	if own {
-		s.work()
-		s.allProtected()
 	}
 	return s
 }
@@ -154,18 +159,16 @@ func (s shop) plan(onFailure recoveryplan.OnFailure) {
 // writeScript puts a program into the scripts directory.
 func (s shop) writeScript(name, text string) {
 	s.t.Helper()
-	//nolint:gosec // it is to be run
 	must(s.t, os.WriteFile(filepath.Join(s.Scripts, name), []byte("#!/bin/sh\n"+text+"\n"), 0o700))
 }
 
 const noteScript = `echo "$1 $FARSHORE_PLAN $FARSHORE_FAILOVER_TYPE $FARSHORE_DIRECTION $FARSHORE_GROUP $FARSHORE_ACTION ${DATABASE_URL-none}" >> ran
 echo "$FARSHORE_VMS"`
 
-func (s shop) command(cmd recoveryplan.Command) recoveryplan.State {
+func (s shop) command(cmd recoveryplan.Command) {
 	s.t.Helper()
-	out, err := s.plans.Execute(s.t.Context(), planKey, cmd, eventstore.Execution{Metadata: eventstore.Metadata{Actor: "apikey:test", Vault: vault}})
+	_, err := s.plans.Execute(s.t.Context(), planKey, cmd, eventstore.Execution{Metadata: eventstore.Metadata{Actor: "apikey:test", Vault: vault}})
 	must(s.t, err)
-	return out.State
 }
 
 // start begins a run and returns its job.
@@ -195,7 +198,7 @@ func (s shop) ends(id string, want job.Status) map[string]recoveryplan.ItemOutco
 // became checks what became of the items: "db=Succeeded app=Canceled".
 func (s shop) became(items map[string]recoveryplan.ItemOutcome, want string) {
 	s.t.Helper()
-	for _, pair := range strings.Fields(want) {
+	for pair := range strings.FieldsSeq(want) {
 		id, outcome, _ := strings.Cut(pair, "=")
 		got := items[id]
 		if string(got.Outcome) != outcome {
@@ -237,13 +240,13 @@ func (s shop) childOf(run, item string) job.State {
 	return j
 }
 
-// runs checks where VMs run.
-func (s shop) runsAtSource(want bool, items ...string) {
+// atSource checks whether VMs run at the source.
+func (s shop) atSource(want site.PowerState, items ...string) {
 	s.t.Helper()
 	for _, id := range items {
 		state, err := s.host.PowerState(s.t.Context(), id)
 		must(s.t, err)
-		if (state == site.Running) != want {
+		if state != want {
 			s.t.Errorf("%s is %s at the source", id, state)
 		}
 	}

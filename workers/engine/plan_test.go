@@ -11,13 +11,14 @@ import (
 	"farshore/domain/job"
 	"farshore/domain/protecteditem"
 	"farshore/domain/recoveryplan"
+	"farshore/domain/site"
 	"farshore/eventstore"
 	"farshore/eventstore/pgtest"
 )
 
 func TestAPlanIsTestedGroupByGroupAndCleanedUp(t *testing.T) {
 	t.Parallel()
-	s := newShop(t, true, func(*config) {})
+	s := newShop(t)
 	s.writeScript("note.sh", noteScript)
 	s.plan(recoveryplan.Stop)
 	id := s.start(recoveryplan.TestFailover, "")
@@ -45,7 +46,7 @@ func TestAPlanIsTestedGroupByGroupAndCleanedUp(t *testing.T) {
 	if j := s.job(id); len(j.Comments) != 1 || j.Comments[0].Text != "db is well" || j.Output("group_2_pre_1")["comments"] != "db is well" {
 		t.Errorf("the job keeps %+v", j.Comments)
 	}
-	s.runsAtSource(true, shopVMs...)
+	s.atSource(site.Running, shopVMs...)
 	// Tested again, what is open is skipped, and said to be.
 	again := s.start(recoveryplan.TestFailover, "")
 	s.answer(again, "")
@@ -63,7 +64,7 @@ func TestAPlanIsTestedGroupByGroupAndCleanedUp(t *testing.T) {
 
 func TestAPlannedRunThatStopsTakesBackWhatHasNotStarted(t *testing.T) {
 	t.Parallel()
-	s := newShop(t, true, func(*config) {})
+	s := newShop(t)
 	s.writeScript("note.sh", noteScript)
 	s.plan(recoveryplan.Stop)
 	stubborn := filepath.Join(s.dir, "primary", "web", "stubborn")
@@ -79,7 +80,7 @@ func TestAPlannedRunThatStopsTakesBackWhatHasNotStarted(t *testing.T) {
 		t.Errorf("the run failed with %+v", f)
 	}
 	s.is(protecteditem.Protected, shopVMs...)
-	s.runsAtSource(true, shopVMs...)
+	s.atSource(site.Running, shopVMs...)
 	for _, vm := range shopVMs {
 		s.nothingOf(vm + "-dr")
 	}
@@ -89,7 +90,7 @@ func TestAPlannedRunThatStopsTakesBackWhatHasNotStarted(t *testing.T) {
 	s.waitsFor(again)
 	s.is(protecteditem.FailoverCommitRequired, "db")
 	s.is(protecteditem.PlannedFailoverInProgress, "app", "web")
-	s.runsAtSource(false, shopVMs...)
+	s.atSource(site.Off, shopVMs...)
 	if !s.runsAway("db-dr") || s.runsAway("app-dr") || s.runsAway("web-dr") {
 		t.Error("the VMs were not started in the order of the groups")
 	}
@@ -111,7 +112,7 @@ func TestAPlannedRunThatStopsTakesBackWhatHasNotStarted(t *testing.T) {
 
 func TestAPlannedRunThatContinuesMovesTheOthersAndBack(t *testing.T) {
 	t.Parallel()
-	s := newShop(t, true, func(*config) {})
+	s := newShop(t)
 	s.writeScript("note.sh", noteScript+"\nexit 3")
 	s.plan(recoveryplan.Continue)
 	must(t, os.WriteFile(filepath.Join(s.dir, "primary", "web", "stubborn"), nil, 0o600))
@@ -120,7 +121,7 @@ func TestAPlannedRunThatContinuesMovesTheOthersAndBack(t *testing.T) {
 	s.became(s.ends(id, job.Failed), "db=Succeeded app=Succeeded web=Failed")
 	s.is(protecteditem.FailoverCommitRequired, "db", "app")
 	s.is(protecteditem.Protected, "web")
-	s.runsAtSource(true, "web")
+	s.atSource(site.Running, "web")
 	j := s.job(id)
 	for name, code := range map[string]errorcatalog.Code{"group_2_shut_down": errorcatalog.PlanItemFailed, "group_1_post_1": errorcatalog.ScriptFailed} {
 		if task, _ := j.Task(name); task.Status != job.Failed || task.Failure == nil || task.Failure.Code != code {
@@ -138,14 +139,14 @@ func TestAPlannedRunThatContinuesMovesTheOthersAndBack(t *testing.T) {
 	s.answer(back, "now")
 	s.became(s.ends(back, job.Succeeded), "db=Succeeded app=Succeeded web=Skipped")
 	s.is(protecteditem.FailbackCommitRequired, "db", "app")
-	s.runsAtSource(true, shopVMs...)
+	s.atSource(site.Running, shopVMs...)
 	s.became(s.ends(s.start(recoveryplan.FailoverCommit, ""), job.Succeeded), "db=Succeeded app=Succeeded web=Skipped")
 	s.is(protecteditem.FailedBack, "db", "app")
 }
 
 func TestACanceledRunLeavesWhatHasMovedAndListsIt(t *testing.T) {
 	t.Parallel()
-	s := newShop(t, true, func(*config) {})
+	s := newShop(t)
 	s.writeScript("note.sh", noteScript)
 	s.plan(recoveryplan.Stop)
 	id := s.start(recoveryplan.PlannedFailover, "")
@@ -154,7 +155,7 @@ func TestACanceledRunLeavesWhatHasMovedAndListsIt(t *testing.T) {
 	s.became(s.ends(id, job.Canceled), "db=Succeeded app=Canceled web=Canceled")
 	s.is(protecteditem.FailoverCommitRequired, "db")
 	s.is(protecteditem.Protected, "app", "web")
-	s.runsAtSource(true, "app", "web")
+	s.atSource(site.Running, "app", "web")
 	s.nothingOf("web-dr")
 	// Run as an unplanned failover, the plan moves what is left.
 	rest := s.start(recoveryplan.UnplannedFailover, "")
@@ -171,7 +172,7 @@ func TestActionsThatDoNotComeToTheirEndAreExplained(t *testing.T) {
 	closed, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	must(t, err)
 	must(t, closed.Close())
-	s := newShop(t, true, func(*config) {})
+	s := newShop(t)
 	s.writeScript("slow.sh", "echo begun; sleep 60")
 	s.writeScript("loud.sh", "yes too much | head -c 100000")
 	must(t, os.Symlink("/bin/true", filepath.Join(s.Scripts, "link.sh")))
@@ -210,7 +211,7 @@ func TestActionsThatDoNotComeToTheirEndAreExplained(t *testing.T) {
 func TestAWorkerKilledAtAnyStepOfAPlannedRunFinishesIt(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Database(t)
-	s := newShop(t, false, func(c *config) { c.Database = db.URL })
+	s := openShop(t, func(c *config) { c.Database = db.URL })
 	s.writeScript("note.sh", noteScript)
 	s.plan(recoveryplan.Stop)
 	owner := "w"

@@ -204,7 +204,9 @@ func (r *run) choices() protecteditem.PlanChoices {
 	if point == "" {
 		point = protecteditem.Latest
 	}
-	return protecteditem.PlanChoices{Point: point, Network: o.Network, ShutDownSource: o.ShutDownSource, Resume: o.Resume, Notes: o.Notes}
+	return protecteditem.PlanChoices{
+		Point: point, Network: o.Network, ShutDownSource: o.ShutDownSource, Resume: o.Resume, Notes: o.Notes, AllowUnmappedNetworks: o.AllowUnmappedNetworks,
+	}
 }
 
 // release lets an item go on that waits.

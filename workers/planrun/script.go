@@ -95,7 +95,7 @@ func runProgram(ctx context.Context, path string, arguments, environment []strin
 		// The signal at the parent's death is bound to the thread that starts the child.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		cmd := exec.CommandContext(ctx, path, arguments...)
+		cmd := exec.CommandContext(ctx, path, arguments...) //nolint:gosec // from the scripts directory, which is the administrator's
 		cmd.Env, cmd.Dir = environment, filepath.Dir(path)
 		cmd.Stdout, cmd.Stderr = printed, printed
 		cmd.SysProcAttr = ownGroup()

@@ -51,7 +51,7 @@ func Commands(root *cobra.Command) []*cobra.Command {
 	flags.BoolVarP(&s.quiet, "quiet", "q", false, "print no progress")
 	commands := []*cobra.Command{
 		s.vaultCommand(), s.policyCommand(), s.siteCommand(), s.hostCommand(), s.networkCommand(), s.storeCommand(), s.vmCommand(), s.itemCommand(),
-		s.failoverCommand(), s.failbackCommand(), s.jobCommand(), s.pointCommand(), s.eventsCommand(), s.keyCommand(), s.errorsCommand(),
+		s.failoverCommand(), s.failbackCommand(), s.planCommand(), s.jobCommand(), s.pointCommand(), s.eventsCommand(), s.keyCommand(), s.errorsCommand(),
 	}
 	for _, c := range commands {
 		c.PersistentPreRunE = s.connect

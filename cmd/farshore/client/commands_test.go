@@ -20,6 +20,12 @@ const (
 	since   = "2026-11-23T12:00:00Z"
 )
 
+// plan is a recovery plan as the server shows it.
+const plan = `{"id":"shop","name":"Shop","onFailure":"Stop","revision":2,"etag":"\"4\"","allowedOperations":[],
+	"groups":[{"items":["db"],"postActions":[{"name":"DNS","kind":"Script","script":"dns.sh","arguments":["dr"]}]},{"items":["app","web"],"preActions":[{"name":"look","kind":"Manual","instructions":"look at db"}]}],
+	"readiness":{"state":"Ready","operation":"PlannedFailover","checkedAt":"` + since + `","findings":[]},
+	"lastRun":{"job":"` + jobID + `","operation":"TestFailover","status":"Failed","startedAt":"` + since + `","items":[{"item":"web","outcome":"Failed","detail":"no space"}]}}`
+
 // said is what a command has sent and printed.
 type said struct {
 	requests []string // "POST /v1/… {…}"
@@ -47,6 +53,10 @@ func run(t *testing.T, status string, args ...string) said {
 		w.Header().Set("X-Event-Position", "7")
 		answer := item
 		switch _, verb, _ := strings.Cut(r.URL.Path, "/protectedItems/web"); {
+		case strings.Contains(r.URL.Path, "/recoveryPlans/shop") && (r.Method != http.MethodPost || strings.HasSuffix(r.URL.Path, "/checkReadiness")):
+			answer = plan
+		case strings.Contains(r.URL.Path, "/recoveryPlans/shop") && r.URL.Query().Get("validateOnly") == "true":
+			answer = `{"operation":"PlannedFailover","ready":true,"findings":[]}`
 		case r.URL.Query().Get("validateOnly") == "true":
 			answer = `{"valid":true}`
 		case strings.HasSuffix(r.URL.Path, "/jobs"):
@@ -73,7 +83,7 @@ func run(t *testing.T, status string, args ...string) said {
 
 func TestACommandAsksForWhatItSays(t *testing.T) {
 	t.Parallel()
-	const item = "/v1/vaults/acme/protectedItems/web"
+	const item, plans = "/v1/vaults/acme/protectedItems/web", "/v1/vaults/acme/recoveryPlans/shop"
 	for args, want := range map[string]string{
 		"item enable web --site a --host h --store s --recovery b/h2 --validate-only": "PUT " + item +
 			`?validateOnly=true {"host":"h","policy":"default","recovery":{"host":"h2","site":"b"},"site":"a","storageAccount":"s","virtualMachine":"web"}`,
@@ -100,6 +110,14 @@ func TestACommandAsksForWhatItSays(t *testing.T) {
 		"item retry web":                                                    "POST " + item + "/retryNow",
 		"item policy web seldom":                                            "POST " + item + `/changePolicy {"policy":"seldom"}`,
 		"item disable web --force --survivor web-1":                         "DELETE " + item + "?keepReplica=168&force=true&survivor=web-1",
+		"plan check shop --operation Failback":                              "POST " + plans + `/checkReadiness {"operation":"Failback"}`,
+		"plan run test shop --point LatestProcessed --network lab":          "POST " + plans + `/testFailover {"network":"lab","recoveryPoint":"LatestProcessed"}`,
+		"plan run cleanup shop --notes good":                                "POST " + plans + `/testFailoverCleanup {"notes":"good"}`,
+		"plan run planned shop --resume":                                    "POST " + plans + "/plannedFailover?resume=true",
+		"plan run planned shop --validate-only":                             "POST " + plans + "/plannedFailover?validateOnly=true",
+		"plan run unplanned shop --shut-down-source":                        "POST " + plans + `/unplannedFailover {"shutDownSource":true}`,
+		"plan run failback shop":                                            "POST " + plans + "/failback",
+		"plan run commit shop":                                              "POST " + plans + "/failoverCommit",
 		"job restart " + jobID:                                              "POST /v1/vaults/acme/jobs/" + jobID + "/restart",
 		"job resume " + jobID:                                               "POST /v1/vaults/acme/jobs/" + jobID + "/resume {}",
 		"job resume " + jobID + " --comments seen":                          "POST /v1/vaults/acme/jobs/" + jobID + `/resume {"comments":"seen"}`,
@@ -154,6 +172,7 @@ func TestACommandLineThatIsWrongSendsNothing(t *testing.T) {
 		"failover unplanned", "failover test", "failover cleanup", "failover change-point web", "failover cancel", "failover undo web",
 		"failback start", "failback undo web", "failback complete", "failback start web --mode x", "item reprotect",
 		"item pause", "item resume web db", "item retry", "item policy web", "item disable web --force", "failover test web --pont x",
+		"plan add shop", "plan add shop --file nowhere/plan.yaml --x", "plan show", "plan check", "plan run dance shop", "plan run test", "plan run planned shop --point x",
 		"job restart", "job resume", "job list --since yesterday",
 	} {
 		t.Run(args, func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -56,9 +57,9 @@ func (s *session) jobList() *cobra.Command {
 		}
 		var rows []row
 		for _, j := range jobs {
-			rows = append(rows, row{j.ID, j.Kind, j.Item, j.Status, ago(j.CreatedAt), deref(j.Error).Code})
+			rows = append(rows, row{j.ID, j.Kind, or(j.Item, deref(j.RecoveryPlan)), j.Status, ago(j.CreatedAt), deref(j.Error).Code})
 		}
-		return s.show(jobs, row{"job", "kind", "item", "status", "created", "error"}, rows)
+		return s.show(jobs, row{"job", "kind", "item or plan", "status", "created", "error"}, rows)
 	}}
 	f := list.Flags()
 	f.StringVar(&state, "state", "", "only those with this status: NotStarted, Running, WaitingForInput, Succeeded, Failed or Canceled")
@@ -122,8 +123,19 @@ func withTimeout(ctx context.Context, d time.Duration) (context.Context, context
 	return ctx, func() {}
 }
 
+// about says what a job is about.
+func about(j oapi.Job) string {
+	if j.RecoveryPlan != nil {
+		return "plan"
+	}
+	return "item"
+}
+
 func (s *session) showJob(j oapi.Job) error {
-	rows := []row{{"job", j.ID}, {"kind", j.Kind}, {"item", j.Item}, {"status", j.Status}}
+	rows := []row{{"job", j.ID}, {"kind", j.Kind}, {about(j), or(j.Item, deref(j.RecoveryPlan))}, {"status", j.Status}}
+	if in := j.Input; in != nil {
+		rows = append(rows, row{"waits for", deref(in.Instructions), "then: farshore job resume " + j.ID + " --comments …"})
+	}
 	if p := j.Progress; p != nil {
 		rows = append(rows, row{"transferred", fmt.Sprintf("%s of %s", size(p.BytesDone), size(p.BytesTotal))})
 	}
@@ -136,6 +148,15 @@ func (s *session) showJob(j oapi.Job) error {
 		for _, w := range deref(t.Warnings) {
 			rows = append(rows, row{"    " + w.Code, w.Detail})
 		}
+		for note := range strings.Lines(deref(t.Notes)) {
+			rows = append(rows, row{"", strings.TrimSpace(note)})
+		}
+		if t.Output != nil {
+			rows = append(rows, row{"", "printed: " + strings.TrimSpace(*t.Output)})
+		}
+	}
+	for _, c := range deref(j.Children) {
+		rows = append(rows, row{"  job of " + c.Item, strings.TrimSpace(string(c.Status) + " " + failureIn(c.Error)), c.ID})
 	}
 	for _, c := range deref(j.Comments) {
 		rows = append(rows, row{"resumed", ago(&c.At) + " by " + deref(c.By), deref(c.Text)})
