@@ -97,6 +97,9 @@ func restOf(f facts) string {
 // healthOf tells what an item's health has become, and why.
 func healthOf(f facts) string {
 	text, between := fmt.Sprintf("health is %s, it was %s", f.Health, f.Previous), ": "
+	if f.Health == f.Previous {
+		text = fmt.Sprintf("health is still %s", f.Health)
+	}
 	for _, r := range f.Reasons {
 		text, between = text+between+r.Code, ", "
 	}

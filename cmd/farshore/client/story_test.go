@@ -61,6 +61,7 @@ func TestEventsAreToldInSentences(t *testing.T) {
 		{"replication_paused", `{}`, "replication is paused"},
 		{"replication_resumed", `{}`, "replication goes on"},
 		{"health_changed", `{"health":"Critical","previous":"Warning","reasons":[{"code":"log_missing"},{"code":"host_unreachable"}]}`, "health is Critical, it was Warning: log_missing, host_unreachable"},
+		{"health_changed", `{"health":"Warning","previous":"Warning","reasons":[{"code":"replication_paused"}]}`, "health is still Warning: replication_paused"},
 		{"health_changed", `{"health":"Normal","previous":"Warning","reasons":[]}`, "health is Normal, it was Warning"},
 		{"test_failover_due", `{"reminderDays":90}`, "a test failover is due: none has come up, and 90 days have passed"},
 		{"test_failover_due", `{"reminderDays":90,"lastTestFailover":"2026-01-02T12:00:00Z"}`, "the last one came up on 2026-01-02, more than 90 days ago"},

@@ -38,6 +38,7 @@ func Run(t *testing.T, open func(t *testing.T) *Subject) {
 		{"replication is created once and leaves nothing", relationship},
 		{"cuts replayed in order are the disk", cuts},
 		{"a cut that exists is returned as it is", cutTwice},
+		{"a cut that cannot be application-consistent is made and says why", cutWithoutRest},
 		{"the last cut of a stopped VM holds everything", cutOff},
 		{"a snapshot of a cut is what its logs lead to", cutSnapshot},
 		{"a snapshot stays what it was", snapshots},

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"farshore/domain/errorcatalog"
 	"farshore/workers/host"
 )
 
@@ -87,6 +88,31 @@ func cutTwice(t *testing.T, s *Subject) {
 		t.Errorf("cuts are %+v", state.Cuts)
 	}
 	must(t, h.Stop(ctx, s.VM.ID))
+}
+
+// cutWithoutRest asks for what the VM, which describes no way to it, cannot give.
+func cutWithoutRest(t *testing.T, s *Subject) {
+	t.Helper()
+	ctx, h := t.Context(), s.Host
+	r := NewReplica(t, s)
+	must(t, h.StartReplication(ctx, s.VM.ID, Relationship(s)))
+	must(t, h.Start(ctx, s.VM.ID))
+	s.scribble(t, 10)
+	req := host.CutRequest{ID: uuid.NewString(), AppConsistent: true}
+	c, err := h.Cut(ctx, s.VM.ID, req)
+	must(t, err)
+	if c.AppConsistent || c.Freeze == nil || c.Freeze.Failure == nil || c.Freeze.Failure.Code != errorcatalog.FreezeHookMissing {
+		t.Errorf("the cut is %+v with %+v", c, c.Freeze)
+	}
+	again, err := h.Cut(ctx, s.VM.ID, req)
+	must(t, err)
+	if again.Freeze == nil || *again.Freeze.Failure != *c.Freeze.Failure {
+		t.Errorf("asked again, it is %+v with %+v", again, again.Freeze)
+	}
+	r.Apply(c)
+	must(t, h.Stop(ctx, s.VM.ID))
+	r.Follow("")
+	r.equals("after a cut without rest", func(d string) []byte { return s.Content(t, d) })
 }
 
 func cutOff(t *testing.T, s *Subject) {

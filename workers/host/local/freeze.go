@@ -86,7 +86,7 @@ func (m *machine) freeze(ctx context.Context, hold func()) (held bool, failure *
 	if err == nil {
 		err = frozen.Err()
 	}
-	_, _ = m.thaw() // whoever called asks again
+	_, _ = m.thaw() //nolint:contextcheck // an end is not cut short; whoever called asks again
 	if err != nil {
 		return held, errorcatalog.Fail(errorcatalog.FreezeHookFailed, "pre of VM %s", m.id()).Because(err)
 	}
