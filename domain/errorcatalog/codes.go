@@ -70,6 +70,7 @@ const (
 	NoFailbackPending                Code = "no_failback_pending"
 	NotFailedBack                    Code = "not_failed_back"
 	SourceStillRunningRefusal        Code = "source_still_running_refusal"
+	VMNameTaken                      Code = "vm_name_taken"
 	TestFailoverOpen                 Code = "test_failover_open"
 	NoTestFailover                   Code = "no_test_failover"
 	ReplicationPausedRefusal         Code = "replication_paused_refusal"
@@ -131,6 +132,7 @@ const (
 	GuestStartFailed          Code = "guest_start_failed"
 	InsufficientSourceSpace   Code = "insufficient_source_space"
 	InsufficientRecoverySpace Code = "insufficient_recovery_space"
+	FailbackTargetTooSmall    Code = "failback_target_too_small"
 	InsufficientMemory        Code = "insufficient_memory"
 	FreezeHookMissing         Code = "freeze_hook_missing"
 	FreezeHookFailed          Code = "freeze_hook_failed"
@@ -181,6 +183,7 @@ const (
 	TestFailoverDue              Code = "test_failover_due"
 	CyclesMissed                 Code = "cycles_missed"
 	RepeatedFailures             Code = "repeated_failures"
+	VMLeftBehind                 Code = "vm_left_behind"
 )
 
 // What goes wrong in the run of a recovery plan.

@@ -79,6 +79,7 @@ func stateEntries() []Entry {
 		{NoFailbackPending, Refusal, "There is no failback that this can be done to", []string{"no failback was started", "it is in another phase", "it was committed or cancelled before"}, "Look at the item's state, and use an operation that it allows."},
 		{NotFailedBack, Refusal, "The operation needs an item that has failed back", []string{"the failback is not committed", "the item is protected again"}, "Commit the failback first."},
 		{SourceStillRunningRefusal, Refusal, "The source VM runs, and its disks are not written to", []string{"it was started by hand", "its host came back after an unplanned failover"}, "Shut the source VM down, then repeat the request; or fail back to a new VM."},
+		{VMNameTaken, Refusal, "The host to fail back to has a VM of that name already", []string{"the name belongs to another VM", "the original VM is still there", "it names the recovery VM itself"}, "Give the new VM another name, or choose another host; fail back without a target to use the original VM."},
 		{SourceNotStopped, Refusal, "The source has not been stopped by this failover", []string{"the step that stops it has not been recorded"}, "None is needed: the failover goes on with that step or fails."},
 	}
 }

@@ -15,7 +15,7 @@ func TestDecide(t *testing.T) {
 	all := map[string]scenario{}
 	for _, rows := range []map[string]scenario{
 		enablingRows(), replicationRows(), pointsRows(), failuresRows(), resynchronizationsRows(), failoversRows(), commitsRows(), disablesRows(),
-		unplannedRows(), unplannedStepRows(), uncommittedRows(), fencingRows(), drillRows(), cleanupRows(), pauseRows(), interruptedRows(), failbackRows(), failbackEndRows(), reverseRows(), disksRows(), disksEndRows(),
+		unplannedRows(), unplannedStepRows(), uncommittedRows(), fencingRows(), drillRows(), cleanupRows(), pauseRows(), interruptedRows(), failbackRows(), failbackEndRows(), elsewhereRows(), leftBehindRows(), reverseRows(), disksRows(), disksEndRows(),
 		consistencyRows(), alertRows(),
 	} {
 		for name := range rows {

@@ -2,6 +2,7 @@ package protecteditem
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"farshore/domain"
@@ -27,6 +28,9 @@ type FailbackTarget struct {
 
 // Original says whether the VM goes back to where it came from.
 func (t FailbackTarget) Original() bool { return t == FailbackTarget{} }
+
+// VM is the id that the new VM has on its host.
+func (t FailbackTarget) VM() string { return strings.ToLower(t.VMName) }
 
 func (t FailbackTarget) validate() error {
 	if t.Original() {
@@ -90,6 +94,9 @@ func (c StartFailback) decide(s State) ([]Event, error) {
 	if err := c.Target.validate(); err != nil {
 		return nil, err
 	}
+	if r := s.Recovery; c.Target.Site == r.Site && c.Target.Host == r.Host && c.Target.VM() == r.VM {
+		return nil, domain.Reject(domain.Conflict, errorcatalog.VMNameTaken, "%s is the recovery VM itself", c.Target.VMName).At("/target/vmName")
+	}
 	if err := s.requireSourceOff(c.Target); err != nil {
 		return nil, err
 	}
@@ -107,6 +114,17 @@ func (s State) failingBack() bool {
 func (s State) failbackOpen() error {
 	return domain.Reject(domain.Conflict, errorcatalog.FailbackOpen, "a failback is open since %s (%s)",
 		s.Failback.StartedAt.UTC().Format(time.RFC3339), s.Protection)
+}
+
+// leavesSource says whether an open failback leaves the original VM where it is:
+// it is to stay off there.
+func (s State) leavesSource() bool {
+	return s.Failback.Mode != "" && s.Failback.Target.leaves(s)
+}
+
+// leaves says whether the original VM and the one at the target are two.
+func (t FailbackTarget) leaves(s State) bool {
+	return !t.Original() && (t.Site != s.Site || t.Host != s.Host || t.VM() != s.VM.ID)
 }
 
 // requireSourceOff refuses to write to the disks of a VM that runs.
@@ -229,10 +247,18 @@ func (FailbackCompletionStarted) evolve(s State) State {
 // RecordFailbackCompleted reports that the VM runs on the primary side and the
 // recovery VM is off. The original content of what was changed is kept until the
 // failback's commit.
+//
+// The bytes are those of the last changes, which were brought after that VM was
+// shut down; Compared says why its disks were compared as a whole for them,
+// instead of what was written since they had been compared before.
 type RecordFailbackCompleted struct {
-	JobID string
-	VM    string // its id on the primary side
-	At    time.Time
+	JobID          string
+	VM             string // its id on the primary side
+	BytesScanned   int64
+	BytesDiffering int64
+	BytesSent      int64
+	Compared       string
+	At             time.Time
 }
 
 func (c RecordFailbackCompleted) decide(s State) ([]Event, error) {
@@ -250,9 +276,13 @@ func (c RecordFailbackCompleted) decide(s State) ([]Event, error) {
 
 // FailbackCompleted makes the primary side the active one.
 type FailbackCompleted struct {
-	JobID string    `json:"jobId"`
-	VM    string    `json:"vm"`
-	At    time.Time `json:"at"`
+	JobID          string    `json:"jobId"`
+	VM             string    `json:"vm"`
+	BytesScanned   int64     `json:"bytesScanned,omitempty"`
+	BytesDiffering int64     `json:"bytesDiffering,omitempty"`
+	BytesSent      int64     `json:"bytesSent,omitempty"`
+	Compared       string    `json:"compared,omitempty"`
+	At             time.Time `json:"at"`
 }
 
 // EventType implements domain.Event.
@@ -260,6 +290,8 @@ func (FailbackCompleted) EventType() string { return "protected_item.failback_co
 
 func (e FailbackCompleted) evolve(s State) State {
 	s.Protection, s.ActiveLocation, s.Failback.VM = FailbackCommitRequired, Primary, e.VM
-	s.Fencing = Fencing{Held: s.Fencing.Held}
+	if !s.leavesSource() {
+		s.Fencing = Fencing{Held: s.Fencing.Held}
+	}
 	return s.endJob(false)
 }

@@ -1,10 +1,12 @@
 package protecteditem
 
 import (
+	"slices"
 	"time"
 
 	"farshore/domain"
 	"farshore/domain/errorcatalog"
+	"farshore/domain/site"
 )
 
 // CommitFailback accepts the failback: it cannot be taken back any more. The
@@ -98,10 +100,14 @@ type FailbackCommitted struct {
 func (FailbackCommitted) EventType() string { return "protected_item.failback_committed.v1" }
 
 func (e FailbackCommitted) evolve(s State) State {
+	if e.Target.leaves(s) {
+		s = s.leave(LeftBehind{Site: s.Site, Host: s.Host, VM: s.VM.ID, Since: e.At})
+	}
 	s.Protection, s.Failback, s.Recovery.VM = FailedBack, FailbackRun{}, ""
 	s.SourceStopped, s.Fencing, s.VM.ID = false, Fencing{}, e.VM
 	if !e.Target.Original() {
 		s.Site, s.Host, s.VM.Name = e.Target.Site, e.Target.Host, e.Target.VMName
+		s.VM.Disks = slices.DeleteFunc(slices.Clone(s.VM.Disks), func(d site.Disk) bool { return !slices.Contains(s.Disks, d.ID) })
 	}
 	return s.endJob(false)
 }

@@ -45,6 +45,7 @@ func (FailbackRestarted) evolve(s State) State {
 type FailFailback struct {
 	JobID   string
 	Failure *errorcatalog.Failure
+	Left    bool // the new VM was begun, and its host does not answer
 	At      time.Time
 }
 
@@ -55,13 +56,14 @@ func (c FailFailback) decide(s State) ([]Event, error) {
 	if err := s.requireFailbackStep(c.JobID, FailbackSynchronizing, FailbackAwaitingCompletion, FailbackCompleting); err != nil {
 		return nil, err
 	}
-	return []Event{FailbackFailed{JobID: c.JobID, Failure: plain(c.Failure), At: c.At}}, nil
+	return []Event{FailbackFailed{JobID: c.JobID, Failure: plain(c.Failure), Left: c.Left && !s.Failback.Target.Original(), At: c.At}}, nil
 }
 
 // FailbackFailed leaves the VM failed over.
 type FailbackFailed struct {
 	JobID   string               `json:"jobId"`
 	Failure errorcatalog.Failure `json:"failure"`
+	Left    bool                 `json:"left,omitempty"`
 	At      time.Time            `json:"at"`
 }
 
@@ -69,7 +71,7 @@ type FailbackFailed struct {
 func (FailbackFailed) EventType() string { return "protected_item.failback_failed.v1" }
 
 func (e FailbackFailed) evolve(s State) State {
-	s = s.endJob(true).returnToRecovery()
+	s = s.endJob(true).returnToRecovery(e.Left, e.At)
 	s.Failure, s.FailedAt = &e.Failure, e.At
 	return s
 }
@@ -120,6 +122,7 @@ func (e FailbackCancelStarted) evolve(s State) State {
 // are the disks whole.
 type CompleteFailbackCancel struct {
 	JobID string
+	Left  bool // the new VM was begun, and its host does not answer
 	At    time.Time
 }
 
@@ -131,25 +134,30 @@ func (c CompleteFailbackCancel) decide(s State) ([]Event, error) {
 		FailbackSynchronizing, FailbackAwaitingCompletion, FailbackCompleting, FailbackCommitRequired); err != nil {
 		return nil, err
 	}
+	c.Left = c.Left && !s.Failback.Target.Original()
 	return []Event{FailbackCanceled(c)}, nil
 }
 
 // FailbackCanceled leaves the VM failed over.
 type FailbackCanceled struct {
 	JobID string    `json:"jobId"`
+	Left  bool      `json:"left,omitempty"`
 	At    time.Time `json:"at"`
 }
 
 // EventType implements domain.Event.
 func (FailbackCanceled) EventType() string { return "protected_item.failback_canceled.v1" }
 
-func (FailbackCanceled) evolve(s State) State {
-	return s.endJob(false).returnToRecovery()
+func (e FailbackCanceled) evolve(s State) State {
+	return s.endJob(false).returnToRecovery(e.Left, e.At)
 }
 
 // returnToRecovery leaves an item failed over after a failback that came to
 // nothing.
-func (s State) returnToRecovery() State {
+func (s State) returnToRecovery(left bool, at time.Time) State {
+	if t := s.Failback.Target; left {
+		s = s.leave(LeftBehind{Site: t.Site, Host: t.Host, VM: t.VM(), Begun: true, Since: at})
+	}
 	s.Protection, s.ActiveLocation, s.Failback = FailedOver, Recovery, FailbackRun{}
 	return s
 }

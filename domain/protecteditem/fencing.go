@@ -35,12 +35,13 @@ func (c RecordSourceRunning) decide(s State) ([]Event, error) {
 	return []Event{SourceFoundRunning(c)}, nil
 }
 
-// requireFailedOver refuses what concerns an item whose recovery side is active.
+// requireFailedOver refuses what concerns an item whose source is not the active
+// side.
 func (s State) requireFailedOver() error {
 	if err := s.requireItem(); err != nil {
 		return err
 	}
-	if s.ActiveLocation == Recovery && s.Protection != DisablingProtection && s.Protection != Unprotected {
+	if (s.ActiveLocation == Recovery || s.leavesSource()) && s.Protection != DisablingProtection && s.Protection != Unprotected {
 		return nil
 	}
 	return domain.Reject(domain.Conflict, errorcatalog.NotFailedOver, "the %s side is active (%s)", s.ActiveLocation, s.Protection)

@@ -42,6 +42,12 @@ func (g *generator) command(k, b byte) protecteditem.Command {
 // forward is the command that leads the item on.
 func (g *generator) forward() int {
 	const removeSome, stopSource, completeFailover = 9, 23, 22
+	if len(g.s.Released) > 0 {
+		return releasedSettled
+	}
+	if len(g.s.LeftBehind) > 0 && g.now.Minute()%3 == 0 {
+		return leftSettled
+	}
 	switch g.s.Protection {
 	case protecteditem.EnablingProtection:
 		return 1
@@ -81,6 +87,14 @@ func (g *generator) forward() int {
 	case protecteditem.FailoverCommitRequired:
 		return []int{20, 21, changeDone, cancelDone}[int(g.now.Unix()/60)%4]
 	case protecteditem.FailedOver:
+		switch g.s.TestFailover {
+		case protecteditem.TestFailoverAwaitingCleanup:
+			return cleanUp
+		case protecteditem.TestFailoverCleaningUp:
+			g.job = g.s.TestJob.ID
+			return cleanUpDone
+		default:
+		}
 		return []int{failback, failback, failback, 16}[int(g.now.Unix()/60)%4]
 	case protecteditem.FailbackSynchronizing, protecteditem.FailbackAwaitingCompletion, protecteditem.FailbackCompleting,
 		protecteditem.FailbackCommitRequired, protecteditem.FailedBack, protecteditem.ReverseReplicating:

@@ -51,6 +51,8 @@ const (
 	reProtect
 	reversed
 	reverseFailed
+	leftSettled
+	releasedSettled
 	addDisk
 	growDisk
 	diskReady
@@ -75,6 +77,9 @@ func (g *generator) later(kind, b int) protecteditem.Command {
 		return c
 	}
 	if c := g.failback(kind, b, fresh); c != nil {
+		return c
+	}
+	if c := g.settled(kind); c != nil {
 		return c
 	}
 	if c := g.disks(kind, b, fresh); c != nil {
@@ -182,11 +187,11 @@ func (g *generator) failback(kind, b int, fresh string) protecteditem.Command {
 	case failbackAgain:
 		return protecteditem.RestartFailback{JobID: g.job, Reason: "os", At: g.now}
 	case failbackFailed:
-		return protecteditem.FailFailback{JobID: g.job, Failure: unreachable, At: g.now}
+		return protecteditem.FailFailback{JobID: g.job, Failure: unreachable, Left: b%3 == 0, At: g.now}
 	case cancelFailback:
 		return protecteditem.CancelFailback{JobID: fresh, At: g.now}
 	case failbackCanceled:
-		return protecteditem.CompleteFailbackCancel{JobID: g.job, At: g.now}
+		return protecteditem.CompleteFailbackCancel{JobID: g.job, Left: b%3 == 0, At: g.now}
 	case commitFailback:
 		return protecteditem.CommitFailback{JobID: fresh, At: g.now}
 	case failbackCommitted:
@@ -197,6 +202,22 @@ func (g *generator) failback(kind, b int, fresh string) protecteditem.Command {
 		return protecteditem.CompleteReverseReplication{JobID: g.job, Point: g.point(b), At: g.now}
 	case reverseFailed:
 		return protecteditem.FailReverseReplication{JobID: g.job, Failure: unreachable, At: g.now}
+	default:
+		return nil
+	}
+}
+
+// settled makes the commands that follow what was left at hosts and in the store.
+func (g *generator) settled(kind int) protecteditem.Command {
+	switch kind {
+	case leftSettled:
+		c := protecteditem.SettleLeftBehind{Site: "vienna", Host: "hv-2", VM: "sql-2", At: g.now}
+		for _, l := range g.s.LeftBehind {
+			c.Site, c.Host, c.VM = l.Site, l.Host, l.VM
+		}
+		return c
+	case releasedSettled:
+		return protecteditem.SettleReleasedPoints{IDs: append([]string{"cut-0"}, g.s.Released...), At: g.now}
 	default:
 		return nil
 	}

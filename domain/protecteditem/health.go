@@ -131,6 +131,9 @@ func besides(s State, now time.Time) []HealthError {
 	if p := s.Paused; p != nil {
 		warning = append(warning, HealthError{Code: errorcatalog.ReplicationPaused, Detail: p.Reason, Since: p.Since})
 	}
+	for _, l := range s.LeftBehind {
+		warning = append(warning, HealthError{Code: errorcatalog.VMLeftBehind, Detail: l.VM + " on " + l.Site + "/" + l.Host, Since: l.Since})
+	}
 	if since, due := DrillDue(s, now); due {
 		warning = append(warning, HealthError{Code: errorcatalog.TestFailoverDue, Since: since})
 	}

@@ -23,6 +23,7 @@
 //	failback_interrupted.go → FailedOver
 //	failback_commit.go      FailbackCommitRequired → FailedBack
 //	reverse_replication.go  FailedBack → ReverseReplicating → Protected
+//	left_behind.go          VMs that are no longer the item's, until their hosts know; released_points.go likewise
 //	test_failover.go        a copy of the VM, beside everything else; test_failover_cleanup.go
 //	disks.go                disks added or grown; disks_protected.go ends it or removes some
 //	pause.go                replication stands still
@@ -152,6 +153,8 @@ func failbackEvents() []Event {
 		ReverseReplicationStarted{},
 		ReverseReplicationCompleted{},
 		ReverseReplicationFailed{},
+		LeftBehindSettled{},
+		ReleasedPointsSettled{},
 	}
 }
 

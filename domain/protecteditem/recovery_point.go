@@ -105,5 +105,8 @@ func (RecoveryPointsRemoved) EventType() string { return "protected_item.recover
 
 func (e RecoveryPointsRemoved) evolve(s State) State {
 	s.Points = slices.DeleteFunc(slices.Clone(s.Points), func(p Point) bool { return slices.Contains(e.IDs, p.ID) })
+	if s.committed() { // what has no work of its own follows later
+		s.Released = append(slices.Clone(s.Released), e.IDs...)
+	}
 	return s
 }

@@ -151,6 +151,9 @@ type State struct {
 	Failback FailbackRun // while one is open
 	Base     *Base       // from a failover's commit until the item is protected again
 
+	LeftBehind []LeftBehind // VMs that hosts which do not answer have not been told of
+	Released   []string     // points given up since a failover's commit that the store may still hold
+
 	Test             TestRun // while a test failover is open
 	TestJob          *JobRef // its workflow that runs now, beside the item's
 	EndedTest        EndedJob
