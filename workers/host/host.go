@@ -96,6 +96,11 @@ type Tracker interface {
 	Cut(ctx context.Context, vm string, req CutRequest) (Cut, error)
 	// OpenLog reads a sealed log of a cut, from the first byte of its file.
 	OpenLog(ctx context.Context, vm, disk, log string) (io.ReadCloser, error)
+	// Written returns the ranges of a disk that a cut's logs name, ascending and
+	// widened to a grain of the host's choice, at most 64 KiB. It fails with
+	// cut_not_found, or with the code of class Resynchronize when a log cannot be
+	// trusted.
+	Written(ctx context.Context, vm, cut, disk string) ([]disk.Extent, error)
 	// ReleaseCut deletes a cut's logs: they are durable elsewhere. An unknown cut
 	// has been released before.
 	ReleaseCut(ctx context.Context, vm, cut string) error
@@ -189,7 +194,10 @@ type Provisioner interface {
 
 // DiskWriter fills a disk of a VM under construction. New disks are all zeroes.
 type DiskWriter interface {
+	io.ReaderAt
 	io.WriterAt
+	// Zero makes a range read as zeroes.
+	Zero(off, n int64) error
 	// Flush makes everything written durable.
 	Flush() error
 	io.Closer

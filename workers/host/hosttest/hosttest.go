@@ -40,6 +40,7 @@ func Run(t *testing.T, open func(t *testing.T) *Subject) {
 		{"a cut that exists is returned as it is", cutTwice},
 		{"a cut that cannot be application-consistent is made and says why", cutWithoutRest},
 		{"the last cut of a stopped VM holds everything", cutOff},
+		{"a cut names the ranges that were written", writtenRanges},
 		{"a snapshot of a cut is what its logs lead to", cutSnapshot},
 		{"a snapshot stays what it was", snapshots},
 		{"restarted tracking begins a new chain", restart},

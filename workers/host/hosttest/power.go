@@ -85,6 +85,12 @@ func fill(t *testing.T, h host.Host, vm, diskID string, p []byte) {
 	must(t, err)
 	_, err = w.WriteAt(p, 0)
 	must(t, err)
+	must(t, w.Zero(4096, 1024))
+	clear(p[4096:][:1024])
 	must(t, w.Flush())
+	got := make([]byte, len(p))
+	if _, err := w.ReadAt(got, 0); err != nil || !bytes.Equal(got, p) {
+		t.Errorf("disk %s under construction is not what was written, %v", diskID, err)
+	}
 	must(t, w.Close())
 }

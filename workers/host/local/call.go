@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"errors"
 	"maps"
 
 	"farshore/domain/site"
@@ -51,6 +52,10 @@ func methods() map[string]method {
 		},
 
 		"cut": func(ctx context.Context, e *Engine, c call) (any, error) { return e.Cut(ctx, c.VM, orZero(c.Cut)) },
+		"written": func(ctx context.Context, e *Engine, c call) (any, error) {
+			ext, err := e.Written(ctx, c.VM, c.ID, c.Disk)
+			return append([]disk.Extent{}, ext...), err
+		},
 		"releaseCut": func(ctx context.Context, e *Engine, c call) (any, error) {
 			return nothing{}, e.ReleaseCut(ctx, c.VM, c.ID)
 		},
@@ -83,7 +88,8 @@ func methods() map[string]method {
 			return nothing{}, e.CreateVM(ctx, orZero(c.Machine))
 		},
 		"openVMDisk":  openVMDisk,
-		"flushVMDisk": flushVMDisk,
+		"flushVMDisk": changeVMDisk(func(d host.DiskWriter, _ call) error { return d.Flush() }),
+		"zeroVMDisk":  changeVMDisk(func(d host.DiskWriter, c call) error { return d.Zero(c.Off, c.N) }),
 		"completeVM":  func(ctx context.Context, e *Engine, c call) (any, error) { return nothing{}, e.CompleteVM(ctx, c.VM) },
 		"deleteVM":    func(ctx context.Context, e *Engine, c call) (any, error) { return nothing{}, e.DeleteVM(ctx, c.VM) },
 	}
@@ -127,13 +133,15 @@ func openVMDisk(ctx context.Context, e *Engine, c call) (any, error) {
 	return nothing{}, d.Close() //nolint:wrapcheck // a disk's errors have codes
 }
 
-func flushVMDisk(ctx context.Context, e *Engine, c call) (any, error) {
-	d, err := e.OpenVMDisk(ctx, c.VM, c.Disk)
-	if err != nil {
-		return nil, err
+// changeVMDisk does something to a disk under construction.
+func changeVMDisk(f func(host.DiskWriter, call) error) method {
+	return func(ctx context.Context, e *Engine, c call) (any, error) {
+		d, err := e.OpenVMDisk(ctx, c.VM, c.Disk)
+		if err != nil {
+			return nil, err
+		}
+		return nothing{}, errors.Join(f(d, c), d.Close())
 	}
-	defer d.Close() //nolint:errcheck // flushed
-	return nothing{}, d.Flush()
 }
 
 // beside does something to a disk of a return; its data travels in requests of

@@ -179,6 +179,11 @@ func (c *Client) Cut(ctx context.Context, vm string, req host.CutRequest) (host.
 	return ask[host.Cut](ctx, c, "cut", call{VM: vm, Cut: &req})
 }
 
+// Written returns the ranges that a cut's logs name.
+func (c *Client) Written(ctx context.Context, vm, cut, diskID string) ([]disk.Extent, error) {
+	return ask[[]disk.Extent](ctx, c, "written", call{VM: vm, ID: cut, Disk: diskID})
+}
+
 // ReleaseCut deletes a cut's logs.
 func (c *Client) ReleaseCut(ctx context.Context, vm, cut string) error {
 	return c.call(ctx, "releaseCut", call{VM: vm, ID: cut}, nil)

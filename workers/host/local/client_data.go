@@ -59,13 +59,18 @@ func (r *remoteReader) piece(p []byte, off int64) error {
 		"vm": {r.vm}, "snapshot": {r.snapshot}, argDisk: {r.disk},
 		"off": {strconv.FormatInt(off, 10)}, "n": {strconv.Itoa(len(p))},
 	}
-	res, err := r.c.do(r.ctx, http.MethodGet, "/v1/snapshot?"+q.Encode(), nil)
+	return r.c.readPiece(r.ctx, "/v1/snapshot?"+q.Encode(), p)
+}
+
+// readPiece fills p with what the host answers.
+func (c *Client) readPiece(ctx context.Context, path string, p []byte) error {
+	res, err := c.do(ctx, http.MethodGet, path, nil)
 	if err != nil {
 		return err
 	}
 	defer res.Body.Close() //nolint:errcheck // read to its end
 	if _, err := io.ReadFull(res.Body, p); err != nil {
-		return r.c.unreachable(r.ctx, err)
+		return c.unreachable(ctx, err)
 	}
 	return nil
 }
@@ -86,6 +91,19 @@ func (w *remoteWriter) WriteAt(p []byte, off int64) (int, error) {
 		}
 		return nil
 	})
+}
+
+// ReadAt reads what was written.
+func (w *remoteWriter) ReadAt(p []byte, off int64) (int, error) {
+	return pieces(p, off, func(p []byte, off int64) error {
+		q := url.Values{"vm": {w.vm}, argDisk: {w.disk}, "off": {strconv.FormatInt(off, 10)}, "n": {strconv.Itoa(len(p))}}
+		return w.c.readPiece(w.ctx, "/v1/disk?"+q.Encode(), p)
+	})
+}
+
+// Zero makes a range read as zeroes.
+func (w *remoteWriter) Zero(off, n int64) error {
+	return w.c.call(w.ctx, "zeroVMDisk", call{VM: w.vm, Disk: w.disk, Off: off, N: n}, nil)
 }
 
 // Flush makes everything written durable.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -62,15 +61,7 @@ func (d *remoteBeside) ReadAt(p []byte, off int64) (int, error) {
 }
 
 func (d *remoteBeside) readPiece(p []byte, off int64) error {
-	res, err := d.c.do(d.ctx, http.MethodGet, d.path(off, len(p)), nil)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close() //nolint:errcheck // read to its end
-	if _, err := io.ReadFull(res.Body, p); err != nil {
-		return d.c.unreachable(d.ctx, err)
-	}
-	return nil
+	return d.c.readPiece(d.ctx, d.path(off, len(p)), p)
 }
 
 // WriteAt writes beside the disk.

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -134,6 +135,18 @@ func (w *diskWriter) WriteAt(p []byte, off int64) (int, error) {
 	n, err := w.File.WriteAt(p, off)
 	return n, recoveryFull(err)
 }
+
+// ReadAt reads what was written.
+func (w *diskWriter) ReadAt(p []byte, off int64) (int, error) {
+	n, err := w.File.ReadAt(p, off)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = errorcatalog.Fail(errorcatalog.DiskUnreadable, "disk under construction").Because(err)
+	}
+	return n, err
+}
+
+// Zero makes a range read as zeroes.
+func (w *diskWriter) Zero(off, n int64) error { return recoveryFull(w.File.Zero(off, n)) }
 
 // Flush makes everything written durable.
 func (w *diskWriter) Flush() error { return recoveryFull(w.File.Flush()) }

@@ -76,6 +76,7 @@ func NewHandler(e *Engine) http.Handler {
 	mux.HandleFunc("POST /v1/call/{method}", h.call)
 	mux.HandleFunc("GET /v1/log", h.log)
 	mux.HandleFunc("GET /v1/snapshot", h.snapshot)
+	mux.HandleFunc("GET /v1/disk", h.read)
 	mux.HandleFunc("PUT /v1/disk", h.write)
 	mux.HandleFunc("GET /v1/beside", h.readBeside)
 	mux.HandleFunc("PUT /v1/beside", h.writeBeside)
@@ -137,6 +138,18 @@ func (h *handler) snapshot(w http.ResponseWriter, r *http.Request) {
 func (h *handler) readBeside(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	d, err := h.e.OpenBeside(r.Context(), q.Get("vm"), q.Get("id"), q.Get(argDisk))
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	defer d.Close() //nolint:errcheck // read only
+	sendPiece(w, q, d)
+}
+
+// read sends a piece of a disk under construction.
+func (h *handler) read(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	d, err := h.e.OpenVMDisk(r.Context(), q.Get("vm"), q.Get(argDisk))
 	if err != nil {
 		refuse(w, err)
 		return
