@@ -50,7 +50,7 @@ func (h *hosts) Host(ctx context.Context, vault, siteID, hostID string) (host.Ho
 	}
 	found, ok := state.Host(hostID)
 	if !ok {
-		return nil, errorcatalog.Fail(errorcatalog.HostUnreachable, "site %s has no host %s", siteID, hostID)
+		return nil, errorcatalog.Fail(errorcatalog.HostNotFound, "site %s has no host %s", siteID, hostID)
 	}
 	return h.open(ctx, found.Directory)
 }

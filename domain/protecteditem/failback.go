@@ -116,10 +116,10 @@ func (s State) failbackOpen() error {
 		s.Failback.StartedAt.UTC().Format(time.RFC3339), s.Protection)
 }
 
-// leavesSource says whether an open failback leaves the original VM where it is:
+// LeavesSource says whether an open failback leaves the original VM where it is:
 // it is to stay off there.
-func (s State) leavesSource() bool {
-	return s.Failback.Mode != "" && s.Failback.Target.leaves(s)
+func (s State) LeavesSource() bool {
+	return s.failingBack() && s.Failback.Target.leaves(s)
 }
 
 // leaves says whether the original VM and the one at the target are two.
@@ -290,7 +290,7 @@ func (FailbackCompleted) EventType() string { return "protected_item.failback_co
 
 func (e FailbackCompleted) evolve(s State) State {
 	s.Protection, s.ActiveLocation, s.Failback.VM = FailbackCommitRequired, Primary, e.VM
-	if !s.leavesSource() {
+	if !s.LeavesSource() {
 		s.Fencing = Fencing{Held: s.Fencing.Held}
 	}
 	return s.endJob(false)

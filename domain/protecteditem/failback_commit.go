@@ -1,12 +1,10 @@
 package protecteditem
 
 import (
-	"slices"
 	"time"
 
 	"farshore/domain"
 	"farshore/domain/errorcatalog"
-	"farshore/domain/site"
 )
 
 // CommitFailback accepts the failback: it cannot be taken back any more. The
@@ -107,7 +105,7 @@ func (e FailbackCommitted) evolve(s State) State {
 	s.SourceStopped, s.Fencing, s.VM.ID = false, Fencing{}, e.VM
 	if !e.Target.Original() {
 		s.Site, s.Host, s.VM.Name = e.Target.Site, e.Target.Host, e.Target.VMName
-		s.VM.Disks = slices.DeleteFunc(slices.Clone(s.VM.Disks), func(d site.Disk) bool { return !slices.Contains(s.Disks, d.ID) })
+		s.VM.Disks = s.ProtectedDisks()
 	}
 	return s.endJob(false)
 }

@@ -41,7 +41,7 @@ func (s State) requireFailedOver() error {
 	if err := s.requireItem(); err != nil {
 		return err
 	}
-	if (s.ActiveLocation == Recovery || s.leavesSource()) && s.Protection != DisablingProtection && s.Protection != Unprotected {
+	if (s.ActiveLocation == Recovery || s.LeavesSource()) && s.Protection != DisablingProtection && s.Protection != Unprotected {
 		return nil
 	}
 	return domain.Reject(domain.Conflict, errorcatalog.NotFailedOver, "the %s side is active (%s)", s.ActiveLocation, s.Protection)

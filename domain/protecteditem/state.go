@@ -262,6 +262,19 @@ func (s State) Key() string { return s.Vault + "." + s.Item }
 // ReplicaID names the replica of the item's present cycle in its store.
 func (s State) ReplicaID() string { return s.Key() + "." + strconv.Itoa(s.Cycle) }
 
+// ProtectedDisks describes the disks that are protected, in their order.
+func (s State) ProtectedDisks() []site.Disk {
+	var out []site.Disk
+	for _, id := range s.Disks {
+		for _, d := range s.VM.Disks {
+			if d.ID == id {
+				out = append(out, d)
+			}
+		}
+	}
+	return out
+}
+
 // NewestPoint returns the point made last.
 func (s State) NewestPoint() (Point, bool) {
 	if len(s.Points) == 0 {

@@ -109,8 +109,11 @@ func (e Engine) replicate(ctx context.Context, i *workflow.Item, stuck bool) (*l
 	if err := e.alert(ctx, i); err != nil {
 		return nil, err
 	}
+	if err := e.lookAfter(ctx, i); err != nil {
+		return nil, err
+	}
 	due, is := workflow.Due(i.State, e.Now())
-	if !is && i.State.Job != nil {
+	if (!is || due.After(e.Now())) && i.State.Job != nil {
 		if taken, err := e.called(ctx, i); taken || err != nil {
 			return nil, err
 		}

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"context"
 	"slices"
 	"testing"
 
@@ -17,6 +18,7 @@ type holder struct{ token int64 }
 func (holder) Item() string              { return itemKey }
 func (h holder) Token() int64            { return h.token }
 func (holder) Checkpoint(any) error      { return nil }
+func (holder) Save(context.Context, any) error { return nil }
 func (holder) Restore(any) (bool, error) { return false, nil }
 func (holder) Forget()                   {}
 func (h holder) Fence() eventstore.Fence {

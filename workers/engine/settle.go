@@ -149,8 +149,13 @@ func retreatOf(i *workflow.Item, kind job.Kind) (retreat, bool) {
 			return protecteditem.FailRecoveryPointChange{JobID: i.State.Job.ID, Failure: f, RecoveryVM: failover.Left(i.State, journal), At: i.Now()}
 		}}, true
 	case job.Failback:
-		return retreat{failback.Failback{Item: i}.Undo, func(_ job.State, f *errorcatalog.Failure) protecteditem.Command {
-			return protecteditem.FailFailback{JobID: i.State.Job.ID, Failure: f, At: i.Now()}
+		left := false
+		undo := func(ctx context.Context, journal job.State) (err error) {
+			left, err = failback.Failback{Item: i}.Undo(ctx, journal)
+			return err
+		}
+		return retreat{undo, func(_ job.State, f *errorcatalog.Failure) protecteditem.Command {
+			return protecteditem.FailFailback{JobID: i.State.Job.ID, Failure: f, Left: left, At: i.Now()}
 		}}, true
 	case job.FailoverCancel:
 		return retreat{failover.Cancel{Item: i}.Undo, func(journal job.State, f *errorcatalog.Failure) protecteditem.Command {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"farshore/domain/errorcatalog"
 	"farshore/domain/job"
 	"farshore/domain/protecteditem"
 	"farshore/workers/runbook"
@@ -24,52 +25,100 @@ func (c Cancel) Steps() []runbook.Step {
 
 // takeBack repeats safely: what is restored stays so, and a running VM is left
 // alone.
-func (c Cancel) takeBack(ctx context.Context, _ *runbook.Memo) error {
-	return TakeBack(ctx, c.Item)
+func (c Cancel) takeBack(ctx context.Context, m *runbook.Memo) error {
+	left, err := takeBackEnded(ctx, c.Item)
+	if left {
+		m.Note(leftBehind, c.State.Failback.Target.VM())
+	}
+	return err
 }
 
-func (c Cancel) complete(ctx context.Context, _ *runbook.Memo) error {
+func (c Cancel) complete(ctx context.Context, m *runbook.Memo) error {
 	c.Forget()
-	return c.Record(ctx, protecteditem.CompleteFailbackCancel{JobID: c.State.Job.ID, At: c.Now()})
+	return c.Record(ctx, protecteditem.CompleteFailbackCancel{JobID: c.State.Job.ID, Left: m.Value(leftBehind) != "", At: c.Now()})
 }
+
+// leftBehind is what the step notes of a new VM at a host that does not answer.
+const leftBehind = "leftBehind"
 
 // TakeBack takes the failback back that the item's last job was at, for a workflow
 // that has overtaken it. A failback whose commit has begun stays: the VM runs on
 // the primary side. It repeats safely.
 func TakeBack(ctx context.Context, i *workflow.Item) error {
+	left, err := takeBackEnded(ctx, i)
+	if left {
+		i.Logger.WarnContext(ctx, "a new vm is left at a host that does not answer", "item", i.Item(), "host", i.State.Failback.Target.Host)
+	}
+	return err
+}
+
+func takeBackEnded(ctx context.Context, i *workflow.Item) (left bool, err error) {
 	journal, _, err := i.Jobs.Load(ctx, i.State.Ended.ID)
 	if err != nil {
-		return fmt.Errorf("load job %s: %w", i.State.Ended.ID, err)
+		return false, fmt.Errorf("load job %s: %w", i.State.Ended.ID, err)
 	}
 	if journal.Kind == job.FailbackCommit {
-		return nil
+		return false, nil
 	}
 	return takeBack(ctx, i, i.State.Ended.ID, journal)
 }
 
 // takeBack leaves the VM to the recovery side. While the one on the primary side
 // has not been started, the recovery VM runs before anything else is asked for: a
-// primary side that is lost meanwhile does not keep it down.
-func takeBack(ctx context.Context, i *workflow.Item, failback string, journal job.State) error {
+// primary side that is lost meanwhile does not keep it down. A new VM that was not
+// completed may be left there.
+func takeBack(ctx context.Context, i *workflow.Item, failback string, journal job.State) (left bool, err error) {
 	if !mayRun(i, journal) {
-		if err := resume(ctx, i); err != nil {
-			return err
+		if err := goOn(ctx, i, failback); err != nil {
+			return false, err
 		}
 	}
-	primary, err := openPrimary(ctx, i)
+	switch {
+	case i.State.Failback.Target.Original(), begun(journal, finishStep):
+		if err := giveBack(ctx, i); err != nil {
+			return false, err
+		}
+		return false, goOn(ctx, i, failback)
+	case !made(journal):
+		return false, nil
+	}
+	err = remove(ctx, i)
+	if workflow.Is(err, errorcatalog.HostUnreachable) || workflow.Is(err, errorcatalog.HostNotFound) {
+		return true, nil
+	}
+	return false, err
+}
+
+// remove deletes a new VM that was begun only.
+func remove(ctx context.Context, i *workflow.Item) error {
+	p, err := openPrimary(ctx, i)
 	if err != nil {
 		return err
 	}
-	if err := primary.off(ctx); err != nil {
+	return p.drop(ctx)
+}
+
+// giveBack leaves the primary side as it was before the failback.
+func giveBack(ctx context.Context, i *workflow.Item) error {
+	p, err := openPrimary(ctx, i)
+	if err != nil {
+		return err
+	}
+	if err := p.off(ctx); err != nil {
 		return err
 	}
 	if err := resume(ctx, i); err != nil {
 		return err
 	}
-	if err := primary.drop(ctx); err != nil {
+	return p.drop(ctx)
+}
+
+// goOn lets the recovery VM run, and its host forget the failback.
+func goOn(ctx context.Context, i *workflow.Item, failback string) error {
+	if err := resume(ctx, i); err != nil {
 		return err
 	}
-	return dropSnapshots(ctx, i, failback)
+	return letGo(ctx, i, failback)
 }
 
 // mayRun says whether the VM on the primary side may have been started.
@@ -77,8 +126,7 @@ func mayRun(i *workflow.Item, journal job.State) bool {
 	if i.State.ActiveLocation == protecteditem.Primary {
 		return true
 	}
-	t, ok := journal.Task(startStep)
-	return ok && t.Attempts > 0
+	return begun(journal, startStep)
 }
 
 // resume repeats safely: a running VM is left alone.

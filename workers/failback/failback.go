@@ -1,18 +1,22 @@
 // Package failback brings a VM that has failed over back to the primary side. What
 // the recovery VM has written is pulled beside the original disks, which change
 // only once that VM is off, and whose content of before is kept until the
-// failback's commit: until then it can be taken back.
+// failback's commit; or into the disks of a new VM, on any host. The recovery VM is
+// tracked meanwhile, so that it is off for the time of its last changes only. Until
+// the commit all of it can be taken back.
 package failback
 
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"farshore/domain/errorcatalog"
 	"farshore/domain/job"
 	"farshore/domain/protecteditem"
 	"farshore/domain/site"
+	"farshore/workers/host"
 	"farshore/workers/runbook"
 	"farshore/workers/workflow"
 )
@@ -20,52 +24,65 @@ import (
 // Failback is the workflow that follows StartFailback.
 type Failback struct{ *workflow.Item }
 
-// startStep is the one from which on the VM may run on the primary side.
-const startStep = "start_primary_vm"
+// The steps that are asked about.
+const (
+	createStep = "create_primary_vm"   // from which on there may be a new VM to take back
+	finishStep = "complete_primary_vm" // from which on the new VM may be in the inventory
+	startStep  = "start_primary_vm"    // from which on the VM may run on the primary side
+)
 
 // What the steps tell each other.
 const (
 	scanned   = "bytesScanned"
 	differing = "bytesDiffering"
 	sent      = "bytesSent"
+	compared  = "compared" // why the last changes were looked for everywhere
 )
 
 // Steps is the workflow as a table. Downtime begins where the recovery VM is shut
 // down.
 func (f Failback) Steps() []runbook.Step {
+	first := []runbook.Step{{Name: "inspect_hosts", Title: "Inspect the hosts", Run: f.inspect}}
 	stop := runbook.Step{Name: "stop_recovery_vm", Title: "Shut the recovery VM down", Run: f.stopRecovery}
-	inspect := runbook.Step{Name: "inspect_hosts", Title: "Inspect the hosts", Run: f.inspect}
+	change := runbook.Step{Name: "merge_disks", Title: "Switch the disks over", Run: f.merge}
+	if !f.State.Failback.Target.Original() {
+		first = append(first, runbook.Step{Name: createStep, Title: "Create the new VM", Run: f.create})
+		change = runbook.Step{Name: finishStep, Title: "Complete the new VM", Run: f.finish}
+	}
 	last := []runbook.Step{
-		{Name: "merge_disks", Title: "Switch the disks over", Run: f.merge},
+		change,
 		{Name: startStep, Title: "Start the VM on the primary side", Run: f.start},
 		{Name: "complete_failback", Title: "Complete the failback", Run: f.complete},
 	}
-	if f.State.Failback.Mode == protecteditem.FullDownload {
-		return append([]runbook.Step{
-			inspect, stop,
-			{Name: "bring_disks", Title: "Bring the disks to the primary side", Run: f.bringWhole},
-			{Name: "complete_synchronization", Title: "Go on to the switch", Run: f.goOn},
-		}, last...)
-	}
-	return append([]runbook.Step{
-		inspect,
+	between := []runbook.Step{
 		{Name: "synchronize_disks", Title: "Compare and bring what differs", Run: f.synchronize},
 		{Name: "await_completion", Title: "Wait for the word to complete", Run: f.await},
 		stop,
-		{Name: "synchronize_last_changes", Title: "Compare and bring the last changes", Run: f.synchronizeLast},
-	}, last...)
+		{Name: "synchronize_last_changes", Title: "Bring the last changes", Run: f.synchronizeLast},
+	}
+	if f.State.Failback.Mode == protecteditem.FullDownload {
+		between = []runbook.Step{
+			stop,
+			{Name: "bring_disks", Title: "Bring the disks to the primary side", Run: f.bringWhole},
+			{Name: "complete_synchronization", Title: "Go on to the switch", Run: f.goOn},
+		}
+	}
+	return slices.Concat(first, between, last)
 }
 
 // inspect makes sure that nothing runs on the disks that are to be written, and
-// that nothing will.
+// that nothing will; or that there is a place for a new VM.
 func (f Failback) inspect(ctx context.Context, _ *runbook.Memo) error {
-	primary, err := openPrimary(ctx, f.Item)
+	p, err := openPrimary(ctx, f.Item)
 	if err != nil {
 		return err
 	}
-	state, err := primary.host.PowerState(ctx, primary.vm)
+	if p.built {
+		return f.inspectTarget(ctx, p)
+	}
+	state, err := p.host.PowerState(ctx, p.vm)
 	if err != nil {
-		return fmt.Errorf("read power state of %s: %w", primary.vm, err)
+		return fmt.Errorf("read power state of %s: %w", p.vm, err)
 	}
 	if state == site.Running {
 		detail := fmt.Sprintf("%s runs on %s, and %s on %s", f.VM(), f.State.Host, f.State.Recovery.VM, f.State.Recovery.Host)
@@ -74,26 +91,58 @@ func (f Failback) inspect(ctx context.Context, _ *runbook.Memo) error {
 		}
 		return errorcatalog.Fail(errorcatalog.SourceStillRunning, "%s", detail)
 	}
-	if err := primary.host.SetActive(ctx, primary.vm, false); err != nil {
-		return fmt.Errorf("keep %s off: %w", primary.vm, err)
+	if err := p.host.SetActive(ctx, p.vm, false); err != nil {
+		return fmt.Errorf("keep %s off: %w", p.vm, err)
 	}
 	return nil
 }
 
-// synchronize repeats safely: it resumes at its last checkpoint.
-func (f Failback) synchronize(ctx context.Context, m *runbook.Memo) error {
-	return f.compare(ctx, m, f.State.Job.ID)
+// inspectTarget reads, and removes what an earlier failback to the same place has
+// left there.
+func (f Failback) inspectTarget(ctx context.Context, p primary) error {
+	if err := p.room(ctx, f.TotalBytes()); err != nil {
+		return err
+	}
+	vm := machine(f.Item)
+	if err := p.vacant(ctx, vm); err != nil {
+		return err
+	}
+	t := f.State.Failback.Target
+	left := func(l protecteditem.LeftBehind) bool {
+		return l.Begun && l.Site == t.Site && l.Host == t.Host && l.VM == t.VM()
+	}
+	if !slices.ContainsFunc(f.State.LeftBehind, left) {
+		return p.unbegun(ctx, vm)
+	}
+	if err := p.drop(ctx); err != nil {
+		return err
+	}
+	return f.Record(ctx, protecteditem.SettleLeftBehind{Site: t.Site, Host: t.Host, VM: t.VM(), At: f.Now()})
 }
 
-// synchronizeLast compares all of the disks again, now that nothing writes to
-// them: whatever the first comparison has missed is found.
-func (f Failback) synchronizeLast(ctx context.Context, m *runbook.Memo) error {
-	return f.compare(ctx, m, lastSnapshot(f.State.Job.ID))
-}
-
-// bringWhole is the only comparison of a full download.
-func (f Failback) bringWhole(ctx context.Context, m *runbook.Memo) error {
-	return f.compare(ctx, m, lastSnapshot(f.State.Job.ID))
+// create repeats safely: nothing that an earlier attempt has made is used, so that
+// the disks are known to be zeroes.
+func (f Failback) create(ctx context.Context, _ *runbook.Memo) error {
+	p, err := openPrimary(ctx, f.Item)
+	if err != nil {
+		return err
+	}
+	vm := machine(f.Item)
+	if err := p.vacant(ctx, vm); err != nil {
+		return err
+	}
+	if err := p.drop(ctx); err != nil {
+		return err
+	}
+	if err := p.host.CreateVM(ctx, vm); err != nil {
+		return fmt.Errorf("create vm %s on the host to fail back to: %w", vm.ID, err)
+	}
+	done := anew(f.State.Job.ID)
+	if f.State.Failback.Mode == protecteditem.FullDownload {
+		done = anew(lastSnapshot(f.State.Job.ID))
+	}
+	done.Blank = true
+	return f.Save(ctx, done)
 }
 
 // await says what was brought and leaves the job to wait for CompleteFailback.
@@ -151,43 +200,74 @@ func (f Failback) stopRecovery(ctx context.Context, _ *runbook.Memo) error {
 
 // merge repeats safely: the host redoes it from any instant of a crash.
 func (f Failback) merge(ctx context.Context, _ *runbook.Memo) error {
-	if err := dropSnapshots(ctx, f.Item, f.State.Job.ID); err != nil {
+	if err := letGo(ctx, f.Item, f.State.Job.ID); err != nil {
 		return err
 	}
-	primary, err := openPrimary(ctx, f.Item)
+	p, err := openPrimary(ctx, f.Item)
 	if err != nil {
 		return err
 	}
-	if err := primary.host.MergeReturn(ctx, primary.vm, returnID); err != nil {
-		return fmt.Errorf("merge what was brought into %s: %w", primary.vm, err)
+	if err := p.host.MergeReturn(ctx, p.vm, returnID); err != nil {
+		return fmt.Errorf("merge what was brought into %s: %w", p.vm, err)
+	}
+	return nil
+}
+
+// finish repeats safely: a complete VM is left alone, and so is its relationship.
+// The VM is tracked before it starts, as a source is.
+func (f Failback) finish(ctx context.Context, _ *runbook.Memo) error {
+	if err := letGo(ctx, f.Item, f.State.Job.ID); err != nil {
+		return err
+	}
+	p, err := openPrimary(ctx, f.Item)
+	if err != nil {
+		return err
+	}
+	if err := p.host.CompleteVM(ctx, p.vm); err != nil {
+		return fmt.Errorf("complete vm %s: %w", p.vm, err)
+	}
+	err = p.host.StartReplication(ctx, p.vm, host.Relationship{
+		ID: f.ReplicaID(), Disks: f.State.Disks, LogLimitPercent: f.State.Policy.ResyncThresholdPercent,
+	})
+	if err != nil {
+		return fmt.Errorf("begin to track %s: %w", p.vm, err)
 	}
 	return nil
 }
 
 // start repeats safely: a running VM is left alone.
 func (f Failback) start(ctx context.Context, _ *runbook.Memo) error {
-	primary, err := openPrimary(ctx, f.Item)
+	p, err := openPrimary(ctx, f.Item)
 	if err != nil {
 		return err
 	}
-	if err := primary.host.SetActive(ctx, primary.vm, true); err != nil {
-		return fmt.Errorf("let %s run again: %w", primary.vm, err)
+	if err := p.host.SetActive(ctx, p.vm, true); err != nil {
+		return fmt.Errorf("let %s run: %w", p.vm, err)
 	}
-	if err := primary.host.Start(ctx, primary.vm); err != nil {
-		return fmt.Errorf("start %s again: %w", primary.vm, err)
+	if err := p.host.Start(ctx, p.vm); err != nil {
+		return fmt.Errorf("start %s: %w", p.vm, err)
 	}
 	return nil
 }
 
-func (f Failback) complete(ctx context.Context, _ *runbook.Memo) error {
+func (f Failback) complete(ctx context.Context, m *runbook.Memo) error {
 	if f.State.Protection != protecteditem.FailbackCompleting {
 		return nil
 	}
+	done := protecteditem.RecordFailbackCompleted{JobID: f.State.Job.ID, VM: f.VM(), At: f.Now()}
+	if t := f.State.Failback.Target; !t.Original() {
+		done.VM = t.VM()
+	}
+	if f.State.Failback.Mode == protecteditem.MinimizeDowntime {
+		done.BytesScanned, done.BytesDiffering, done.BytesSent = amount(m, scanned), amount(m, differing), amount(m, sent)
+		done.Compared = m.Value(compared)
+	}
 	f.Forget()
-	return f.Record(ctx, protecteditem.RecordFailbackCompleted{JobID: f.State.Job.ID, VM: f.VM(), At: f.Now()})
+	return f.Record(ctx, done)
 }
 
-// Undo takes a failback back that has not come to its end.
-func (f Failback) Undo(ctx context.Context, journal job.State) error {
+// Undo takes a failback back that has not come to its end. It says whether a new
+// VM is left at a host that does not answer.
+func (f Failback) Undo(ctx context.Context, journal job.State) (left bool, err error) {
 	return takeBack(ctx, f.Item, f.State.Job.ID, journal)
 }

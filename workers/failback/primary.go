@@ -3,7 +3,11 @@ package failback
 import (
 	"context"
 	"fmt"
+	"strings"
 
+	"farshore/domain/errorcatalog"
+	"farshore/domain/job"
+	"farshore/domain/site"
 	"farshore/workers/host"
 	"farshore/workers/workflow"
 )
@@ -12,13 +16,19 @@ import (
 // return finds of an earlier one is compared like anything else.
 const returnID = "failback"
 
-// primary is the VM that takes the recovery VM's place.
+// primary is the VM that takes the recovery VM's place: the original one, beside
+// whose disks everything is written, or a new one, whose disks are filled.
 type primary struct {
-	host host.Host
-	vm   string
+	host  host.Host
+	vm    string
+	built bool // a new one
 }
 
 func openPrimary(ctx context.Context, i *workflow.Item) (primary, error) {
+	if t := i.State.Failback.Target; !t.Original() {
+		h, err := i.Host(ctx, t.Site, t.Host)
+		return primary{host: h, vm: t.VM(), built: true}, err
+	}
 	h, err := i.Source(ctx)
 	if err != nil {
 		return primary{}, err
@@ -26,9 +36,82 @@ func openPrimary(ctx context.Context, i *workflow.Item) (primary, error) {
 	return primary{host: h, vm: i.VM()}, nil
 }
 
-// off stops the VM and keeps it off. It repeats safely. It is kept off first, so
-// that it is not started again in between.
+// machine describes the new VM as it is to be.
+func machine(i *workflow.Item) site.VirtualMachine {
+	vm := i.State.VM
+	vm.ID, vm.Name, vm.Disks = i.State.Failback.Target.VM(), i.State.Failback.Target.VMName, i.State.ProtectedDisks()
+	return vm
+}
+
+// vacant makes sure that the new VM, which a failback that is taken back deletes,
+// is not somebody else's.
+func (p primary) vacant(ctx context.Context, want site.VirtualMachine) error {
+	vms, err := p.host.VirtualMachines(ctx)
+	if err != nil {
+		return fmt.Errorf("list vms of the host to fail back to: %w", err)
+	}
+	for _, vm := range vms {
+		if vm.ID == want.ID || strings.EqualFold(vm.Name, want.Name) {
+			return errorcatalog.Fail(errorcatalog.VMExists, "the host to fail back to has a vm %q already", vm.Name)
+		}
+	}
+	return nil
+}
+
+// unbegun makes sure that nobody is about to make a VM of that id.
+func (p primary) unbegun(ctx context.Context, want site.VirtualMachine) error {
+	d, err := p.host.OpenVMDisk(ctx, want.ID, want.Disks[0].ID)
+	switch {
+	case workflow.Is(err, errorcatalog.VMNotFound):
+		return nil
+	case err == nil:
+		_ = d.Close() // nothing was written
+	case !workflow.Is(err, errorcatalog.DiskNotFound):
+		return fmt.Errorf("look for vm %s under construction: %w", want.ID, err)
+	}
+	return errorcatalog.Fail(errorcatalog.VMExists, "the host to fail back to has a vm %q under construction", want.ID)
+}
+
+// The space that a host keeps free beside its disks.
+const (
+	reservePart  = 20 // 5 %
+	leastReserve = 1 << 30
+)
+
+// room makes sure that the disks fit, should they become full.
+func (p primary) room(ctx context.Context, need int64) error {
+	space, err := p.host.Space(ctx, p.vm)
+	if err != nil {
+		return fmt.Errorf("read free space of the host to fail back to: %w", err)
+	}
+	if need += max(space.Total/reservePart, leastReserve); space.Free < need {
+		return errorcatalog.Fail(errorcatalog.FailbackTargetTooSmall, "%d bytes are free on the host to fail back to, the new vm and the reserve need %d", space.Free, need)
+	}
+	return nil
+}
+
+// open opens a disk to be compared and written.
+func (p primary) open(ctx context.Context, id string) (host.BesideDisk, error) {
+	if p.built {
+		d, err := p.host.OpenVMDisk(ctx, p.vm, id)
+		if err != nil {
+			return nil, fmt.Errorf("open disk of the new vm: %w", err)
+		}
+		return d, nil
+	}
+	d, err := p.host.OpenBeside(ctx, p.vm, returnID, id)
+	if err != nil {
+		return nil, fmt.Errorf("open what is beside the disk: %w", err)
+	}
+	return d, nil
+}
+
+// off stops the VM and keeps it off; a new one is removed. It repeats safely. It
+// is kept off first, so that it is not started again in between.
 func (p primary) off(ctx context.Context) error {
+	if p.built {
+		return p.drop(ctx)
+	}
 	if err := p.host.SetActive(ctx, p.vm, false); err != nil {
 		return fmt.Errorf("keep %s off: %w", p.vm, err)
 	}
@@ -38,27 +121,33 @@ func (p primary) off(ctx context.Context) error {
 	return nil
 }
 
-// drop gives the disks back what they held before the failback.
+// drop gives the disks back what they held before the failback, or removes the new
+// VM with its own.
 func (p primary) drop(ctx context.Context) error {
+	if p.built {
+		if err := p.host.DeleteVM(ctx, p.vm); err != nil {
+			return fmt.Errorf("delete vm %s from the host it was to fail back to: %w", p.vm, err)
+		}
+		return nil
+	}
 	if err := p.host.UndoReturn(ctx, p.vm, returnID); err != nil {
 		return fmt.Errorf("undo the return of %s: %w", p.vm, err)
 	}
 	return nil
 }
 
+// begun says whether a job has begun a step.
+func begun(journal job.State, step string) bool {
+	t, ok := journal.Task(step)
+	return ok && t.Attempts > 0
+}
+
+// made says whether a failback may have made a new VM. One that its step has found
+// there is somebody else's.
+func made(journal job.State) bool {
+	t, _ := journal.Task(createStep)
+	return begun(journal, createStep) && (t.Failure == nil || t.Failure.Code != errorcatalog.VMExists)
+}
+
 // lastSnapshot names the snapshot of the recovery VM that is taken when it is off.
 func lastSnapshot(job string) string { return job + "-last" }
-
-// dropSnapshots repeats safely: what is gone is gone.
-func dropSnapshots(ctx context.Context, i *workflow.Item, job string) error {
-	recovery, err := i.Recovery(ctx)
-	if err != nil {
-		return err
-	}
-	for _, s := range []string{job, lastSnapshot(job)} {
-		if err := recovery.DeleteSnapshot(ctx, i.State.Recovery.VM, s); err != nil {
-			return fmt.Errorf("delete snapshot %s: %w", s, err)
-		}
-	}
-	return nil
-}

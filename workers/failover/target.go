@@ -24,14 +24,7 @@ func target(i *workflow.Item) Target {
 		t.Job = i.State.Job.ID
 	}
 	t.Machine.ID, t.Machine.Name = strings.ToLower(i.State.Recovery.VMName), i.State.Recovery.VMName
-	t.Machine.NICs, t.Machine.Disks = i.State.RecoveryNICs(), nil
-	for _, id := range i.State.Disks {
-		for _, d := range i.State.VM.Disks {
-			if d.ID == id {
-				t.Machine.Disks = append(t.Machine.Disks, d)
-			}
-		}
-	}
+	t.Machine.NICs, t.Machine.Disks = i.State.RecoveryNICs(), i.State.ProtectedDisks()
 	return t
 }
 

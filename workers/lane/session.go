@@ -20,6 +20,7 @@ type Session struct {
 	cancel context.CancelCauseFunc
 	logger *slog.Logger
 
+	saving     sync.Mutex // one save at a time, or an older checkpoint could come last
 	mu         sync.Mutex
 	checkpoint json.RawMessage
 	saved      bool // checkpoint has reached the database
@@ -56,6 +57,23 @@ func (s *Session) Checkpoint(v any) error {
 	return nil
 }
 
+// Save is Checkpoint, and returns once v is durable: before something is done
+// after which an older checkpoint would claim too much.
+func (s *Session) Save(ctx context.Context, v any) error {
+	if err := s.Checkpoint(v); err != nil {
+		return err
+	}
+	canceled, err := s.beat(ctx)
+	switch {
+	case errors.Is(err, ErrFenced):
+		s.cancel(ErrFenced)
+	case err == nil && canceled:
+		s.cancel(ErrCanceled)
+		return ErrCanceled
+	}
+	return err
+}
+
 // Restore fills v from the checkpoint and says whether there was one.
 func (s *Session) Restore(v any) (bool, error) {
 	s.mu.Lock()
@@ -89,8 +107,7 @@ func (s *Session) keep(ctx context.Context, every time.Duration) {
 			return
 		case <-tick.C:
 		}
-		checkpoint := s.unsaved()
-		canceled, err := s.lanes.Heartbeat(ctx, s.claim, s.lease, checkpoint)
+		canceled, err := s.beat(ctx)
 		switch {
 		case errors.Is(err, ErrFenced):
 			s.cancel(ErrFenced)
@@ -101,14 +118,23 @@ func (s *Session) keep(ctx context.Context, every time.Duration) {
 			}
 			away = true
 		case canceled:
-			s.markSaved(checkpoint)
 			s.cancel(ErrCanceled)
 			return
 		default:
-			s.markSaved(checkpoint)
 			away = false
 		}
 	}
+}
+
+// beat renews the lease and saves the checkpoint.
+func (s *Session) beat(ctx context.Context) (canceled bool, err error) {
+	s.saving.Lock()
+	defer s.saving.Unlock()
+	checkpoint := s.unsaved()
+	if canceled, err = s.lanes.Heartbeat(ctx, s.claim, s.lease, checkpoint); err == nil {
+		s.markSaved(checkpoint)
+	}
+	return canceled, err
 }
 
 func (s *Session) unsaved() json.RawMessage {

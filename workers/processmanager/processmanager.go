@@ -55,6 +55,7 @@ func reactions() map[string]reaction {
 		protecteditem.ProtectionEnabling{}.EventType():         wake,
 		protecteditem.RelationshipCreated{}.EventType():        wake,
 		protecteditem.ProtectionFinalized{}.EventType():        wake,
+		protecteditem.RecoveryPointsRemoved{}.EventType():      wake,
 		protecteditem.ReplicationRequested{}.EventType():       wake,
 		protecteditem.RetryRequested{}.EventType():             wake,
 		protecteditem.ReplicationFailed{}.EventType():          wake,
@@ -182,6 +183,9 @@ func (m *Manager) replication(ctx context.Context, item string, s protecteditem.
 	if !due {
 		at = m.Now()
 	}
+	if len(s.Released) > 0 { // the store follows at once
+		at, due = m.Now(), true
+	}
 	if !due && !stop {
 		return nil
 	}
@@ -230,9 +234,13 @@ func outranks(s protecteditem.State) bool {
 // hostOf is the host without which the item's work cannot be done. A VM that has
 // failed over, or is about to, does not need its source's.
 func hostOf(s protecteditem.State) string {
-	switch s.Protection {
-	case protecteditem.UnplannedFailoverInProgress, protecteditem.FailoverCommitRequired, protecteditem.FailedOver:
+	target := s.Failback.Target
+	switch {
+	case s.Protection == protecteditem.UnplannedFailoverInProgress, s.Protection == protecteditem.FailoverCommitRequired,
+		s.Protection == protecteditem.FailedOver:
 		return recoveryOf(s)
+	case !target.Original(): // while a failback to it is open
+		return HostNeed(s.Vault, target.Site, target.Host)
 	default:
 		return HostNeed(s.Vault, s.Site, s.Host)
 	}

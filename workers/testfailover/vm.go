@@ -36,16 +36,9 @@ func vmID(s protecteditem.State) string { return strings.ToLower(vmName(s)) }
 func testVM(s protecteditem.State) site.VirtualMachine {
 	vm := s.VM
 	vm.ID, vm.Name = vmID(s), vmName(s)
-	vm.NICs, vm.Disks = nil, nil
+	vm.NICs, vm.Disks = nil, s.ProtectedDisks()
 	for _, n := range s.VM.NICs {
 		vm.NICs = append(vm.NICs, site.NIC{Name: n.Name, Network: s.Test.Network})
-	}
-	for _, id := range s.Disks {
-		for _, d := range s.VM.Disks {
-			if d.ID == id {
-				vm.Disks = append(vm.Disks, d)
-			}
-		}
 	}
 	return vm
 }

@@ -10,18 +10,37 @@ import (
 // when nothing is, until an event changes that.
 func Due(s protecteditem.State, now time.Time) (time.Time, bool) {
 	at, due := due(s, now)
+	if due && s.Retry.Failure != nil {
+		// A failed attempt waits for its retry, and one that would be in vain for an
+		// operator.
+		at, due = s.Retry.NextAt, !s.Retry.NextAt.IsZero()
+	}
+	if look := lookAfter(s); look > 0 && (!due || at.After(now.Add(look))) {
+		return now.Add(look), true
+	}
+	if !due {
+		return time.Time{}, false
+	}
+	return at, true
+}
+
+// lookAfter is how soon it is looked again after what lies beside an item's work; 0
+// when nothing does.
+func lookAfter(s protecteditem.State) time.Duration {
 	switch {
-	case !due:
-		return time.Time{}, false
-	case s.Retry.Failure == nil:
-		return at, true
+	case s.Protection == protecteditem.DisablingProtection || s.Protection == protecteditem.Unprotected:
+		return 0
+	case len(s.Released) > 0:
+		return guardUntilFenced
+	case s.LeavesSource() && s.Fencing.Fenced:
+		return guardFenced
+	case s.LeavesSource():
+		return guardUntilFenced
+	case len(s.LeftBehind) > 0:
+		return guardFenced
+	default:
+		return 0
 	}
-	// A failed attempt waits for its retry, and one that would be in vain for an
-	// operator.
-	if s.Retry.NextAt.IsZero() {
-		return time.Time{}, false
-	}
-	return s.Retry.NextAt, true
 }
 
 // How often a source that may not run is looked after: until its host keeps it
@@ -93,7 +112,7 @@ func Guarded(s protecteditem.State) bool {
 	case protecteditem.FailoverCommitRequired, protecteditem.FailedOver:
 		return s.Job == nil && s.Recovery.VM != ""
 	default:
-		return false
+		return s.LeavesSource()
 	}
 }
 

@@ -65,6 +65,7 @@ type Hold interface {
 // Memory is what one holder leaves the next.
 type Memory interface {
 	Checkpoint(v any) error
+	Save(ctx context.Context, v any) error
 	Restore(v any) (bool, error)
 	Forget()
 }
@@ -200,6 +201,15 @@ func (i *Item) StretchOr(own int64) int64 {
 		return i.Stretch
 	}
 	return own
+}
+
+// Host is a host that is neither the item's source nor its recovery side.
+func (i *Item) Host(ctx context.Context, site, id string) (host.Host, error) {
+	h, err := i.Hosts.Host(ctx, i.State.Vault, site, id)
+	if err != nil {
+		return nil, fmt.Errorf("find host %s: %w", id, err)
+	}
+	return h, nil
 }
 
 // VM is the protected VM's id on its host.
