@@ -22,6 +22,11 @@ type workflow struct {
 	ifMatch, key *string
 }
 
+// newWorkflow is a request that would begin a workflow under a new job.
+func (s *Server) newWorkflow(vault, item, kind string, ifMatch, key *string) workflow {
+	return workflow{vault: vault, item: item, kind: kind, job: s.newID(), ifMatch: ifMatch, key: key}
+}
+
 // beginJob runs a command that begins a workflow, and answers the job it runs
 // under.
 func (s *Server) beginJob(ctx context.Context, cmd protecteditem.Command, w workflow) (oapi.JobAcceptedJSONResponse, error) {

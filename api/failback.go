@@ -2,19 +2,72 @@ package api
 
 import (
 	"context"
+	"strings"
 
 	"farshore/api/oapi"
+	"farshore/domain"
+	"farshore/domain/errorcatalog"
 	"farshore/domain/protecteditem"
 )
 
-// StartFailback answers POST …/failback.
+// StartFailback answers POST …/failback. What a target is named with is read from
+// the site itself; whatever it can refuse is refused before the 202.
 func (s *Server) StartFailback(ctx context.Context, r oapi.StartFailbackRequestObject) (oapi.StartFailbackResponseObject, error) {
-	id := s.newID()
-	cmd := protecteditem.StartFailback{JobID: id, Mode: protecteditem.FailbackMode(r.Body.Mode), At: s.now()}
-	body, err := s.beginJob(ctx, cmd, workflow{
-		vault: r.Vault, item: r.Item, kind: protecteditem.FailbackJob, job: id, ifMatch: r.Params.IfMatch, key: r.Params.IdempotencyKey,
-	})
+	w := s.newWorkflow(r.Vault, r.Item, protecteditem.FailbackJob, r.Params.IfMatch, r.Params.IdempotencyKey)
+	only := value(r.Params.ValidateOnly)
+	if !only { // a VM that it has made since would be in the way of its repetition
+		first, ok, err := s.answered(ctx, callOf(ctx).idempotency(r.Vault, r.Params.IdempotencyKey))
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			w.job = first.job
+			body, err := s.accepted(ctx, w, first)
+			return oapi.StartFailback202JSONResponse{JobAcceptedJSONResponse: body}, err
+		}
+	}
+	cmd := protecteditem.StartFailback{JobID: w.job, Mode: protecteditem.FailbackMode(r.Body.Mode), At: s.now()}
+	if to := r.Body.Target; to != nil {
+		state, _, err := s.protectedItems.Load(ctx, r.Vault+"."+r.Item)
+		if err != nil {
+			return nil, err
+		}
+		cmd.Target = protecteditem.FailbackTarget{Site: to.Site, Host: to.Host, VMName: value(to.VMName)}
+		if to.VMName == nil {
+			cmd.Target.VMName = state.VM.Name
+		}
+	}
+	if only || !cmd.Target.Original() {
+		if err := s.tryItem(ctx, r.Vault, r.Item, cmd, r.Params.IfMatch); err != nil {
+			return nil, err
+		}
+		if err := s.vacant(ctx, r.Vault, cmd.Target); err != nil {
+			return nil, err
+		}
+	}
+	if only {
+		return oapi.StartFailback200JSONResponse{ValidatedJSONResponse: oapi.ValidatedJSONResponse{Valid: true}}, nil
+	}
+	body, err := s.beginJob(ctx, cmd, w)
 	return oapi.StartFailback202JSONResponse{JobAcceptedJSONResponse: body}, err
+}
+
+// vacant refuses a target that the vault does not have, or where a VM of that name
+// was found.
+func (s *Server) vacant(ctx context.Context, vault string, to protecteditem.FailbackTarget) error {
+	if to.Original() {
+		return nil
+	}
+	host, err := s.hostFor(ctx, vault, to.Site, to.Host, "/target")
+	if err != nil {
+		return err
+	}
+	for _, vm := range host.VirtualMachines {
+		if vm.ID == to.VM() || strings.EqualFold(vm.Name, to.VMName) {
+			return domain.Reject(domain.Conflict, errorcatalog.VMNameTaken, "host %q has a virtual machine %q", to.Host, vm.Name).At("/target/vmName")
+		}
+	}
+	return nil
 }
 
 // CompleteFailback answers POST …/completeFailback with the job that goes on.
@@ -23,42 +76,31 @@ func (s *Server) CompleteFailback(ctx context.Context, r oapi.CompleteFailbackRe
 	if err != nil {
 		return nil, err
 	}
-	id := ""
+	w := workflow{vault: r.Vault, item: r.Item, kind: protecteditem.FailbackJob, ifMatch: r.Params.IfMatch, key: r.Params.IdempotencyKey}
 	if state.Job != nil && state.Job.Kind == protecteditem.FailbackJob {
-		id = state.Job.ID
+		w.job = state.Job.ID
 	}
-	body, err := s.beginJob(ctx, protecteditem.CompleteFailback{JobID: id, At: s.now()}, workflow{
-		vault: r.Vault, item: r.Item, kind: protecteditem.FailbackJob, job: id, ifMatch: r.Params.IfMatch, key: r.Params.IdempotencyKey,
-	})
+	body, err := s.beginJob(ctx, protecteditem.CompleteFailback{JobID: w.job, At: s.now()}, w)
 	return oapi.CompleteFailback202JSONResponse{JobAcceptedJSONResponse: body}, err
 }
 
 // CancelFailback answers POST …/failbackCancel.
 func (s *Server) CancelFailback(ctx context.Context, r oapi.CancelFailbackRequestObject) (oapi.CancelFailbackResponseObject, error) {
-	id := s.newID()
-	cmd := protecteditem.CancelFailback{JobID: id, At: s.now()}
-	body, err := s.beginJob(ctx, cmd, workflow{
-		vault: r.Vault, item: r.Item, kind: protecteditem.FailbackCancelJob, job: id, ifMatch: r.Params.IfMatch, key: r.Params.IdempotencyKey,
-	})
+	w := s.newWorkflow(r.Vault, r.Item, protecteditem.FailbackCancelJob, r.Params.IfMatch, r.Params.IdempotencyKey)
+	body, err := s.beginJob(ctx, protecteditem.CancelFailback{JobID: w.job, At: s.now()}, w)
 	return oapi.CancelFailback202JSONResponse{JobAcceptedJSONResponse: body}, err
 }
 
 // CommitFailback answers POST …/failbackCommit.
 func (s *Server) CommitFailback(ctx context.Context, r oapi.CommitFailbackRequestObject) (oapi.CommitFailbackResponseObject, error) {
-	id := s.newID()
-	cmd := protecteditem.CommitFailback{JobID: id, At: s.now()}
-	body, err := s.beginJob(ctx, cmd, workflow{
-		vault: r.Vault, item: r.Item, kind: protecteditem.FailbackCommitJob, job: id, ifMatch: r.Params.IfMatch, key: r.Params.IdempotencyKey,
-	})
+	w := s.newWorkflow(r.Vault, r.Item, protecteditem.FailbackCommitJob, r.Params.IfMatch, r.Params.IdempotencyKey)
+	body, err := s.beginJob(ctx, protecteditem.CommitFailback{JobID: w.job, At: s.now()}, w)
 	return oapi.CommitFailback202JSONResponse{JobAcceptedJSONResponse: body}, err
 }
 
 // ReProtect answers POST …/reProtect.
 func (s *Server) ReProtect(ctx context.Context, r oapi.ReProtectRequestObject) (oapi.ReProtectResponseObject, error) {
-	id := s.newID()
-	cmd := protecteditem.ReProtect{JobID: id, At: s.now()}
-	body, err := s.beginJob(ctx, cmd, workflow{
-		vault: r.Vault, item: r.Item, kind: protecteditem.ReverseReplicationJob, job: id, ifMatch: r.Params.IfMatch, key: r.Params.IdempotencyKey,
-	})
+	w := s.newWorkflow(r.Vault, r.Item, protecteditem.ReverseReplicationJob, r.Params.IfMatch, r.Params.IdempotencyKey)
+	body, err := s.beginJob(ctx, protecteditem.ReProtect{JobID: w.job, At: s.now()}, w)
 	return oapi.ReProtect202JSONResponse{JobAcceptedJSONResponse: body}, err
 }

@@ -120,7 +120,8 @@ func TestAFailbackOfNoModeIsRefused(t *testing.T) {
 	i.replicated(enabling.ID)
 	i.committed()
 	for body, code := range map[string]string{
-		"": "validation_failed", "{}": "validation_failed", `{"mode":"quick"}`: "validation_failed", `{"mode":"fullDownload","target":{}}`: "unknown_field",
+		"": "validation_failed", "{}": "validation_failed", `{"mode":"quick"}`: "validation_failed", `{"mode":"fullDownload","target":{}}`: "validation_failed",
+		`{"mode":"fullDownload","disks":[]}`: "unknown_field",
 	} {
 		i.refusing(func() answer { return w.send("POST", "/v1/vaults/acme/protectedItems/web/failback", w.key, body) }, http.StatusBadRequest, code)
 	}

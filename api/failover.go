@@ -9,28 +9,27 @@ import (
 
 // PlannedFailover answers POST …/plannedFailover.
 func (s *Server) PlannedFailover(ctx context.Context, r oapi.PlannedFailoverRequestObject) (oapi.PlannedFailoverResponseObject, error) {
-	id := s.newID()
 	plan, err := s.itemPlan(ctx, r.Vault, r.Item)
 	if err != nil {
 		return nil, err
 	}
+	w := s.newWorkflow(r.Vault, r.Item, protecteditem.PlannedFailoverJob, r.Params.IfMatch, r.Params.IdempotencyKey)
 	cmd := protecteditem.StartPlannedFailover{
-		JobID: id, Resume: value(r.Params.Resume), AllowUnmappedNetworks: value(r.Params.AllowUnmappedNetworks), Networks: &plan, At: s.now(),
+		JobID: w.job, Resume: value(r.Params.Resume), AllowUnmappedNetworks: value(r.Params.AllowUnmappedNetworks), Networks: &plan, At: s.now(),
 	}
 	if value(r.Params.ValidateOnly) {
 		body := validated(networkWarnings(plan.Findings))
 		return oapi.PlannedFailover200JSONResponse{ValidatedJSONResponse: body}, s.tryItem(ctx, r.Vault, r.Item, cmd, r.Params.IfMatch)
 	}
-	body, err := s.beginJob(ctx, cmd, workflow{
-		vault: r.Vault, item: r.Item, kind: protecteditem.PlannedFailoverJob, job: id, ifMatch: r.Params.IfMatch, key: r.Params.IdempotencyKey,
-	})
+	body, err := s.beginJob(ctx, cmd, w)
 	return oapi.PlannedFailover202JSONResponse{JobAcceptedJSONResponse: body}, err
 }
 
 // UnplannedFailover answers POST …/unplannedFailover.
 func (s *Server) UnplannedFailover(ctx context.Context, r oapi.UnplannedFailoverRequestObject) (oapi.UnplannedFailoverResponseObject, error) {
-	id, in := s.newID(), value(r.Body)
-	cmd := protecteditem.StartUnplannedFailover{JobID: id, Choice: choiceOf(in.RecoveryPoint), ShutDownSource: value(in.ShutDownSource), At: s.now()}
+	w := s.newWorkflow(r.Vault, r.Item, protecteditem.UnplannedFailoverJob, r.Params.IfMatch, r.Params.IdempotencyKey)
+	in := value(r.Body)
+	cmd := protecteditem.StartUnplannedFailover{JobID: w.job, Choice: choiceOf(in.RecoveryPoint), ShutDownSource: value(in.ShutDownSource), At: s.now()}
 	if value(r.Params.ValidateOnly) {
 		if err := s.tryItem(ctx, r.Vault, r.Item, cmd, r.Params.IfMatch); err != nil {
 			return nil, err
@@ -38,9 +37,7 @@ func (s *Server) UnplannedFailover(ctx context.Context, r oapi.UnplannedFailover
 		plan, err := s.itemPlan(ctx, r.Vault, r.Item)
 		return oapi.UnplannedFailover200JSONResponse{ValidatedJSONResponse: validated(networkWarnings(plan.Findings))}, err
 	}
-	body, err := s.beginJob(ctx, cmd, workflow{
-		vault: r.Vault, item: r.Item, kind: protecteditem.UnplannedFailoverJob, job: id, ifMatch: r.Params.IfMatch, key: r.Params.IdempotencyKey,
-	})
+	body, err := s.beginJob(ctx, cmd, w)
 	return oapi.UnplannedFailover202JSONResponse{JobAcceptedJSONResponse: body}, err
 }
 
@@ -61,30 +58,24 @@ func choiceOf(c *oapi.RecoveryPointChoice) protecteditem.PointChoice {
 
 // ApplyRecoveryPoint answers POST …/applyRecoveryPoint.
 func (s *Server) ApplyRecoveryPoint(ctx context.Context, r oapi.ApplyRecoveryPointRequestObject) (oapi.ApplyRecoveryPointResponseObject, error) {
-	id := s.newID()
-	cmd := protecteditem.ChangeRecoveryPoint{JobID: id, Choice: protecteditem.PointChoice(r.Body.RecoveryPoint), Confirm: r.Body.Confirm, At: s.now()}
-	body, err := s.beginJob(ctx, cmd, workflow{
-		vault: r.Vault, item: r.Item, kind: protecteditem.RecoveryPointChangeJob, job: id, ifMatch: r.Params.IfMatch, key: r.Params.IdempotencyKey,
-	})
+	w := s.newWorkflow(r.Vault, r.Item, protecteditem.RecoveryPointChangeJob, r.Params.IfMatch, r.Params.IdempotencyKey)
+	cmd := protecteditem.ChangeRecoveryPoint{JobID: w.job, Choice: protecteditem.PointChoice(r.Body.RecoveryPoint), Confirm: r.Body.Confirm, At: s.now()}
+	body, err := s.beginJob(ctx, cmd, w)
 	return oapi.ApplyRecoveryPoint202JSONResponse{JobAcceptedJSONResponse: body}, err
 }
 
 // CancelFailover answers POST …/failoverCancel.
 func (s *Server) CancelFailover(ctx context.Context, r oapi.CancelFailoverRequestObject) (oapi.CancelFailoverResponseObject, error) {
-	id := s.newID()
-	cmd := protecteditem.CancelFailover{JobID: id, At: s.now()}
-	body, err := s.beginJob(ctx, cmd, workflow{
-		vault: r.Vault, item: r.Item, kind: protecteditem.FailoverCancelJob, job: id, ifMatch: r.Params.IfMatch, key: r.Params.IdempotencyKey,
-	})
+	w := s.newWorkflow(r.Vault, r.Item, protecteditem.FailoverCancelJob, r.Params.IfMatch, r.Params.IdempotencyKey)
+	cmd := protecteditem.CancelFailover{JobID: w.job, At: s.now()}
+	body, err := s.beginJob(ctx, cmd, w)
 	return oapi.CancelFailover202JSONResponse{JobAcceptedJSONResponse: body}, err
 }
 
 // CommitFailover answers POST …/failoverCommit.
 func (s *Server) CommitFailover(ctx context.Context, r oapi.CommitFailoverRequestObject) (oapi.CommitFailoverResponseObject, error) {
-	id := s.newID()
-	cmd := protecteditem.CommitFailover{JobID: id, At: s.now()}
-	body, err := s.beginJob(ctx, cmd, workflow{
-		vault: r.Vault, item: r.Item, kind: protecteditem.FailoverCommitJob, job: id, ifMatch: r.Params.IfMatch, key: r.Params.IdempotencyKey,
-	})
+	w := s.newWorkflow(r.Vault, r.Item, protecteditem.FailoverCommitJob, r.Params.IfMatch, r.Params.IdempotencyKey)
+	cmd := protecteditem.CommitFailover{JobID: w.job, At: s.now()}
+	body, err := s.beginJob(ctx, cmd, w)
 	return oapi.CommitFailover202JSONResponse{JobAcceptedJSONResponse: body}, err
 }

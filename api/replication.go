@@ -9,11 +9,9 @@ import (
 
 // RepairReplication answers POST …/repairReplication.
 func (s *Server) RepairReplication(ctx context.Context, r oapi.RepairReplicationRequestObject) (oapi.RepairReplicationResponseObject, error) {
-	id := s.newID()
-	cmd := protecteditem.RepairReplication{JobID: id, At: s.now()}
-	body, err := s.beginJob(ctx, cmd, workflow{
-		vault: r.Vault, item: r.Item, kind: protecteditem.ResynchronizationJob, job: id, ifMatch: r.Params.IfMatch, key: r.Params.IdempotencyKey,
-	})
+	w := s.newWorkflow(r.Vault, r.Item, protecteditem.ResynchronizationJob, r.Params.IfMatch, r.Params.IdempotencyKey)
+	cmd := protecteditem.RepairReplication{JobID: w.job, At: s.now()}
+	body, err := s.beginJob(ctx, cmd, w)
 	return oapi.RepairReplication202JSONResponse{JobAcceptedJSONResponse: body}, err
 }
 

@@ -34,7 +34,7 @@ func (q *Queries) ProtectedItems(ctx context.Context, vault string, state protec
 }
 
 // ItemsAt lists the items, other than unprotected ones, that have a host of a
-// site as their source or recovery side.
+// site as their source or recovery side, or that fail back to it.
 func (q *Queries) ItemsAt(ctx context.Context, vault, site, host string) ([]Row[protecteditem.State], error) {
 	var out []Row[protecteditem.State]
 	err := q.read(ctx, vault, protectedItemsTable, func(tx pgx.Tx) error {
@@ -42,7 +42,8 @@ func (q *Queries) ItemsAt(ctx context.Context, vault, site, host string) ([]Row[
 		out, err = collect(ctx, tx, scanRow[protecteditem.State], "SELECT "+rowColumns+` FROM protected_items_v1
 			WHERE vault = $1 AND status <> 'Unprotected'
 				AND ((state->>'Site' = $2 AND ($3 = '' OR state->>'Host' = $3))
-					OR (state->'Recovery'->>'Site' = $2 AND ($3 = '' OR state->'Recovery'->>'Host' = $3)))
+					OR (state->'Recovery'->>'Site' = $2 AND ($3 = '' OR state->'Recovery'->>'Host' = $3))
+					OR (state->'Failback'->'Target'->>'site' = $2 AND ($3 = '' OR state->'Failback'->'Target'->>'host' = $3)))
 			ORDER BY id`, vault, site, host)
 		return err
 	})

@@ -363,18 +363,18 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/completeFailback (the `CompleteFailback` operationId).
 	CompleteFailback(ctx context.Context, vault VaultPath, item ItemPath, params *CompleteFailbackParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// StartFailbackWithBody Bring a VM whose failover is committed back to its original host
+	// StartFailbackWithBody Bring a VM whose failover is committed back to its original host, or as a new VM to any host
 	//
-	// Nothing of its original disks changes before they are switched to. With `minimizeDowntime` the job waits for `completeFailback`.
+	// Nothing of the original disks changes before they are switched to, or ever, when there is a `target`. With `minimizeDowntime` the job waits for `completeFailback`.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/failback (the `StartFailback` operationId).
 	StartFailbackWithBody(ctx context.Context, vault VaultPath, item ItemPath, params *StartFailbackParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// StartFailback Bring a VM whose failover is committed back to its original host
+	// StartFailback Bring a VM whose failover is committed back to its original host, or as a new VM to any host
 	//
-	// Nothing of its original disks changes before they are switched to. With `minimizeDowntime` the job waits for `completeFailback`.
+	// Nothing of the original disks changes before they are switched to, or ever, when there is a `target`. With `minimizeDowntime` the job waits for `completeFailback`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1497,9 +1497,9 @@ func (c *Client) CompleteFailback(ctx context.Context, vault VaultPath, item Ite
 	return c.Client.Do(req)
 }
 
-// StartFailbackWithBody Bring a VM whose failover is committed back to its original host
+// StartFailbackWithBody Bring a VM whose failover is committed back to its original host, or as a new VM to any host
 //
-// Nothing of its original disks changes before they are switched to. With `minimizeDowntime` the job waits for `completeFailback`.
+// Nothing of the original disks changes before they are switched to, or ever, when there is a `target`. With `minimizeDowntime` the job waits for `completeFailback`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1516,9 +1516,9 @@ func (c *Client) StartFailbackWithBody(ctx context.Context, vault VaultPath, ite
 	return c.Client.Do(req)
 }
 
-// StartFailback Bring a VM whose failover is committed back to its original host
+// StartFailback Bring a VM whose failover is committed back to its original host, or as a new VM to any host
 //
-// Nothing of its original disks changes before they are switched to. With `minimizeDowntime` the job waits for `completeFailback`.
+// Nothing of the original disks changes before they are switched to, or ever, when there is a `target`. With `minimizeDowntime` the job waits for `completeFailback`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -5048,6 +5048,33 @@ func NewStartFailbackRequestWithBody(server string, vault VaultPath, item ItemPa
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.ValidateOnly != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "validateOnly", *params.ValidateOnly, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
@@ -9157,18 +9184,18 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/completeFailback (the `CompleteFailback` operationId).
 	CompleteFailbackWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *CompleteFailbackParams, reqEditors ...RequestEditorFn) (*CompleteFailbackResponse, error)
 
-	// StartFailbackWithBodyWithResponse Bring a VM whose failover is committed back to its original host
+	// StartFailbackWithBodyWithResponse Bring a VM whose failover is committed back to its original host, or as a new VM to any host
 	//
-	// Nothing of its original disks changes before they are switched to. With `minimizeDowntime` the job waits for `completeFailback`.
+	// Nothing of the original disks changes before they are switched to, or ever, when there is a `target`. With `minimizeDowntime` the job waits for `completeFailback`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/failback (the `StartFailback` operationId).
 	StartFailbackWithBodyWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *StartFailbackParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*StartFailbackResponse, error)
 
-	// StartFailbackWithResponse Bring a VM whose failover is committed back to its original host
+	// StartFailbackWithResponse Bring a VM whose failover is committed back to its original host, or as a new VM to any host
 	//
-	// Nothing of its original disks changes before they are switched to. With `minimizeDowntime` the job waits for `completeFailback`.
+	// Nothing of the original disks changes before they are switched to, or ever, when there is a `target`. With `minimizeDowntime` the job waits for `completeFailback`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -11451,12 +11478,19 @@ type StartFailbackResponse202Headers struct {
 type StartFailbackResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Validated
 	// JSON202 the response for an HTTP 202 `application/json` response
 	JSON202 *JobAccepted
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
 	// Headers202 the parsed response headers for an HTTP 202 response
 	Headers202 *StartFailbackResponse202Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r StartFailbackResponse) GetJSON200() *Validated {
+	return r.JSON200
 }
 
 // GetJSON202 returns the response for an HTTP 202 `application/json` response
@@ -14644,9 +14678,9 @@ func (c *ClientWithResponses) CompleteFailbackWithResponse(ctx context.Context, 
 	return ParseCompleteFailbackResponse(rsp)
 }
 
-// StartFailbackWithBodyWithResponse Bring a VM whose failover is committed back to its original host
+// StartFailbackWithBodyWithResponse Bring a VM whose failover is committed back to its original host, or as a new VM to any host
 //
-// Nothing of its original disks changes before they are switched to. With `minimizeDowntime` the job waits for `completeFailback`.
+// Nothing of the original disks changes before they are switched to, or ever, when there is a `target`. With `minimizeDowntime` the job waits for `completeFailback`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -14659,9 +14693,9 @@ func (c *ClientWithResponses) StartFailbackWithBodyWithResponse(ctx context.Cont
 	return ParseStartFailbackResponse(rsp)
 }
 
-// StartFailbackWithResponse Bring a VM whose failover is committed back to its original host
+// StartFailbackWithResponse Bring a VM whose failover is committed back to its original host, or as a new VM to any host
 //
-// Nothing of its original disks changes before they are switched to. With `minimizeDowntime` the job waits for `completeFailback`.
+// Nothing of the original disks changes before they are switched to, or ever, when there is a `target`. With `minimizeDowntime` the job waits for `completeFailback`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -17127,6 +17161,13 @@ func ParseStartFailbackResponse(rsp *http.Response) (*StartFailbackResponse, err
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Validated
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
 		var dest JobAccepted
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {

@@ -867,10 +867,25 @@ type EventList struct {
 type FailbackInput struct {
 	// Mode `minimizeDowntime` compares while the recovery VM runs; `fullDownload` stops it first.
 	Mode FailbackInputMode `json:"mode"`
+
+	// Target Where a new VM is made. Without it, the VM goes back to its original disks.
+	Target *FailbackTarget `json:"target,omitempty"`
 }
 
 // FailbackInputMode `minimizeDowntime` compares while the recovery VM runs; `fullDownload` stops it first.
 type FailbackInputMode string
+
+// FailbackTarget Where a new VM is made. Without it, the VM goes back to its original disks.
+type FailbackTarget struct {
+	// Host An id that the client chooses.
+	Host Slug `json:"host"`
+
+	// Site An id that the client chooses.
+	Site Slug `json:"site"`
+
+	// VMName Name of the new VM; that of the protected VM when absent.
+	VMName *string `json:"vmName,omitempty"`
+}
 
 // FieldError defines model for FieldError.
 type FieldError struct {
@@ -2408,6 +2423,9 @@ type CompleteFailbackParams struct {
 
 // StartFailbackParams defines parameters for StartFailback.
 type StartFailbackParams struct {
+	// ValidateOnly Check everything and do nothing.
+	ValidateOnly *ValidateOnly `form:"validateOnly,omitempty" json:"validateOnly,omitempty"`
+
 	// IfMatch The ETag of the state that the request is based on, or `*`.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 

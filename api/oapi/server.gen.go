@@ -117,7 +117,7 @@ type ServerInterface interface {
 	// CompleteFailback Let a failback that waits stop the recovery VM and switch
 	// (POST /v1/vaults/{vault}/protectedItems/{item}/completeFailback)
 	CompleteFailback(ctx echo.Context, vault VaultPath, item ItemPath, params CompleteFailbackParams) error
-	// StartFailback Bring a VM whose failover is committed back to its original host
+	// StartFailback Bring a VM whose failover is committed back to its original host, or as a new VM to any host
 	// (POST /v1/vaults/{vault}/protectedItems/{item}/failback)
 	StartFailback(ctx echo.Context, vault VaultPath, item ItemPath, params StartFailbackParams) error
 	// CancelFailback Take the failback back, until its commit
@@ -1644,6 +1644,12 @@ func (w *ServerInterfaceWrapper) StartFailback(ctx echo.Context) error {
 
 	// Parameter object where we will unmarshal all parameters from the context
 	var params StartFailbackParams
+	// ------------- Optional query parameter "validateOnly" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "validateOnly", ctx.QueryParams(), &params.ValidateOnly, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter validateOnly: %s", err))
+	}
 
 	headers := ctx.Request().Header
 	// ------------- Optional header parameter "If-Match" -------------
@@ -6031,6 +6037,20 @@ type StartFailbackResponseObject interface {
 	VisitStartFailbackResponse(w http.ResponseWriter) error
 }
 
+type StartFailback200JSONResponse struct{ ValidatedJSONResponse }
+
+func (response StartFailback200JSONResponse) VisitStartFailbackResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type StartFailback202JSONResponse struct{ JobAcceptedJSONResponse }
 
 func (response StartFailback202JSONResponse) VisitStartFailbackResponse(w http.ResponseWriter) error {
@@ -8531,7 +8551,7 @@ type StrictServerInterface interface {
 	// CompleteFailback Let a failback that waits stop the recovery VM and switch
 	// (POST /v1/vaults/{vault}/protectedItems/{item}/completeFailback)
 	CompleteFailback(ctx context.Context, request CompleteFailbackRequestObject) (CompleteFailbackResponseObject, error)
-	// StartFailback Bring a VM whose failover is committed back to its original host
+	// StartFailback Bring a VM whose failover is committed back to its original host, or as a new VM to any host
 	// (POST /v1/vaults/{vault}/protectedItems/{item}/failback)
 	StartFailback(ctx context.Context, request StartFailbackRequestObject) (StartFailbackResponseObject, error)
 	// CancelFailback Take the failback back, until its commit

@@ -283,7 +283,8 @@ func minimizing() []string {
 // completes says the word that a failback waits for, if the step lies behind it.
 func (s *scene) completes(step string) {
 	s.t.Helper()
-	if slices.Index(minimizing(), step) >= 2 {
+	waits := []string{"inspect_hosts", "create_primary_vm", "synchronize_disks"} // before the word is waited for
+	if (slices.Contains(minimizing(), step) || slices.Contains(making(), step)) && !slices.Contains(waits, step) {
 		s.until("synchronized", func(st protecteditem.State) bool {
 			return st.Protection == protecteditem.FailbackAwaitingCompletion || st.Protection == protecteditem.FailbackCompleting
 		})
@@ -294,6 +295,32 @@ func (s *scene) completes(step string) {
 func end(w *exec.Cmd) {
 	_ = w.Process.Kill()
 	_ = w.Wait()
+}
+
+// walk runs a job and kills its worker in each of its steps, when it has done what
+// the step does. It returns the worker that is left.
+func (s *scene) walk(h hold, w *exec.Cmd, steps []string, begin func(id string), at func(step string)) *exec.Cmd {
+	s.t.Helper()
+	id := newID()
+	h.at(steps[0])
+	begin(id)
+	for n, step := range steps {
+		s.completes(step)
+		h.await(step)
+		end(w)
+		if at != nil {
+			at(step)
+		}
+		next := ""
+		if n+1 < len(steps) {
+			next = steps[n+1]
+		}
+		h.at(next)
+		w = s.child("w" + step)
+	}
+	eventually(s.t, waitForJob, "the job ends", func() bool { return s.job(id).Status.Ended() })
+	s.endedWell(id)
+	return w
 }
 
 func TestAFailbackCanceledAtAnyStepLeavesTheOriginalDisksAsTheyWere(t *testing.T) {
@@ -311,6 +338,7 @@ func TestAFailbackCanceledAtAnyStepLeavesTheOriginalDisksAsTheyWere(t *testing.T
 		s.power(site.Off)
 		s.awayPower(site.Running)
 		s.untouched(before)
+		s.cleanRecovery()
 		s.writesOn()
 	}
 	for _, step := range minimizing() {
@@ -344,41 +372,24 @@ func TestAWorkerKilledAtAnyStepOfAFailbackFinishesIt(t *testing.T) {
 	w := s.child("w")
 	s.failOver()
 	h := s.holdTasks(pgtest.Open(t, db.OwnerURL))
-	walk := func(steps []string, begin func(id string)) {
-		id := newID()
-		h.at(steps[0])
-		begin(id)
-		for n, step := range steps {
-			s.completes(step)
-			h.await(step)
-			end(w)
-			if step == "merge_disks" {
-				s.power(site.Off)
-				s.awayPower(site.Off)
-				s.sameOnRecovery()
-			}
-			next := ""
-			if n+1 < len(steps) {
-				next = steps[n+1]
-			}
-			h.at(next)
-			w = s.child("w" + step)
-		}
-		eventually(t, waitForJob, "the job ends", func() bool { return s.job(id).Status.Ended() })
-		s.endedWell(id)
-	}
-	walk(minimizing(), func(id string) {
+	w = s.walk(h, w, minimizing(), func(id string) {
 		s.do(protecteditem.StartFailback{JobID: id, Mode: protecteditem.MinimizeDowntime, At: s.now()})
+	}, func(step string) {
+		if step == "merge_disks" {
+			s.power(site.Off)
+			s.awayPower(site.Off)
+			s.sameOnRecovery()
+		}
 	})
 	s.until("failed back", is(protecteditem.FailbackCommitRequired))
 	s.writesOn()
-	walk(runbook.Names(failback.Commit{}.Steps()), func(id string) {
+	w = s.walk(h, w, runbook.Names(failback.Commit{}.Steps()), func(id string) {
 		s.do(protecteditem.CommitFailback{JobID: id, At: s.now()})
-	})
+	}, nil)
 	s.until("failback committed", is(protecteditem.FailedBack))
-	walk(runbook.Names(reversereplication.ReverseReplication{}.Steps()), func(id string) {
+	s.walk(h, w, runbook.Names(reversereplication.ReverseReplication{}.Steps()), func(id string) {
 		s.do(protecteditem.ReProtect{JobID: id, At: s.now()})
-	})
+	}, nil)
 	st := s.until("protected again", protected)
 	newest, _ := st.NewestPoint()
 	s.judge(newest)
@@ -391,6 +402,11 @@ func TestStepNamesOfTheWayBackAreNeverChanged(t *testing.T) {
 	item := func(mode protecteditem.FailbackMode) *workflow.Item {
 		return &workflow.Item{State: protecteditem.State{Failback: protecteditem.FailbackRun{Mode: mode}}}
 	}
+	anew := func(mode protecteditem.FailbackMode) *workflow.Item {
+		i := item(mode)
+		i.State.Failback.Target = protecteditem.FailbackTarget{Site: "s3", Host: "h3", VMName: "web"}
+		return i
+	}
 	comparison := runbook.Names(resynchronization.Comparison(nil))
 	for name, tt := range map[string]struct {
 		steps []runbook.Step
@@ -399,6 +415,11 @@ func TestStepNamesOfTheWayBackAreNeverChanged(t *testing.T) {
 		"failback": {failback.Failback{Item: item(protecteditem.MinimizeDowntime)}.Steps(), minimizing()},
 		"full download": {failback.Failback{Item: item(protecteditem.FullDownload)}.Steps(), []string{
 			"inspect_hosts", "stop_recovery_vm", "bring_disks", "complete_synchronization", "merge_disks", "start_primary_vm", "complete_failback",
+		}},
+		"failback to a new VM": {failback.Failback{Item: anew(protecteditem.MinimizeDowntime)}.Steps(), making()},
+		"full download to a new VM": {failback.Failback{Item: anew(protecteditem.FullDownload)}.Steps(), []string{
+			"inspect_hosts", "create_primary_vm", "stop_recovery_vm", "bring_disks", "complete_synchronization",
+			"complete_primary_vm", "start_primary_vm", "complete_failback",
 		}},
 		"cancel": {failback.Cancel{}.Steps(), []string{"take_back", "complete_failback_cancel"}},
 		"commit": {failback.Commit{}.Steps(), []string{"settle_disks", "remove_recovery_vm", "complete_failback_commit"}},

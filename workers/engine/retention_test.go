@@ -15,12 +15,12 @@ import (
 // holder stands in for the holder of the replication lane.
 type holder struct{ token int64 }
 
-func (holder) Item() string              { return itemKey }
-func (h holder) Token() int64            { return h.token }
-func (holder) Checkpoint(any) error      { return nil }
+func (holder) Item() string                    { return itemKey }
+func (h holder) Token() int64                  { return h.token }
+func (holder) Checkpoint(any) error            { return nil }
 func (holder) Save(context.Context, any) error { return nil }
-func (holder) Restore(any) (bool, error) { return false, nil }
-func (holder) Forget()                   {}
+func (holder) Restore(any) (bool, error)       { return false, nil }
+func (holder) Forget()                         {}
 func (h holder) Fence() eventstore.Fence {
 	return eventstore.Fence{Lane: lane.Key{Item: itemKey, Kind: lane.Replication}.String(), Token: h.token}
 }

@@ -363,15 +363,17 @@ func (s *scene) makeVM() {
 	must(s.t, os.WriteFile(filepath.Join(s.source, "journal"), nil, 0o600))
 }
 
-func (s *scene) serveHost(dir, socket string, speed int) *local.Client {
+func (s *scene) serveHost(dir, socket string, speed int, changes ...func(*local.Options)) *local.Client {
 	s.t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() {
-		ended <- local.Serve(ctx, local.Options{
-			Directory: dir, Socket: socket, Version: "test", Now: clock(speed), NewID: newID, Log: slog.New(slog.DiscardHandler),
-		})
-	}()
+	options := local.Options{
+		Directory: dir, Socket: socket, Version: "test", Now: clock(speed), NewID: newID, Log: slog.New(slog.DiscardHandler),
+	}
+	for _, change := range changes {
+		change(&options)
+	}
+	go func() { ended <- local.Serve(ctx, options) }()
 	c := local.Dial(socket)
 	eventually(s.t, 20*time.Second, "host "+socket+" answers", func() bool {
 		_, err := c.State(s.t.Context())

@@ -32,6 +32,7 @@ type progress struct {
 	Disks     map[string]int64 `json:"disks"`
 	Scanned   int64            `json:"scanned"`
 	Differing int64            `json:"differing"`
+	Sent      int64            `json:"sent"`
 }
 
 func anew(snapshot string) progress {
@@ -184,7 +185,7 @@ func (f Failback) bring(ctx context.Context, m *runbook.Memo, p primary, recover
 	}
 	m.Note(scanned, strconv.FormatInt(done.Scanned, 10))
 	m.Note(differing, strconv.FormatInt(done.Differing, 10))
-	m.Note(sent, strconv.FormatInt(done.Differing, 10))
+	m.Note(sent, strconv.FormatInt(done.Sent, 10))
 	return nil
 }
 
@@ -240,6 +241,7 @@ func (f Failback) bringStretch(
 	done.Disks[id] = end
 	done.Scanned += disk.TotalLength(part)
 	done.Differing += c.differing.Load()
+	done.Sent += c.sent.Load()
 	return f.Checkpoint(*done)
 }
 

@@ -23,6 +23,7 @@ type comparison struct {
 	size      int64
 	blank     int64 // from where on the target is known to be zeroes
 	differing atomic.Int64
+	sent      atomic.Int64 // of them what is not zero
 }
 
 // sparse is a disk that knows where it holds nothing.
@@ -51,6 +52,7 @@ func (c *comparison) hold(ctx context.Context, run checksum.Run) error {
 		if _, err := c.target.WriteAt(data, e.Offset+at); err != nil {
 			return true, fmt.Errorf("write %d bytes at %d: %w", len(data), e.Offset+at, err)
 		}
+		c.sent.Add(end - at)
 		return true, nil
 	})
 }

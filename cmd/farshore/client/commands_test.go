@@ -122,6 +122,11 @@ func TestACommandAsksForWhatItSays(t *testing.T) {
 		"job resume " + jobID:                                               "POST /v1/vaults/acme/jobs/" + jobID + "/resume {}",
 		"job resume " + jobID + " --comments seen":                          "POST /v1/vaults/acme/jobs/" + jobID + `/resume {"comments":"seen"}`,
 		"item disable web --cleanup":                                        "DELETE " + item + "?keepReplica=168&cleanup=true",
+
+		// A new VM on another host.
+		"failback start web --to office/hv3": "POST " + item + `/failback {"mode":"minimizeDowntime","target":{"host":"hv3","site":"office"}}`,
+		"failback start web --to office/hv3 --vm-name web-2 --full-download --validate-only": "POST " + item +
+			`/failback?validateOnly=true {"mode":"fullDownload","target":{"host":"hv3","site":"office","vmName":"web-2"}}`,
 	} {
 		t.Run(args, func(t *testing.T) {
 			t.Parallel()
@@ -170,7 +175,7 @@ func TestACommandLineThatIsWrongSendsNothing(t *testing.T) {
 	t.Parallel()
 	for _, args := range []string{
 		"failover unplanned", "failover test", "failover cleanup", "failover change-point web", "failover cancel", "failover undo web",
-		"failback start", "failback undo web", "failback complete", "failback start web --mode x", "item reprotect",
+		"failback start", "failback undo web", "failback complete", "failback start web --mode x", "failback start web --to hv3", "failback start web --vm-name web", "item reprotect",
 		"item pause", "item resume web db", "item retry", "item policy web", "item disable web --force", "failover test web --pont x",
 		"plan add shop", "plan add shop --file nowhere/plan.yaml --x", "plan show", "plan check", "plan run dance shop", "plan run test", "plan run planned shop --point x",
 		"job restart", "job resume", "job list --since yesterday",

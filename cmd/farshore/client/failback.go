@@ -2,7 +2,9 @@ package client
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -26,7 +28,7 @@ func (s *session) failbackCommand() *cobra.Command {
 		begins("complete", "Let a failback that waits stop the recovery VM and switch", func(ctx context.Context, item string) (*http.Response, error) {
 			return s.api.CompleteFailback(ctx, s.vault, item, &oapi.CompleteFailbackParams{IdempotencyKey: newIdempotencyKey()})
 		}),
-		begins("cancel", "Until the commit: restore the original disks and go on with the recovery VM", func(ctx context.Context, item string) (*http.Response, error) {
+		begins("cancel", "Until the commit: restore the original disks, or remove the new VM, and go on with the recovery VM", func(ctx context.Context, item string) (*http.Response, error) {
 			return s.api.CancelFailback(ctx, s.vault, item, &oapi.CancelFailbackParams{IdempotencyKey: newIdempotencyKey()})
 		}),
 		begins("commit", "Accept a failback; the recovery VM is removed", func(ctx context.Context, item string) (*http.Response, error) {
@@ -36,21 +38,36 @@ func (s *session) failbackCommand() *cobra.Command {
 
 func (s *session) failbackStart() *cobra.Command {
 	var (
-		w    waiting
-		full bool
+		w        waiting
+		full     bool
+		to, name string
 	)
 	cmd := &cobra.Command{
-		Use: "start ITEM", Short: "Bring what has changed back to the original disks, then wait for `failback complete`", Args: cobra.ExactArgs(1),
+		Use: "start ITEM", Short: "Bring what has changed back to the original disks, or everything to a new VM, then wait for `failback complete`",
+		Example: "  farshore failback start web --wait\n  farshore failback start web --to office/hv3 --vm-name web --wait",
+		Args:    cobra.ExactArgs(1),
 	}
 	cmd.Flags().BoolVar(&full, "full-download", false, "stop the recovery VM first, and do not wait")
+	cmd.Flags().StringVar(&to, "to", "", "SITE/HOST where a new VM is made; default: back to the original one")
+	cmd.Flags().StringVar(&name, "vm-name", "", "with --to: what the new VM is called; default as the protected one")
+	w.validateFlag(cmd)
 	w.flags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		mode := oapi.FailbackInputModeMinimizeDowntime
+		in := oapi.FailbackInput{Mode: oapi.FailbackInputModeMinimizeDowntime}
 		if full {
-			mode = oapi.FailbackInputModeFullDownload
+			in.Mode = oapi.FailbackInputModeFullDownload
 		}
-		resp, err := s.api.StartFailback(cmd.Context(), s.vault, args[0], &oapi.StartFailbackParams{IdempotencyKey: newIdempotencyKey()},
-			oapi.FailbackInput{Mode: mode})
+		site, host, ok := strings.Cut(to, "/")
+		switch {
+		case ok:
+			in.Target = &oapi.FailbackTarget{Site: site, Host: host, VMName: ref(name)}
+		case to != "":
+			return &usageError{fmt.Sprintf("--to %q: use SITE/HOST", to)}
+		case name != "":
+			return &usageError{"--vm-name names a new VM: use it with --to SITE/HOST"}
+		}
+		resp, err := s.api.StartFailback(cmd.Context(), s.vault, args[0],
+			&oapi.StartFailbackParams{ValidateOnly: ref(w.only), IdempotencyKey: newIdempotencyKey()}, in)
 		return s.started(cmd.Context(), w, resp, err)
 	}
 	return cmd

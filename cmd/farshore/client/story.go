@@ -62,6 +62,13 @@ type facts struct {
 		Milliseconds int64  `json:"milliseconds"`
 		Failure      *fault `json:"failure"`
 	} `json:"freeze"`
+	Compared string `json:"compared"`
+	Left     bool   `json:"left"`
+	Target   struct {
+		Site string `json:"site"`
+		Host string `json:"host"`
+		VM   string `json:"vmName"`
+	} `json:"target"`
 	Point json.RawMessage `json:"point"` // a recovery point, or the id of one
 	VM    json.RawMessage `json:"vm"`    // a virtual machine, or the id of one
 }
@@ -209,22 +216,45 @@ func toldOfFailbacks() map[string]func(f facts) string {
 	compared := func(f facts) string {
 		return fmt.Sprintf("%s compared, %s differed, %s sent", size(f.Scanned), size(f.Differing), size(f.Sent))
 	}
+	left := func(f facts) string {
+		if f.Left {
+			return "; the new VM is removed when its host answers"
+		}
+		return ""
+	}
 	return map[string]func(f facts) string{
 		"protected_item.failback_started.v1": func(f facts) string {
-			if f.Mode == "fullDownload" {
-				return "failback began, with the recovery VM shut down first"
+			began := "failback began"
+			if t := f.Target; t.Host != "" {
+				began = fmt.Sprintf("failback to a new VM %s on %s/%s began", t.VM, t.Site, t.Host)
 			}
-			return "failback began, while the recovery VM runs"
+			if f.Mode == "fullDownload" {
+				return began + ", with the recovery VM shut down first"
+			}
+			return began + ", while the recovery VM runs"
 		},
-		"protected_item.failback_synchronized.v1":         func(f facts) string { return "the primary side has caught up: " + compared(f) },
-		"protected_item.failback_completion_started.v1":   func(facts) string { return "the recovery VM makes way for the one on the primary side" },
-		"protected_item.failback_restarted.v1":            func(facts) string { return "the failback compares anew" },
-		"protected_item.failback_completed.v1":            func(facts) string { return "the VM runs on the primary side again" },
-		"protected_item.failback_failed.v1":               func(f facts) string { return "failback failed: " + failureText(f) },
-		"protected_item.failback_cancel_started.v1":       func(facts) string { return "the failback is being taken back" },
-		"protected_item.failback_canceled.v1":             func(facts) string { return "the failback was taken back; the recovery VM goes on" },
-		"protected_item.failback_commit_started.v1":       func(facts) string { return "the failback is being committed" },
-		"protected_item.failback_committed.v1":            func(facts) string { return "the failback is final; the VM is not replicated yet" },
+		"protected_item.failback_synchronized.v1":       func(f facts) string { return "the primary side has caught up: " + compared(f) },
+		"protected_item.failback_completion_started.v1": func(facts) string { return "the recovery VM makes way for the one on the primary side" },
+		"protected_item.failback_restarted.v1":          func(facts) string { return "the failback compares anew" },
+		"protected_item.failback_completed.v1": func(f facts) string {
+			text := "the VM runs on the primary side again"
+			if f.Scanned > 0 {
+				text += "; last changes: " + compared(f)
+			}
+			if f.Compared != "" {
+				text += "; all was compared, because " + f.Compared
+			}
+			return text
+		},
+		"protected_item.failback_failed.v1":         func(f facts) string { return "failback failed: " + failureText(f) + left(f) },
+		"protected_item.failback_cancel_started.v1": func(facts) string { return "the failback is being taken back" },
+		"protected_item.failback_canceled.v1":       func(f facts) string { return "the failback was taken back; the recovery VM goes on" + left(f) },
+		"protected_item.failback_commit_started.v1": func(facts) string { return "the failback is being committed" },
+		"protected_item.failback_committed.v1":      func(facts) string { return "the failback is final; the VM is not replicated yet" },
+		"protected_item.left_behind_settled.v1": func(f facts) string {
+			return fmt.Sprintf("the host %s/%s knows that the VM %s is no longer the item's", f.Site, f.Host, named(f.VM))
+		},
+		"protected_item.released_points_settled.v1":       func(f facts) string { return fmt.Sprintf("%d recovery points have left the store", len(f.IDs)) },
 		"protected_item.reverse_replication_started.v1":   func(facts) string { return "the VM is being replicated again" },
 		"protected_item.reverse_replication_completed.v1": func(f facts) string { return "the VM is protected again: " + compared(f) },
 		"protected_item.reverse_replication_failed.v1":    func(f facts) string { return "the VM was not replicated again: " + failureText(f) },
