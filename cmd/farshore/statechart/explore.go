@@ -27,10 +27,20 @@ type word struct {
 	test       protecteditem.TestFailoverState
 	paused     bool
 	job, disks string // the kinds of the jobs that run
+	elsewhere  bool   // a failback to a new VM is open
+	left       bool   // a host has not been told of a VM yet
+	behind     bool   // the test failover's point is not the newest
+	released   bool   // the store has not followed the list of points yet
 }
 
 func wordOf(s protecteditem.State) word {
-	w := word{protection: s.Protection, resync: s.Resync.State, test: s.TestFailover, paused: s.Paused != nil}
+	w := word{
+		protection: s.Protection, resync: s.Resync.State, test: s.TestFailover, paused: s.Paused != nil,
+		elsewhere: !s.Failback.Target.Original(), left: len(s.LeftBehind) > 0, released: len(s.Released) > 0,
+	}
+	if newest, ok := s.NewestPoint(); ok && s.Test.Point != "" {
+		w.behind = s.Test.Point != newest.ID
+	}
 	if s.Job != nil {
 		w.job = s.Job.Kind
 	}

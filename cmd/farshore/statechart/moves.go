@@ -218,11 +218,19 @@ func failoverOperations() []move {
 		one("Failback", func(_ state, now time.Time) protecteditem.StartFailback {
 			return protecteditem.StartFailback{JobID: "failback", Mode: protecteditem.MinimizeDowntime, At: now}
 		}),
+		one("Failback (to a new VM)", func(_ state, now time.Time) protecteditem.StartFailback {
+			target := protecteditem.FailbackTarget{Site: "vienna", Host: "hv-3", VMName: "sql-3"}
+			return protecteditem.StartFailback{JobID: "failback", Mode: protecteditem.MinimizeDowntime, Target: target, At: now}
+		}),
 		one("CompleteFailback", func(_ state, now time.Time) protecteditem.CompleteFailback {
 			return protecteditem.CompleteFailback{At: now}
 		}),
-		one("FailbackCancel", func(_ state, now time.Time) protecteditem.CancelFailback {
-			return protecteditem.CancelFailback{JobID: "failback-cancel", At: now}
+		one("FailbackCancel", func(s state, now time.Time) protecteditem.CancelFailback {
+			id := "failback-cancel"
+			if s.Ended.ID == id {
+				id += "-2"
+			}
+			return protecteditem.CancelFailback{JobID: id, At: now}
 		}),
 		one("FailbackCommit", func(_ state, now time.Time) protecteditem.CommitFailback {
 			return protecteditem.CommitFailback{JobID: "failback-commit", At: now}

@@ -157,8 +157,21 @@ func failbacks() []move {
 		one("", func(s state, now time.Time) protecteditem.CompleteFailbackCancel {
 			return protecteditem.CompleteFailbackCancel{JobID: job(s), At: now}
 		}),
+		one("CompleteFailbackCancel (the new VM is left)", func(s state, now time.Time) protecteditem.CompleteFailbackCancel {
+			return protecteditem.CompleteFailbackCancel{JobID: job(s), Left: true, At: now}
+		}),
 		one("", func(s state, now time.Time) protecteditem.CompleteFailbackCommit {
 			return protecteditem.CompleteFailbackCommit{JobID: job(s), At: now}
+		}),
+		one("", func(s state, now time.Time) protecteditem.SettleLeftBehind {
+			c := protecteditem.SettleLeftBehind{At: now}
+			for _, l := range s.LeftBehind {
+				c.Site, c.Host, c.VM = l.Site, l.Host, l.VM
+			}
+			return c
+		}),
+		one("", func(s state, now time.Time) protecteditem.SettleReleasedPoints {
+			return protecteditem.SettleReleasedPoints{IDs: s.Released, At: now}
 		}),
 		one("", func(s state, now time.Time) protecteditem.CompleteReverseReplication {
 			return protecteditem.CompleteReverseReplication{JobID: job(s), Point: point(s, now), At: now}
