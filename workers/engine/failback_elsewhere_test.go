@@ -410,3 +410,70 @@ func TestASourceThatComesBackAfterAFailbackElsewhereIsKeptOff(t *testing.T) {
 	s.until("protected again", protected)
 	s.endedWell(id)
 }
+
+// reached is how much of the first disk the lane's checkpoint says was brought.
+func (s *scene) reached() int64 {
+	s.t.Helper()
+	var n *int64
+	must(s.t, s.pool.QueryRow(s.t.Context(), `SELECT max((checkpoint->'disks'->>'os')::bigint) FROM lanes WHERE item = $1`, itemKey).Scan(&n))
+	if n == nil {
+		return 0
+	}
+	return *n
+}
+
+func TestAKilledWorkersFailbackGoesOnAtItsBlock(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, func(c *config) { c.Stretch = 64 << 10 })
+	e := s.third()
+	w := s.child("w")
+	s.failOver()
+	id := newID()
+	e.start(id, protecteditem.MinimizeDowntime)
+	eventually(t, waitForJob, "some of the disk is there", func() bool { return s.reached() > 1<<20 })
+	end(w)
+	s.disconnected("w")
+	before := s.reached()
+	if before >= diskBytes {
+		t.Fatalf("the disk was brought before the worker was killed: %d", before)
+	}
+	rel, err := e.away.Replication(t.Context(), "web-dr")
+	must(t, err)
+	pending := rel.Tracking[0].PendingBytes
+	s.child("next")
+	eventually(t, waitForJob, "it goes on", func() bool {
+		now := s.reached()
+		if now < before && now > 0 {
+			t.Fatalf("it went back from %d to %d", before, now)
+		}
+		return now > before || s.state().Protection == protecteditem.FailbackAwaitingCompletion
+	})
+	s.until("synchronized", is(protecteditem.FailbackAwaitingCompletion))
+	if rel, err = e.away.Replication(t.Context(), "web-dr"); err != nil || rel.Tracking[0].PendingBytes < pending {
+		t.Errorf("the recovery VM is tracked anew: %+v, %v", rel, err)
+	}
+	s.sentOnce(id)
+	s.do(protecteditem.CompleteFailback{At: s.now()})
+	s.until("failed back", is(protecteditem.FailbackCommitRequired))
+	if last := s.completed(id); last.Compared != "" {
+		t.Errorf("all was compared: %s", last.Compared)
+	}
+	must(t, e.there.Stop(t.Context(), "web-new"))
+	e.same()
+}
+
+// sentOnce checks that each block was read once, and that no zeroes were
+// sent.
+func (s *scene) sentOnce(id string) {
+	s.t.Helper()
+	for rec, err := range s.store.Stream(s.t.Context(), s.items.StreamOf(itemKey), 0) {
+		must(s.t, err)
+		e, ok := rec.Event.(protecteditem.FailbackSynchronized)
+		if !ok || e.JobID != id {
+			continue
+		}
+		if e.BytesScanned != 2*diskBytes || e.BytesSent <= 0 || e.BytesSent > 2*seededBytes {
+			s.t.Errorf("%+v", e)
+		}
+	}
+}

@@ -19,9 +19,10 @@ const leftPatience = 5 * time.Second
 
 // lookAfter does what lies beside an item's work: it tells hosts which VMs are no
 // longer the item's, and removes points that the item has given up from the store.
-// What fails is tried again later; nothing counts as failed.
+// What fails is tried again later; nothing counts as failed. A job that is at work
+// is not kept waiting.
 func (e Engine) lookAfter(ctx context.Context, i *workflow.Item) error {
-	if s := i.State.Protection; s == protecteditem.DisablingProtection || s == protecteditem.Unprotected {
+	if i.State.Job != nil && i.State.Protection != protecteditem.FailbackAwaitingCompletion {
 		return nil
 	}
 	for _, l := range i.State.LeftBehind {

@@ -28,7 +28,7 @@ func Due(s protecteditem.State, now time.Time) (time.Time, bool) {
 // when nothing does.
 func lookAfter(s protecteditem.State) time.Duration {
 	switch {
-	case s.Protection == protecteditem.DisablingProtection || s.Protection == protecteditem.Unprotected:
+	case s.Job != nil && s.Protection != protecteditem.FailbackAwaitingCompletion:
 		return 0
 	case len(s.Released) > 0:
 		return guardUntilFenced
@@ -111,8 +111,10 @@ func Guarded(s protecteditem.State) bool {
 	switch s.Protection {
 	case protecteditem.FailoverCommitRequired, protecteditem.FailedOver:
 		return s.Job == nil && s.Recovery.VM != ""
+	case protecteditem.FailbackSynchronizing, protecteditem.FailbackAwaitingCompletion:
+		return s.LeavesSource() && s.Job != nil && s.Job.Kind == protecteditem.FailbackJob
 	default:
-		return s.LeavesSource()
+		return s.LeavesSource() && s.Job == nil
 	}
 }
 

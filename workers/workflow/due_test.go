@@ -61,8 +61,22 @@ func TestWorkIsDueWhenTheStateSaysSo(t *testing.T) {
 		"a resynchronization that was canceled": {protecteditem.State{
 			Protection: protecteditem.Protected, Resync: protecteditem.Resync{State: protecteditem.ResyncRequired, Unscheduled: true},
 		}, time.Time{}},
-		"disabling":      {protecteditem.State{Protection: protecteditem.DisablingProtection}, now},
-		"a kept replica": {protecteditem.State{Protection: protecteditem.Unprotected, ReplicaUntil: later}, later},
+		"a source that a failback leaves": {protecteditem.State{
+			Protection: protecteditem.FailbackAwaitingCompletion, Site: "s1", Host: "h1", Job: &protecteditem.JobRef{ID: "j", Kind: protecteditem.FailbackJob},
+			Failback: protecteditem.FailbackRun{Mode: protecteditem.MinimizeDowntime, Target: protecteditem.FailbackTarget{Site: "s1", Host: "h3", VMName: "web"}},
+		}, now.Add(5 * time.Second)},
+		"a failback that waits": {protecteditem.State{
+			Protection: protecteditem.FailbackAwaitingCompletion, Job: &protecteditem.JobRef{ID: "j", Kind: protecteditem.FailbackJob},
+			Failback: protecteditem.FailbackRun{Mode: protecteditem.MinimizeDowntime},
+		}, time.Time{}},
+		"a VM that was left behind": {protecteditem.State{Protection: protecteditem.FailedBack, LeftBehind: []protecteditem.LeftBehind{{VM: "web"}}}, now.Add(time.Minute)},
+		"what was left behind waits for an attempt": {protecteditem.State{
+			Protection: protecteditem.Protected, Policy: frequent, Resync: none, LeftBehind: []protecteditem.LeftBehind{{VM: "web"}},
+			Retry: protecteditem.Retry{Failure: failure, NextAt: now.Add(time.Second)},
+		}, now.Add(time.Second)},
+		"points to leave the store": {protecteditem.State{Protection: protecteditem.FailedOver, Released: []string{"p1"}}, now.Add(5 * time.Second)},
+		"disabling":                 {protecteditem.State{Protection: protecteditem.DisablingProtection}, now},
+		"a kept replica":            {protecteditem.State{Protection: protecteditem.Unprotected, ReplicaUntil: later}, later},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
