@@ -70,6 +70,18 @@ func (s *Server) vacant(ctx context.Context, vault string, to protecteditem.Fail
 	return nil
 }
 
+// failbackOf shows the failback that is open, if one is.
+func failbackOf(f protecteditem.FailbackRun) *oapi.Failback {
+	if f.Mode == "" {
+		return nil
+	}
+	out := &oapi.Failback{Mode: oapi.FailbackMode(f.Mode), StartedAt: f.StartedAt.UTC()}
+	if t := f.Target; !t.Original() {
+		out.Target = &oapi.FailbackTarget{Site: t.Site, Host: t.Host, VMName: &t.VMName}
+	}
+	return out
+}
+
 // CompleteFailback answers POST …/completeFailback with the job that goes on.
 func (s *Server) CompleteFailback(ctx context.Context, r oapi.CompleteFailbackRequestObject) (oapi.CompleteFailbackResponseObject, error) {
 	state, _, err := s.protectedItems.Load(ctx, r.Vault+"."+r.Item)

@@ -76,6 +76,9 @@ func TestAFailbackToAnotherHostIsBegunOnceAndHoldsTheHost(t *testing.T) {
 	if a := w.send("DELETE", "/v1/vaults/acme/sites/primary/hosts/h3", w.key, "", "If-Match", "*"); a.problem(t).Code != "in_use" {
 		t.Errorf("a host that is failed back to was removed: %d %s", a.status, a.body)
 	}
+	if f := i.show().Failback; f == nil || f.Target == nil || f.Target.Host != "h3" || f.Mode != "minimizeDowntime" {
+		t.Errorf("the item shows the failback %+v", f)
+	}
 	now := time.Now()
 	i.do(protecteditem.RecordFailbackSynchronized{JobID: begun.ID, At: now})
 	i.do(protecteditem.CompleteFailback{JobID: begun.ID, At: now})
@@ -88,7 +91,7 @@ func TestAFailbackToAnotherHostIsBegunOnceAndHoldsTheHost(t *testing.T) {
 	commit := newID()
 	i.do(protecteditem.CommitFailback{JobID: commit, At: now})
 	i.do(protecteditem.CompleteFailbackCommit{JobID: commit, At: now})
-	if got := i.show(); got.Host != "h3" || got.VirtualMachine != "web" || got.ReplicationHealth == "Normal" {
+	if got := i.show(); got.Host != "h3" || got.Failback != nil || got.VirtualMachine != "web" || got.ReplicationHealth == "Normal" {
 		t.Errorf("the item is %s on %s, %s", got.VirtualMachine, got.Host, got.ReplicationHealth)
 	}
 }

@@ -99,6 +99,7 @@ func itemAsOf(row itemRow, transfers []projections.Progress, now time.Time) oapi
 		ResynchronizationState: oapi.ResynchronizationState(st.Resync.State),
 		TestFailoverState:      oapi.TestFailoverState(st.TestFailover),
 		TestFailover:           testFailoverOf(st),
+		Failback:               failbackOf(st.Failback),
 		ActiveLocation:         oapi.ActiveLocation(st.ActiveLocation),
 		AllowedOperations:      operationsOf(protecteditem.AllowedOperations(st, now)),
 		Site:                   st.Site, Host: st.Host, VirtualMachine: st.VM.ID, VirtualMachineName: optional(st.VM.Name),

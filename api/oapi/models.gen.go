@@ -67,6 +67,24 @@ func (e ErrorClass) Valid() bool {
 	}
 }
 
+// Defines values for FailbackMode.
+const (
+	FailbackModeFullDownload     FailbackMode = "fullDownload"
+	FailbackModeMinimizeDowntime FailbackMode = "minimizeDowntime"
+)
+
+// Valid indicates whether the value is a known member of the FailbackMode enum.
+func (e FailbackMode) Valid() bool {
+	switch e {
+	case FailbackModeFullDownload:
+		return true
+	case FailbackModeMinimizeDowntime:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for FailbackInputMode.
 const (
 	FailbackInputModeFullDownload     FailbackInputMode = "fullDownload"
@@ -863,6 +881,18 @@ type EventList struct {
 	Value    []Event   `json:"value"`
 }
 
+// Failback The failback that is open; absent when none is. Without a target, the VM goes back to its original disks.
+type Failback struct {
+	Mode      FailbackMode `json:"mode"`
+	StartedAt Time         `json:"startedAt"`
+
+	// Target Where a new VM is made. Without it, the VM goes back to its original disks.
+	Target *FailbackTarget `json:"target,omitempty"`
+}
+
+// FailbackMode defines model for Failback.Mode.
+type FailbackMode string
+
 // FailbackInput defines model for FailbackInput.
 type FailbackInput struct {
 	// Mode `minimizeDowntime` compares while the recovery VM runs; `fullDownload` stops it first.
@@ -1449,11 +1479,14 @@ type ProtectedItem struct {
 	Cycle int64 `json:"cycle"`
 
 	// Cycles The cycles of replication that were due in the policy's monitoring window. None is due while the item is paused, resynchronized or failed over.
-	Cycles       *Cycles         `json:"cycles,omitempty"`
-	Disks        []ProtectedDisk `json:"disks"`
-	Etag         ETagValue       `json:"etag"`
-	HealthErrors []Finding       `json:"healthErrors"`
-	Host         string          `json:"host"`
+	Cycles *Cycles         `json:"cycles,omitempty"`
+	Disks  []ProtectedDisk `json:"disks"`
+	Etag   ETagValue       `json:"etag"`
+
+	// Failback The failback that is open; absent when none is. Without a target, the VM goes back to its original disks.
+	Failback     *Failback `json:"failback,omitempty"`
+	HealthErrors []Finding `json:"healthErrors"`
+	Host         string    `json:"host"`
 
 	// ID An id that the client chooses.
 	ID Slug `json:"id"`

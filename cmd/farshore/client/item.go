@@ -72,6 +72,13 @@ func itemRows(i oapi.ProtectedItem) []row {
 	}
 	rows = append(rows, consistencyRows(i.AppConsistency)...)
 	rows = append(rows, testRows(i.TestFailover)...)
+	if f := i.Failback; f != nil {
+		to := "its original disks"
+		if t := f.Target; t != nil {
+			to = fmt.Sprintf("a new VM %s on %s/%s", deref(t.VMName), t.Site, t.Host)
+		}
+		rows = append(rows, row{"failback", "to " + to})
+	}
 	if r := i.Recovery; r != nil && deref(r.Host) != "" {
 		rows = append(rows, row{"recovery side", fmt.Sprintf("%s on %s/%s", deref(r.VirtualMachineName), deref(r.Site), deref(r.Host))})
 	}
