@@ -244,6 +244,44 @@ func TestACheckpointReachesTheNextHolder(t *testing.T) {
 	}
 }
 
+func TestASavedCheckpointIsDurableWhenItReturns(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.New(t)
+	p := &lane.Postgres{Pool: pool}
+	done := make(chan string)
+	run(t, p, func(ctx context.Context, s *lane.Session) (lane.Result, error) {
+		must(t, s.Checkpoint(41))
+		must(t, s.Save(ctx, 42))
+		var text string
+		must(t, pool.QueryRow(ctx, `SELECT checkpoint::text FROM lanes`).Scan(&text))
+		done <- text
+		return lane.Result{}, nil
+	})
+	must(t, p.Upsert(t.Context(), due("a", time.Now())))
+	if got := <-done; got != "42" {
+		t.Errorf("the lane's checkpoint is %s", got)
+	}
+}
+
+func TestASaveOfALaneThatHasPassedOnFails(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.New(t)
+	p := &lane.Postgres{Pool: pool}
+	failed := make(chan error, 1)
+	stop := run(t, p, func(ctx context.Context, s *lane.Session) (lane.Result, error) {
+		_, err := pool.Exec(ctx, `UPDATE lanes SET fence = fence + 1`)
+		must(t, err)
+		failed <- s.Save(ctx, 1)
+		<-ctx.Done()
+		return lane.Result{}, ctx.Err()
+	})
+	must(t, p.Upsert(t.Context(), due("a", time.Now())))
+	if err := <-failed; !errors.Is(err, lane.ErrFenced) {
+		t.Errorf("saved: %v", err)
+	}
+	stop()
+}
+
 func TestARunnerStaysWithinItsNumber(t *testing.T) {
 	t.Parallel()
 	p := &lane.Postgres{Pool: pgtest.New(t)}
