@@ -70,7 +70,7 @@ func TestAFailbackToAnotherHostIsBegunOnceAndHoldsTheHost(t *testing.T) {
 	ask := func(key string) answer { return w.send("POST", failbackPath, w.key, body, "Idempotency-Key", key) }
 	begun := jobIn(t, ask("once"))
 	story := w.must("GET", "/v1/vaults/acme/events?job="+begun.ID, "")
-	if !strings.Contains(string(story.body), `"target":{"site":"primary","host":"h3","vmName":"web"}`) {
+	if !strings.Contains(string(story.body), `"target":{"host":"h3","site":"primary","vmName":"web"}`) {
 		t.Errorf("events: %s", story.body)
 	}
 	if a := w.send("DELETE", "/v1/vaults/acme/sites/primary/hosts/h3", w.key, "", "If-Match", "*"); a.problem(t).Code != "in_use" {
