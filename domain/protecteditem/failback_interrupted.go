@@ -71,7 +71,10 @@ type FailbackFailed struct {
 func (FailbackFailed) EventType() string { return "protected_item.failback_failed.v1" }
 
 func (e FailbackFailed) evolve(s State) State {
-	s = s.endJob(true).returnToRecovery(e.Left, e.At)
+	if e.Left {
+		s = s.leaveNew(e.At)
+	}
+	s = s.endJob(true).returnToRecovery()
 	s.Failure, s.FailedAt = &e.Failure, e.At
 	return s
 }
@@ -149,15 +152,21 @@ type FailbackCanceled struct {
 func (FailbackCanceled) EventType() string { return "protected_item.failback_canceled.v1" }
 
 func (e FailbackCanceled) evolve(s State) State {
-	return s.endJob(false).returnToRecovery(e.Left, e.At)
+	if e.Left {
+		s = s.leaveNew(e.At)
+	}
+	return s.endJob(false).returnToRecovery()
 }
 
 // returnToRecovery leaves an item failed over after a failback that came to
 // nothing.
-func (s State) returnToRecovery(left bool, at time.Time) State {
-	if t := s.Failback.Target; left {
-		s = s.leave(LeftBehind{Site: t.Site, Host: t.Host, VM: t.VM(), Begun: true, Since: at})
-	}
+func (s State) returnToRecovery() State {
 	s.Protection, s.ActiveLocation, s.Failback = FailedOver, Recovery, FailbackRun{}
 	return s
+}
+
+// leaveNew remembers the new VM of a failback that came to nothing.
+func (s State) leaveNew(at time.Time) State {
+	t := s.Failback.Target
+	return s.leave(LeftBehind{Site: t.Site, Host: t.Host, VM: t.VM(), Begun: true, Since: at})
 }

@@ -203,6 +203,7 @@ func (f Failback) bringDisk(ctx context.Context, p primary, recovery host.Snapsh
 		return err
 	}
 	defer func() { err = errors.Join(err, target.Close()) }()
+	b := bringing{Failback: f, id: id, reader: reader, target: target, done: done}
 	total := disk.TotalLength(todo)
 	for {
 		rest := disk.ClipExtents(todo, done.Disks[id], reader.Size()-done.Disks[id])
@@ -211,7 +212,7 @@ func (f Failback) bringDisk(ctx context.Context, p primary, recovery host.Snapsh
 		}
 		before := total - disk.TotalLength(rest)
 		tell := func(n, _ int64) { f.Tell(ctx, f.State.Job.ID, id, before+n, total) }
-		if err := f.bringStretch(ctx, reader, target, id, leading(rest, f.StretchOr(stretch)), tell, done); err != nil {
+		if err := b.stretch(ctx, leading(rest, f.StretchOr(stretch)), tell); err != nil {
 			return err
 		}
 	}
@@ -219,30 +220,37 @@ func (f Failback) bringDisk(ctx context.Context, p primary, recovery host.Snapsh
 	return f.Checkpoint(*done)
 }
 
-// bringStretch brings ranges of a disk and makes them durable.
-func (f Failback) bringStretch(
-	ctx context.Context, reader disk.Reader, target host.BesideDisk, id string, part []disk.Extent, tell func(n, total int64), done *progress,
-) error {
+// bringing is a disk that is being brought.
+type bringing struct {
+	Failback
+	id     string
+	reader disk.Reader // the recovery VM's
+	target host.BesideDisk
+	done   *progress
+}
+
+// stretch brings ranges of the disk and makes them durable.
+func (b bringing) stretch(ctx context.Context, part []disk.Extent, tell func(n, total int64)) error {
 	end := part[len(part)-1].End()
-	c := &comparison{target: target, size: reader.Size(), blank: reader.Size()}
-	if done.Blank && done.Touched[id] < end {
-		c.blank = done.Touched[id]
-		done.Touched[id] = end
-		if err := f.Save(ctx, *done); err != nil {
+	c := &comparison{target: b.target, size: b.reader.Size(), blank: b.reader.Size()}
+	if b.done.Blank && b.done.Touched[b.id] < end {
+		c.blank = b.done.Touched[b.id]
+		b.done.Touched[b.id] = end
+		if err := b.Save(ctx, *b.done); err != nil {
 			return err
 		}
 	}
-	if err := checksum.Scan(ctx, reader, checksum.ScanOptions{From: part[0].Offset, Only: part, Progress: tell}, c.hold); err != nil {
+	if err := checksum.Scan(ctx, b.reader, checksum.ScanOptions{From: part[0].Offset, Only: part, Progress: tell}, c.hold); err != nil {
 		return err
 	}
-	if err := target.Flush(); err != nil {
+	if err := b.target.Flush(); err != nil {
 		return fmt.Errorf("flush the disk: %w", err)
 	}
-	done.Disks[id] = end
-	done.Scanned += disk.TotalLength(part)
-	done.Differing += c.differing.Load()
-	done.Sent += c.sent.Load()
-	return f.Checkpoint(*done)
+	b.done.Disks[b.id] = end
+	b.done.Scanned += disk.TotalLength(part)
+	b.done.Differing += c.differing.Load()
+	b.done.Sent += c.sent.Load()
+	return b.Checkpoint(*b.done)
 }
 
 // leading returns the first of ascending ranges, up to n bytes of them.

@@ -193,12 +193,4 @@ type Provisioner interface {
 }
 
 // DiskWriter fills a disk of a VM under construction. New disks are all zeroes.
-type DiskWriter interface {
-	io.ReaderAt
-	io.WriterAt
-	// Zero makes a range read as zeroes.
-	Zero(off, n int64) error
-	// Flush makes everything written durable.
-	Flush() error
-	io.Closer
-}
+type DiskWriter = BesideDisk

@@ -83,7 +83,14 @@ func methods() map[string]method {
 		"setActive": func(ctx context.Context, e *Engine, c call) (any, error) {
 			return nothing{}, e.SetActive(ctx, c.VM, c.Active)
 		},
+	}
+	maps.Copy(all, provisionMethods())
+	maps.Copy(all, returnMethods())
+	return all
+}
 
+func provisionMethods() map[string]method {
+	return map[string]method{
 		"createVM": func(ctx context.Context, e *Engine, c call) (any, error) {
 			return nothing{}, e.CreateVM(ctx, orZero(c.Machine))
 		},
@@ -93,8 +100,6 @@ func methods() map[string]method {
 		"completeVM":  func(ctx context.Context, e *Engine, c call) (any, error) { return nothing{}, e.CompleteVM(ctx, c.VM) },
 		"deleteVM":    func(ctx context.Context, e *Engine, c call) (any, error) { return nothing{}, e.DeleteVM(ctx, c.VM) },
 	}
-	maps.Copy(all, returnMethods())
-	return all
 }
 
 func returnMethods() map[string]method {

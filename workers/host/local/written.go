@@ -26,7 +26,7 @@ func (e *Engine) Written(_ context.Context, vm, cut, diskID string) ([]disk.Exte
 	}
 	var logs []*changelog.Reader
 	for _, l := range part.Logs {
-		f, err := os.Open(d + "." + l.ID + ".hrl") //nolint:gosec // beside the VM's disk
+		f, err := os.Open(d + "." + l.ID + ".hrl")
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			return nil, errorcatalog.Fail(errorcatalog.LogMissing, "disk %s of VM %s has no log %s", diskID, vm, l.ID)
