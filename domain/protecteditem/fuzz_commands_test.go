@@ -73,6 +73,9 @@ func (g *generator) forward() int {
 		if g.s.DiskJob != nil && len(g.s.Pending) > 0 {
 			return diskReady
 		}
+		if g.s.DiskJob == nil && slices.Contains(g.s.Disks, "logs") && g.now.Minute()%4 == 0 {
+			return removeDisk
+		}
 		return []int{removeSome, 17, 8, 15, unplanned, resume}[g.cuts%6]
 	case protecteditem.UnplannedFailoverInProgress:
 		if g.s.FailoverPoint == "" {
