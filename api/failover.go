@@ -35,7 +35,11 @@ func (s *Server) UnplannedFailover(ctx context.Context, r oapi.UnplannedFailover
 			return nil, err
 		}
 		plan, err := s.itemPlan(ctx, r.Vault, r.Item)
-		return oapi.UnplannedFailover200JSONResponse{ValidatedJSONResponse: validated(networkWarnings(plan.Findings))}, err
+		if err != nil {
+			return nil, err
+		}
+		without, err := s.withoutDisks(ctx, r.Vault, r.Item, cmd.Choice)
+		return oapi.UnplannedFailover200JSONResponse{ValidatedJSONResponse: validated(append(networkWarnings(plan.Findings), without...))}, err
 	}
 	body, err := s.beginJob(ctx, cmd, w)
 	return oapi.UnplannedFailover202JSONResponse{JobAcceptedJSONResponse: body}, err

@@ -29,6 +29,8 @@ func routes() map[string]string {
 		"PauseReplication":    "pause",
 		"ResumeReplication":   "resume",
 		"ChangePolicy":        "changePolicy",
+		"AddDisks":            "addDisks",
+		"RemoveDisks":         "removeDisks",
 
 		"ChangeNetworkSettings": "networkSettings",
 	}

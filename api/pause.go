@@ -24,21 +24,27 @@ func (s *Server) ResumeReplication(ctx context.Context, r oapi.ResumeReplication
 // changeItem runs a command that is done at once, and answers the item as the log
 // has it: the read model may not have got that far.
 func (s *Server) changeItem(ctx context.Context, item string, cmd protecteditem.Command, r request) (oapi.ProtectedItemChangedJSONResponse, error) {
-	key := r.vault + "." + item
-	d, _, err := execute(ctx, s, s.protectedItems, key, cmd, r)
+	d, _, err := execute(ctx, s, s.protectedItems, r.vault+"."+item, cmd, r)
 	if err != nil {
 		return oapi.ProtectedItemChangedJSONResponse{}, err
 	}
-	state, version, err := s.protectedItems.Load(ctx, key)
+	body, err := s.itemNow(ctx, r.vault, item)
+	body.Headers.XEventPosition = d.at()
+	return body, err
+}
+
+// itemNow answers an item as the log has it.
+func (s *Server) itemNow(ctx context.Context, vault, item string) (oapi.ProtectedItemChangedJSONResponse, error) {
+	state, version, err := s.protectedItems.Load(ctx, vault+"."+item)
 	if err != nil {
 		return oapi.ProtectedItemChangedJSONResponse{}, err
 	}
-	items, err := s.shown(ctx, itemRow{Vault: r.vault, ID: item, State: state, Version: version})
+	items, err := s.shown(ctx, itemRow{Vault: vault, ID: item, State: state, Version: version})
 	if err != nil {
 		return oapi.ProtectedItemChangedJSONResponse{}, err
 	}
 	return oapi.ProtectedItemChangedJSONResponse{
 		Body:    items[0],
-		Headers: oapi.ProtectedItemChangedResponseHeaders{ETag: &items[0].Etag, XEventPosition: d.at()},
+		Headers: oapi.ProtectedItemChangedResponseHeaders{ETag: &items[0].Etag},
 	}, nil
 }

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"farshore/api/oapi"
@@ -75,8 +76,10 @@ func (s *Server) GetProtectedItem(ctx context.Context, r oapi.GetProtectedItemRe
 func (s *Server) shown(ctx context.Context, rows ...itemRow) ([]oapi.ProtectedItem, error) {
 	var running []string
 	for _, row := range rows {
-		if row.State.Job != nil {
-			running = append(running, row.State.Job.ID)
+		for _, j := range []*protecteditem.JobRef{row.State.Job, row.State.DiskJob} {
+			if j != nil {
+				running = append(running, j.ID)
+			}
 		}
 	}
 	transfers, err := s.queries.Progress(ctx, running...)
@@ -84,10 +87,13 @@ func (s *Server) shown(ctx context.Context, rows ...itemRow) ([]oapi.ProtectedIt
 		return nil, err
 	}
 	return each(rows, func(row itemRow) oapi.ProtectedItem {
-		if row.State.Job == nil {
-			return itemAsOf(row, nil, s.now())
+		var own []projections.Progress
+		for _, j := range []*protecteditem.JobRef{row.State.Job, row.State.DiskJob} {
+			if j != nil {
+				own = append(own, transfers[j.ID]...)
+			}
 		}
-		return itemAsOf(row, transfers[row.State.Job.ID], s.now())
+		return itemAsOf(row, own, s.now())
 	}), nil
 }
 
@@ -144,6 +150,9 @@ func addWork(item *oapi.ProtectedItem, st protecteditem.State, now time.Time) {
 	if st.Job != nil {
 		item.CurrentJob = &oapi.JobRef{ID: st.Job.ID, Kind: oapi.JobKind(st.Job.Kind)}
 	}
+	if st.DiskJob != nil {
+		item.DiskJob = &oapi.JobRef{ID: st.DiskJob.ID, Kind: oapi.JobKind(st.DiskJob.Kind)}
+	}
 	if st.Protection == protecteditem.Protected {
 		item.NextCutAt = at(protecteditem.NextCut(st, now))
 	}
@@ -189,9 +198,13 @@ func recoveryOf(r protecteditem.RecoveryTarget) *oapi.RecoverySide {
 }
 
 func disksOf(st protecteditem.State, transfers []projections.Progress) []oapi.ProtectedDisk {
-	return each(st.Disks, func(id string) oapi.ProtectedDisk {
-		d := oapi.ProtectedDisk{ID: id}
-		for _, of := range st.VM.Disks {
+	ids, states := slices.Clone(st.Disks), protecteditem.DiskStates(st)
+	for _, d := range protecteditem.Added(st) {
+		ids = append(ids, d.ID)
+	}
+	return each(ids, func(id string) oapi.ProtectedDisk {
+		d := oapi.ProtectedDisk{ID: id, State: string(states[id])}
+		for _, of := range slices.Concat(st.VM.Disks, st.NewDisks) {
 			if of.ID == id {
 				d.SizeBytes, d.Os = of.SizeBytes, &of.OS
 			}

@@ -43,7 +43,7 @@ func operating() []string {
 
 // contributing lists what sets protection up and takes it down.
 func contributing() []string {
-	return append(operating(), "enableProtection", "disableProtection", "changePolicy", "putPolicy", "putSite", "putHost", "deleteHost", "putStorageAccount",
+	return append(operating(), "enableProtection", "disableProtection", "changePolicy", "addDisks", "removeDisks", "putPolicy", "putSite", "putHost", "deleteHost", "putStorageAccount",
 		"loadSiteInventory", "putNetworkMapping", "deleteNetworkMapping", "putRecoveryPlan", "deleteRecoveryPlan")
 }
 

@@ -13,7 +13,11 @@ func (s *Server) TestFailover(ctx context.Context, r oapi.TestFailoverRequestObj
 	in := value(r.Body)
 	cmd := protecteditem.StartTestFailover{JobID: w.job, Choice: choiceOf(in.RecoveryPoint), Network: value(in.Network), At: s.now()}
 	if value(r.Params.ValidateOnly) {
-		return oapi.TestFailover200JSONResponse{ValidatedJSONResponse: oapi.ValidatedJSONResponse{Valid: true}}, s.tryItem(ctx, r.Vault, r.Item, cmd, r.Params.IfMatch)
+		if err := s.tryItem(ctx, r.Vault, r.Item, cmd, r.Params.IfMatch); err != nil {
+			return nil, err
+		}
+		without, err := s.withoutDisks(ctx, r.Vault, r.Item, cmd.Choice)
+		return oapi.TestFailover200JSONResponse{ValidatedJSONResponse: validated(without)}, err
 	}
 	body, err := s.beginJob(ctx, cmd, w)
 	return oapi.TestFailover202JSONResponse{JobAcceptedJSONResponse: body}, err

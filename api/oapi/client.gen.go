@@ -324,6 +324,24 @@ type ClientInterface interface {
 	// Corresponds with PUT /v1/vaults/{vault}/protectedItems/{item} (the `EnableProtection` operationId).
 	EnableProtection(ctx context.Context, vault VaultPath, item ItemPath, params *EnableProtectionParams, body EnableProtectionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// AddDisksWithBody Protect further disks of the VM
+	//
+	// Only they are copied; the others go on with a recovery point each cycle. A planned failover waits for the job, an unplanned one ends it.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/addDisks (the `AddDisks` operationId).
+	AddDisksWithBody(ctx context.Context, vault VaultPath, item ItemPath, params *AddDisksParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AddDisks Protect further disks of the VM
+	//
+	// Only they are copied; the others go on with a recovery point each cycle. A planned failover waits for the job, an unplanned one ends it.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/addDisks (the `AddDisks` operationId).
+	AddDisks(ctx context.Context, vault VaultPath, item ItemPath, params *AddDisksParams, body AddDisksJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ApplyRecoveryPointWithBody Bring the failed-over VM up from another recovery point, until the commit
 	//
 	// The recovery VM is stopped and what it has written since the failover is lost.
@@ -469,6 +487,24 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/vaults/{vault}/protectedItems/{item}/recoveryPoints/{recoveryPoint} (the `GetRecoveryPoint` operationId).
 	GetRecoveryPoint(ctx context.Context, vault VaultPath, item ItemPath, recoveryPoint RecoveryPointPath, params *GetRecoveryPointParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RemoveDisksWithBody End the protection of disks of the VM
+	//
+	// Recovery points made so far keep them; their replica goes once no point holds it. With `validateOnly` the answer is the item as it is.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/removeDisks (the `RemoveDisks` operationId).
+	RemoveDisksWithBody(ctx context.Context, vault VaultPath, item ItemPath, params *RemoveDisksParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RemoveDisks End the protection of disks of the VM
+	//
+	// Recovery points made so far keep them; their replica goes once no point holds it. With `validateOnly` the answer is the item as it is.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/removeDisks (the `RemoveDisks` operationId).
+	RemoveDisks(ctx context.Context, vault VaultPath, item ItemPath, params *RemoveDisksParams, body RemoveDisksJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RepairReplication Resynchronize the replica now
 	//
@@ -1408,6 +1444,44 @@ func (c *Client) EnableProtection(ctx context.Context, vault VaultPath, item Ite
 	return c.Client.Do(req)
 }
 
+// AddDisksWithBody Protect further disks of the VM
+//
+// Only they are copied; the others go on with a recovery point each cycle. A planned failover waits for the job, an unplanned one ends it.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/addDisks (the `AddDisks` operationId).
+func (c *Client) AddDisksWithBody(ctx context.Context, vault VaultPath, item ItemPath, params *AddDisksParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddDisksRequestWithBody(c.Server, vault, item, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AddDisks Protect further disks of the VM
+//
+// Only they are copied; the others go on with a recovery point each cycle. A planned failover waits for the job, an unplanned one ends it.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/addDisks (the `AddDisks` operationId).
+func (c *Client) AddDisks(ctx context.Context, vault VaultPath, item ItemPath, params *AddDisksParams, body AddDisksJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddDisksRequest(c.Server, vault, item, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ApplyRecoveryPointWithBody Bring the failed-over VM up from another recovery point, until the commit
 //
 // The recovery VM is stopped and what it has written since the failover is lost.
@@ -1744,6 +1818,44 @@ func (c *Client) ListRecoveryPoints(ctx context.Context, vault VaultPath, item I
 // Corresponds with GET /v1/vaults/{vault}/protectedItems/{item}/recoveryPoints/{recoveryPoint} (the `GetRecoveryPoint` operationId).
 func (c *Client) GetRecoveryPoint(ctx context.Context, vault VaultPath, item ItemPath, recoveryPoint RecoveryPointPath, params *GetRecoveryPointParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetRecoveryPointRequest(c.Server, vault, item, recoveryPoint, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RemoveDisksWithBody End the protection of disks of the VM
+//
+// Recovery points made so far keep them; their replica goes once no point holds it. With `validateOnly` the answer is the item as it is.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/removeDisks (the `RemoveDisks` operationId).
+func (c *Client) RemoveDisksWithBody(ctx context.Context, vault VaultPath, item ItemPath, params *RemoveDisksParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRemoveDisksRequestWithBody(c.Server, vault, item, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RemoveDisks End the protection of disks of the VM
+//
+// Recovery points made so far keep them; their replica goes once no point holds it. With `validateOnly` the answer is the item as it is.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/removeDisks (the `RemoveDisks` operationId).
+func (c *Client) RemoveDisks(ctx context.Context, vault VaultPath, item ItemPath, params *RemoveDisksParams, body RemoveDisksJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRemoveDisksRequest(c.Server, vault, item, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4779,6 +4891,113 @@ func NewEnableProtectionRequestWithBody(server string, vault VaultPath, item Ite
 	return req, nil
 }
 
+// NewAddDisksRequest calls the generic AddDisks builder with application/json body
+func NewAddDisksRequest(server string, vault VaultPath, item ItemPath, params *AddDisksParams, body AddDisksJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAddDisksRequestWithBody(server, vault, item, params, "application/json", bodyReader)
+}
+
+// NewAddDisksRequestWithBody constructs an http.Request for the AddDisks method, with any body, and a specified content type
+func NewAddDisksRequestWithBody(server string, vault VaultPath, item ItemPath, params *AddDisksParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "vault", vault, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "item", item, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/vaults/%s/protectedItems/%s/addDisks", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.ValidateOnly != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "validateOnly", *params.ValidateOnly, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewApplyRecoveryPointRequest calls the generic ApplyRecoveryPoint builder with application/json body
 func NewApplyRecoveryPointRequest(server string, vault VaultPath, item ItemPath, params *ApplyRecoveryPointParams, body ApplyRecoveryPointJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -5956,6 +6175,113 @@ func NewGetRecoveryPointRequest(server string, vault VaultPath, item ItemPath, r
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewRemoveDisksRequest calls the generic RemoveDisks builder with application/json body
+func NewRemoveDisksRequest(server string, vault VaultPath, item ItemPath, params *RemoveDisksParams, body RemoveDisksJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRemoveDisksRequestWithBody(server, vault, item, params, "application/json", bodyReader)
+}
+
+// NewRemoveDisksRequestWithBody constructs an http.Request for the RemoveDisks method, with any body, and a specified content type
+func NewRemoveDisksRequestWithBody(server string, vault VaultPath, item ItemPath, params *RemoveDisksParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "vault", vault, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "item", item, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/vaults/%s/protectedItems/%s/removeDisks", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.ValidateOnly != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "validateOnly", *params.ValidateOnly, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
 	}
 
 	return req, nil
@@ -9143,6 +9469,24 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PUT /v1/vaults/{vault}/protectedItems/{item} (the `EnableProtection` operationId).
 	EnableProtectionWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *EnableProtectionParams, body EnableProtectionJSONRequestBody, reqEditors ...RequestEditorFn) (*EnableProtectionResponse, error)
 
+	// AddDisksWithBodyWithResponse Protect further disks of the VM
+	//
+	// Only they are copied; the others go on with a recovery point each cycle. A planned failover waits for the job, an unplanned one ends it.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/addDisks (the `AddDisks` operationId).
+	AddDisksWithBodyWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *AddDisksParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddDisksResponse, error)
+
+	// AddDisksWithResponse Protect further disks of the VM
+	//
+	// Only they are copied; the others go on with a recovery point each cycle. A planned failover waits for the job, an unplanned one ends it.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/addDisks (the `AddDisks` operationId).
+	AddDisksWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *AddDisksParams, body AddDisksJSONRequestBody, reqEditors ...RequestEditorFn) (*AddDisksResponse, error)
+
 	// ApplyRecoveryPointWithBodyWithResponse Bring the failed-over VM up from another recovery point, until the commit
 	//
 	// The recovery VM is stopped and what it has written since the failover is lost.
@@ -9308,6 +9652,24 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/vaults/{vault}/protectedItems/{item}/recoveryPoints/{recoveryPoint} (the `GetRecoveryPoint` operationId).
 	GetRecoveryPointWithResponse(ctx context.Context, vault VaultPath, item ItemPath, recoveryPoint RecoveryPointPath, params *GetRecoveryPointParams, reqEditors ...RequestEditorFn) (*GetRecoveryPointResponse, error)
+
+	// RemoveDisksWithBodyWithResponse End the protection of disks of the VM
+	//
+	// Recovery points made so far keep them; their replica goes once no point holds it. With `validateOnly` the answer is the item as it is.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/removeDisks (the `RemoveDisks` operationId).
+	RemoveDisksWithBodyWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *RemoveDisksParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RemoveDisksResponse, error)
+
+	// RemoveDisksWithResponse End the protection of disks of the VM
+	//
+	// Recovery points made so far keep them; their replica goes once no point holds it. With `validateOnly` the answer is the item as it is.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/removeDisks (the `RemoveDisks` operationId).
+	RemoveDisksWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *RemoveDisksParams, body RemoveDisksJSONRequestBody, reqEditors ...RequestEditorFn) (*RemoveDisksResponse, error)
 
 	// RepairReplicationWithResponse Resynchronize the replica now
 	//
@@ -11298,6 +11660,70 @@ func (r EnableProtectionResponse) ContentType() string {
 	return ""
 }
 
+// AddDisksResponse202Headers the declared response headers of an HTTP 202 response for AddDisks
+type AddDisksResponse202Headers struct {
+	OperationLocation *string
+	RetryAfter        *int32
+	XEventPosition    *Position
+}
+
+type AddDisksResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Validated
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *JobAccepted
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *AddDisksResponse202Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AddDisksResponse) GetJSON200() *Validated {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r AddDisksResponse) GetJSON202() *JobAccepted {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r AddDisksResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AddDisksResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AddDisksResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AddDisksResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AddDisksResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ApplyRecoveryPointResponse202Headers the declared response headers of an HTTP 202 response for ApplyRecoveryPoint
 type ApplyRecoveryPointResponse202Headers struct {
 	OperationLocation *string
@@ -12146,6 +12572,62 @@ func (r GetRecoveryPointResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetRecoveryPointResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// RemoveDisksResponse200Headers the declared response headers of an HTTP 200 response for RemoveDisks
+type RemoveDisksResponse200Headers struct {
+	ETag           *string
+	XEventPosition *Position
+}
+
+type RemoveDisksResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ProtectedItemChanged
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *RemoveDisksResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RemoveDisksResponse) GetJSON200() *ProtectedItemChanged {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RemoveDisksResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RemoveDisksResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RemoveDisksResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RemoveDisksResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RemoveDisksResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -14607,6 +15089,36 @@ func (c *ClientWithResponses) EnableProtectionWithResponse(ctx context.Context, 
 	return ParseEnableProtectionResponse(rsp)
 }
 
+// AddDisksWithBodyWithResponse Protect further disks of the VM
+//
+// Only they are copied; the others go on with a recovery point each cycle. A planned failover waits for the job, an unplanned one ends it.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/addDisks (the `AddDisks` operationId).
+func (c *ClientWithResponses) AddDisksWithBodyWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *AddDisksParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddDisksResponse, error) {
+	rsp, err := c.AddDisksWithBody(ctx, vault, item, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAddDisksResponse(rsp)
+}
+
+// AddDisksWithResponse Protect further disks of the VM
+//
+// Only they are copied; the others go on with a recovery point each cycle. A planned failover waits for the job, an unplanned one ends it.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/addDisks (the `AddDisks` operationId).
+func (c *ClientWithResponses) AddDisksWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *AddDisksParams, body AddDisksJSONRequestBody, reqEditors ...RequestEditorFn) (*AddDisksResponse, error) {
+	rsp, err := c.AddDisks(ctx, vault, item, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAddDisksResponse(rsp)
+}
+
 // ApplyRecoveryPointWithBodyWithResponse Bring the failed-over VM up from another recovery point, until the commit
 //
 // The recovery VM is stopped and what it has written since the failover is lost.
@@ -14891,6 +15403,36 @@ func (c *ClientWithResponses) GetRecoveryPointWithResponse(ctx context.Context, 
 		return nil, err
 	}
 	return ParseGetRecoveryPointResponse(rsp)
+}
+
+// RemoveDisksWithBodyWithResponse End the protection of disks of the VM
+//
+// Recovery points made so far keep them; their replica goes once no point holds it. With `validateOnly` the answer is the item as it is.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/removeDisks (the `RemoveDisks` operationId).
+func (c *ClientWithResponses) RemoveDisksWithBodyWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *RemoveDisksParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RemoveDisksResponse, error) {
+	rsp, err := c.RemoveDisksWithBody(ctx, vault, item, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRemoveDisksResponse(rsp)
+}
+
+// RemoveDisksWithResponse End the protection of disks of the VM
+//
+// Recovery points made so far keep them; their replica goes once no point holds it. With `validateOnly` the answer is the item as it is.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/removeDisks (the `RemoveDisks` operationId).
+func (c *ClientWithResponses) RemoveDisksWithResponse(ctx context.Context, vault VaultPath, item ItemPath, params *RemoveDisksParams, body RemoveDisksJSONRequestBody, reqEditors ...RequestEditorFn) (*RemoveDisksResponse, error) {
+	rsp, err := c.RemoveDisks(ctx, vault, item, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRemoveDisksResponse(rsp)
 }
 
 // RepairReplicationWithResponse Resynchronize the replica now
@@ -16974,6 +17516,73 @@ func ParseEnableProtectionResponse(rsp *http.Response) (*EnableProtectionRespons
 	return response, nil
 }
 
+// ParseAddDisksResponse parses an HTTP response from a AddDisksWithResponse call
+func ParseAddDisksResponse(rsp *http.Response) (*AddDisksResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AddDisksResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Validated
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest JobAccepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 202:
+		var headers AddDisksResponse202Headers
+		if values := rsp.Header.Values("Operation-Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Operation-Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uri"}); err != nil {
+				return nil, err
+			}
+			headers.OperationLocation = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Event-Position"); len(values) > 0 {
+			var value Position
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Event-Position", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.XEventPosition = &value
+		}
+		response.Headers202 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseApplyRecoveryPointResponse parses an HTTP response from a ApplyRecoveryPointWithResponse call
 func ParseApplyRecoveryPointResponse(rsp *http.Response) (*ApplyRecoveryPointResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -17812,6 +18421,59 @@ func ParseGetRecoveryPointResponse(rsp *http.Response) (*GetRecoveryPointRespons
 				return nil, err
 			}
 			headers.ETag = &value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRemoveDisksResponse parses an HTTP response from a RemoveDisksWithResponse call
+func ParseRemoveDisksResponse(rsp *http.Response) (*RemoveDisksResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RemoveDisksResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ProtectedItemChanged
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers RemoveDisksResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("X-Event-Position"); len(values) > 0 {
+			var value Position
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Event-Position", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.XEventPosition = &value
 		}
 		response.Headers200 = &headers
 	}

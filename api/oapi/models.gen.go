@@ -805,6 +805,11 @@ type Disk struct {
 	SizeBytes   Bytes  `json:"sizeBytes"`
 }
 
+// DisksInput defines model for DisksInput.
+type DisksInput struct {
+	Disks []Slug `json:"disks"`
+}
+
 // DisplayName defines model for DisplayName.
 type DisplayName = string
 
@@ -1461,6 +1466,9 @@ type ProtectedDisk struct {
 	Os        *bool     `json:"os,omitempty"`
 	Progress  *Progress `json:"progress,omitempty"`
 	SizeBytes Bytes     `json:"sizeBytes"`
+
+	// State Protected; or Replicating: it was added or has grown, and recovery points do not hold it yet, or at its old size.
+	State string `json:"state"`
 }
 
 // ProtectedItem defines model for ProtectedItem.
@@ -1479,9 +1487,10 @@ type ProtectedItem struct {
 	Cycle int64 `json:"cycle"`
 
 	// Cycles The cycles of replication that were due in the policy's monitoring window. None is due while the item is paused, resynchronized or failed over.
-	Cycles *Cycles         `json:"cycles,omitempty"`
-	Disks  []ProtectedDisk `json:"disks"`
-	Etag   ETagValue       `json:"etag"`
+	Cycles  *Cycles         `json:"cycles,omitempty"`
+	DiskJob *JobRef         `json:"diskJob,omitempty"`
+	Disks   []ProtectedDisk `json:"disks"`
+	Etag    ETagValue       `json:"etag"`
 
 	// Failback The failback that is open; absent when none is. Without a target, the VM goes back to its original disks.
 	Failback     *Failback `json:"failback,omitempty"`
@@ -2427,6 +2436,18 @@ type EnableProtectionParams struct {
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
+// AddDisksParams defines parameters for AddDisks.
+type AddDisksParams struct {
+	// ValidateOnly Check everything and do nothing.
+	ValidateOnly *ValidateOnly `form:"validateOnly,omitempty" json:"validateOnly,omitempty"`
+
+	// IfMatch The ETag of the state that the request is based on, or `*`.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey Names the request: a repeated one returns the first answer. Quotes are optional.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // ApplyRecoveryPointParams defines parameters for ApplyRecoveryPoint.
 type ApplyRecoveryPointParams struct {
 	// IfMatch The ETag of the state that the request is based on, or `*`.
@@ -2569,6 +2590,18 @@ type ListRecoveryPointsParams struct {
 type GetRecoveryPointParams struct {
 	// MinPosition Wait until this position of the log is in what is read.
 	MinPosition *MinPosition `form:"minPosition,omitempty" json:"minPosition,omitempty"`
+}
+
+// RemoveDisksParams defines parameters for RemoveDisks.
+type RemoveDisksParams struct {
+	// ValidateOnly Check everything and do nothing.
+	ValidateOnly *ValidateOnly `form:"validateOnly,omitempty" json:"validateOnly,omitempty"`
+
+	// IfMatch The ETag of the state that the request is based on, or `*`.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey Names the request: a repeated one returns the first answer. Quotes are optional.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // RepairReplicationParams defines parameters for RepairReplication.
@@ -2916,6 +2949,9 @@ type PutPolicyJSONRequestBody = PolicyInput
 // EnableProtectionJSONRequestBody defines body for EnableProtection for application/json ContentType.
 type EnableProtectionJSONRequestBody = EnableProtectionInput
 
+// AddDisksJSONRequestBody defines body for AddDisks for application/json ContentType.
+type AddDisksJSONRequestBody = DisksInput
+
 // ApplyRecoveryPointJSONRequestBody defines body for ApplyRecoveryPoint for application/json ContentType.
 type ApplyRecoveryPointJSONRequestBody = ApplyRecoveryPointInput
 
@@ -2930,6 +2966,9 @@ type PutNetworkSettingsJSONRequestBody = NetworkSettingsInput
 
 // PauseReplicationJSONRequestBody defines body for PauseReplication for application/json ContentType.
 type PauseReplicationJSONRequestBody = PauseInput
+
+// RemoveDisksJSONRequestBody defines body for RemoveDisks for application/json ContentType.
+type RemoveDisksJSONRequestBody = DisksInput
 
 // ReplicateNowJSONRequestBody defines body for ReplicateNow for application/json ContentType.
 type ReplicateNowJSONRequestBody = ReplicateNowInput

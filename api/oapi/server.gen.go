@@ -108,6 +108,9 @@ type ServerInterface interface {
 	// EnableProtection Enable protection of a VM
 	// (PUT /v1/vaults/{vault}/protectedItems/{item})
 	EnableProtection(ctx echo.Context, vault VaultPath, item ItemPath, params EnableProtectionParams) error
+	// AddDisks Protect further disks of the VM
+	// (POST /v1/vaults/{vault}/protectedItems/{item}/addDisks)
+	AddDisks(ctx echo.Context, vault VaultPath, item ItemPath, params AddDisksParams) error
 	// ApplyRecoveryPoint Bring the failed-over VM up from another recovery point, until the commit
 	// (POST /v1/vaults/{vault}/protectedItems/{item}/applyRecoveryPoint)
 	ApplyRecoveryPoint(ctx echo.Context, vault VaultPath, item ItemPath, params ApplyRecoveryPointParams) error
@@ -153,6 +156,9 @@ type ServerInterface interface {
 	// GetRecoveryPoint Read a recovery point
 	// (GET /v1/vaults/{vault}/protectedItems/{item}/recoveryPoints/{recoveryPoint})
 	GetRecoveryPoint(ctx echo.Context, vault VaultPath, item ItemPath, recoveryPoint RecoveryPointPath, params GetRecoveryPointParams) error
+	// RemoveDisks End the protection of disks of the VM
+	// (POST /v1/vaults/{vault}/protectedItems/{item}/removeDisks)
+	RemoveDisks(ctx echo.Context, vault VaultPath, item ItemPath, params RemoveDisksParams) error
 	// RepairReplication Resynchronize the replica now
 	// (POST /v1/vaults/{vault}/protectedItems/{item}/repairReplication)
 	RepairReplication(ctx echo.Context, vault VaultPath, item ItemPath, params RepairReplicationParams) error
@@ -1446,6 +1452,71 @@ func (w *ServerInterfaceWrapper) EnableProtection(ctx echo.Context) error {
 	return err
 }
 
+// AddDisks converts echo context to params.
+func (w *ServerInterfaceWrapper) AddDisks(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "vault" -------------
+	var vault VaultPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "vault", ctx.Param("vault"), &vault, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter vault: %s", err))
+	}
+
+	// ------------- Path parameter "item" -------------
+	var item ItemPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "item", ctx.Param("item"), &item, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter item: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AddDisksParams
+	// ------------- Optional query parameter "validateOnly" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "validateOnly", ctx.QueryParams(), &params.ValidateOnly, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter validateOnly: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.AddDisks(ctx, vault, item, params)
+	return err
+}
+
 // ApplyRecoveryPoint converts echo context to params.
 func (w *ServerInterfaceWrapper) ApplyRecoveryPoint(ctx echo.Context) error {
 	var err error
@@ -2298,6 +2369,71 @@ func (w *ServerInterfaceWrapper) GetRecoveryPoint(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetRecoveryPoint(ctx, vault, item, recoveryPoint, params)
+	return err
+}
+
+// RemoveDisks converts echo context to params.
+func (w *ServerInterfaceWrapper) RemoveDisks(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "vault" -------------
+	var vault VaultPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "vault", ctx.Param("vault"), &vault, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter vault: %s", err))
+	}
+
+	// ------------- Path parameter "item" -------------
+	var item ItemPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "item", ctx.Param("item"), &item, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter item: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RemoveDisksParams
+	// ------------- Optional query parameter "validateOnly" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "validateOnly", ctx.QueryParams(), &params.ValidateOnly, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter validateOnly: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RemoveDisks(ctx, vault, item, params)
 	return err
 }
 
@@ -4151,6 +4287,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/vaults/:vault/protectedItems/:item/testFailoverCleanup", wrapper.CleanUpTestFailover, options.OperationMiddlewares["cleanUpTestFailover"]...)
 	router.POST(options.BaseURL+"/v1/vaults/:vault/protectedItems/:item/repairReplication", wrapper.RepairReplication, options.OperationMiddlewares["repairReplication"]...)
 	router.POST(options.BaseURL+"/v1/vaults/:vault/protectedItems/:item/replicateNow", wrapper.ReplicateNow, options.OperationMiddlewares["replicateNow"]...)
+	router.POST(options.BaseURL+"/v1/vaults/:vault/protectedItems/:item/addDisks", wrapper.AddDisks, options.OperationMiddlewares["addDisks"]...)
+	router.POST(options.BaseURL+"/v1/vaults/:vault/protectedItems/:item/removeDisks", wrapper.RemoveDisks, options.OperationMiddlewares["removeDisks"]...)
 	router.POST(options.BaseURL+"/v1/vaults/:vault/protectedItems/:item/pause", wrapper.PauseReplication, options.OperationMiddlewares["pauseReplication"]...)
 	router.POST(options.BaseURL+"/v1/vaults/:vault/protectedItems/:item/resume", wrapper.ResumeReplication, options.OperationMiddlewares["resumeReplication"]...)
 	router.POST(options.BaseURL+"/v1/vaults/:vault/protectedItems/:item/retryNow", wrapper.RetryNow, options.OperationMiddlewares["retryNow"]...)
@@ -5875,6 +6013,71 @@ func (response EnableProtectiondefaultApplicationProblemPlusJSONResponse) VisitE
 	return err
 }
 
+type AddDisksRequestObject struct {
+	Vault  VaultPath `json:"vault"`
+	Item   ItemPath  `json:"item"`
+	Params AddDisksParams
+	Body   *AddDisksJSONRequestBody
+}
+
+type AddDisksResponseObject interface {
+	VisitAddDisksResponse(w http.ResponseWriter) error
+}
+
+type AddDisks200JSONResponse struct{ ValidatedJSONResponse }
+
+func (response AddDisks200JSONResponse) VisitAddDisksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddDisks202JSONResponse struct{ JobAcceptedJSONResponse }
+
+func (response AddDisks202JSONResponse) VisitAddDisksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.OperationLocation != nil {
+		w.Header().Set("Operation-Location", fmt.Sprint(*response.Headers.OperationLocation))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XEventPosition != nil {
+		w.Header().Set("X-Event-Position", fmt.Sprint(*response.Headers.XEventPosition))
+	}
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddDisksdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AddDisksdefaultApplicationProblemPlusJSONResponse) VisitAddDisksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ApplyRecoveryPointRequestObject struct {
 	Vault  VaultPath `json:"vault"`
 	Item   ItemPath  `json:"item"`
@@ -6629,6 +6832,56 @@ type GetRecoveryPointdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetRecoveryPointdefaultApplicationProblemPlusJSONResponse) VisitGetRecoveryPointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveDisksRequestObject struct {
+	Vault  VaultPath `json:"vault"`
+	Item   ItemPath  `json:"item"`
+	Params RemoveDisksParams
+	Body   *RemoveDisksJSONRequestBody
+}
+
+type RemoveDisksResponseObject interface {
+	VisitRemoveDisksResponse(w http.ResponseWriter) error
+}
+
+type RemoveDisks200JSONResponse struct {
+	ProtectedItemChangedJSONResponse
+}
+
+func (response RemoveDisks200JSONResponse) VisitRemoveDisksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	if response.Headers.XEventPosition != nil {
+		w.Header().Set("X-Event-Position", fmt.Sprint(*response.Headers.XEventPosition))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveDisksdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RemoveDisksdefaultApplicationProblemPlusJSONResponse) VisitRemoveDisksResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -8542,6 +8795,9 @@ type StrictServerInterface interface {
 	// EnableProtection Enable protection of a VM
 	// (PUT /v1/vaults/{vault}/protectedItems/{item})
 	EnableProtection(ctx context.Context, request EnableProtectionRequestObject) (EnableProtectionResponseObject, error)
+	// AddDisks Protect further disks of the VM
+	// (POST /v1/vaults/{vault}/protectedItems/{item}/addDisks)
+	AddDisks(ctx context.Context, request AddDisksRequestObject) (AddDisksResponseObject, error)
 	// ApplyRecoveryPoint Bring the failed-over VM up from another recovery point, until the commit
 	// (POST /v1/vaults/{vault}/protectedItems/{item}/applyRecoveryPoint)
 	ApplyRecoveryPoint(ctx context.Context, request ApplyRecoveryPointRequestObject) (ApplyRecoveryPointResponseObject, error)
@@ -8587,6 +8843,9 @@ type StrictServerInterface interface {
 	// GetRecoveryPoint Read a recovery point
 	// (GET /v1/vaults/{vault}/protectedItems/{item}/recoveryPoints/{recoveryPoint})
 	GetRecoveryPoint(ctx context.Context, request GetRecoveryPointRequestObject) (GetRecoveryPointResponseObject, error)
+	// RemoveDisks End the protection of disks of the VM
+	// (POST /v1/vaults/{vault}/protectedItems/{item}/removeDisks)
+	RemoveDisks(ctx context.Context, request RemoveDisksRequestObject) (RemoveDisksResponseObject, error)
 	// RepairReplication Resynchronize the replica now
 	// (POST /v1/vaults/{vault}/protectedItems/{item}/repairReplication)
 	RepairReplication(ctx context.Context, request RepairReplicationRequestObject) (RepairReplicationResponseObject, error)
@@ -9622,6 +9881,56 @@ func (sh *strictHandler) EnableProtection(ctx echo.Context, vault VaultPath, ite
 	return nil
 }
 
+// AddDisks operation middleware
+func (sh *strictHandler) AddDisks(ctx echo.Context, vault VaultPath, item ItemPath, params AddDisksParams) error {
+	var request AddDisksRequestObject
+
+	request.Vault = vault
+	request.Item = item
+	request.Params = params
+
+	var body AddDisksJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.AddDisks(ctx.Request().Context(), request.(AddDisksRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AddDisks")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(AddDisksResponseObject); ok {
+		return validResponse.VisitAddDisksResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // ApplyRecoveryPoint operation middleware
 func (sh *strictHandler) ApplyRecoveryPoint(ctx echo.Context, vault VaultPath, item ItemPath, params ApplyRecoveryPointParams) error {
 	var request ApplyRecoveryPointRequestObject
@@ -10140,6 +10449,56 @@ func (sh *strictHandler) GetRecoveryPoint(ctx echo.Context, vault VaultPath, ite
 		return err
 	} else if validResponse, ok := response.(GetRecoveryPointResponseObject); ok {
 		return validResponse.VisitGetRecoveryPointResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RemoveDisks operation middleware
+func (sh *strictHandler) RemoveDisks(ctx echo.Context, vault VaultPath, item ItemPath, params RemoveDisksParams) error {
+	var request RemoveDisksRequestObject
+
+	request.Vault = vault
+	request.Item = item
+	request.Params = params
+
+	var body RemoveDisksJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RemoveDisks(ctx.Request().Context(), request.(RemoveDisksRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RemoveDisks")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RemoveDisksResponseObject); ok {
+		return validResponse.VisitRemoveDisksResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

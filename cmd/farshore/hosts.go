@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -124,12 +127,43 @@ func hostCommands(logger func(io.Writer) *slog.Logger) []*cobra.Command {
 	stop := power("stop VM", "Shut a VM of a local host down", func(ctx context.Context, c *local.Client, vm string) error {
 		return c.Stop(ctx, vm)
 	})
-	commands := []*cobra.Command{run, start, stop}
+	grow := &cobra.Command{
+		Use: "grow VM DISK SIZE", Short: "Make a disk of a VM that is off larger; its protection goes on", Args: cobra.ExactArgs(3), PersistentPreRunE: client.Understood,
+		Example: "  farshore host grow web data 200GiB --directory /vms/office",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			size, err := sizeOf(args[2])
+			if err != nil {
+				return err
+			}
+			c, err := spawnHost(cmd.Context(), directory)
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			return c.GrowDisk(cmd.Context(), args[0], args[1], size)
+		},
+	}
+	commands := []*cobra.Command{run, start, stop, grow}
 	for _, c := range commands {
 		c.Flags().StringVar(&directory, "directory", "", "the host's folder")
 		_ = c.MarkFlagRequired("directory")
 	}
 	return commands
+}
+
+// sizeOf reads a size: a number of bytes, or of MiB, GiB or TiB.
+func sizeOf(text string) (int64, error) {
+	number, unit := text, int64(1)
+	for suffix, bytes := range map[string]int64{"MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40} {
+		if n, found := strings.CutSuffix(text, suffix); found {
+			number, unit = n, bytes
+		}
+	}
+	n, err := strconv.ParseInt(number, 10, 64)
+	if err != nil || n <= 0 || n > math.MaxInt64/unit {
+		return 0, fmt.Errorf("size %q: a number of bytes, or of MiB, GiB or TiB", text)
+	}
+	return n * unit, nil
 }
 
 func newID() string { return uuid.Must(uuid.NewV7()).String() }

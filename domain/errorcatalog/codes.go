@@ -74,6 +74,7 @@ const (
 	TestFailoverOpen                 Code = "test_failover_open"
 	NoTestFailover                   Code = "no_test_failover"
 	ReplicationPausedRefusal         Code = "replication_paused_refusal"
+	DiskInRecoveryPoints             Code = "disk_in_recovery_points"
 )
 
 // Refusals that concern networks.
@@ -149,6 +150,7 @@ const (
 	ReplicaStoreUnusable        Code = "replica_store_unusable"
 	ReplicaDiskNotFound         Code = "replica_disk_not_found"
 	ReplicaDiskSizeMismatch     Code = "replica_disk_size_mismatch"
+	DiskShrunk                  Code = "disk_shrunk"
 	ReplicaCorrupt              Code = "replica_corrupt"
 	ObjectNotFound              Code = "object_not_found"
 	TransferInterrupted         Code = "transfer_interrupted"
@@ -179,6 +181,7 @@ const (
 	SourceStillRunning           Code = "source_still_running"
 	NotReverseProtected          Code = "not_reverse_protected"
 	DiskUnprotected              Code = "disk_unprotected"
+	DiskNotInRecoveryPoint       Code = "disk_not_in_recovery_point"
 	ReplicationPaused            Code = "replication_paused"
 	TestFailoverDue              Code = "test_failover_due"
 	CyclesMissed                 Code = "cycles_missed"

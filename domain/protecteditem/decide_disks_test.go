@@ -2,6 +2,7 @@ package protecteditem_test
 
 import (
 	"maps"
+	"slices"
 	"testing"
 
 	"farshore/domain/errorcatalog"
@@ -46,6 +47,7 @@ func disksRows() map[string]scenario {
 		"a disk that is protected is not added":       {Given: following, When: of(known), Refused: errorcatalog.ValidationFailed, Field: "/disks"},
 		"a second OS disk is not added":               {Given: following, When: of(system), Refused: errorcatalog.ValidationFailed, Field: "/disks"},
 		"a shared disk is not added":                  {Given: following, When: of(shared), Refused: errorcatalog.VirtualMachineNotProtectable, Field: "/disks"},
+		"a disk that points still hold is not added":  {Given: history(following, protecteditem.DisksRemoved{Disks: []string{"data"}, At: noon}), When: of(known), Refused: errorcatalog.DiskInRecoveryPoints, Field: "/disks"},
 		"a disk can grow":                             {Given: following, When: grow, Then: history(grown)},
 		"a disk that grew, recorded again":            {Given: growing, When: grow},
 		"a disk that is not protected does not grow":  {Given: following, When: unknown, Refused: errorcatalog.ValidationFailed, Field: "/disk"},
@@ -74,34 +76,86 @@ func disksEndRows() map[string]scenario {
 	gone := protecteditem.DiskReplicationFailed{JobID: "job-disk", Failure: *unreachable, At: noon}
 	remove := protecteditem.RemoveDisks{Disks: []string{"data"}, At: noon}
 	removed := protecteditem.DisksRemoved{Disks: []string{"data"}, At: noon}
+	forget := protecteditem.RecordReplicaDisksRemoved{Disks: []string{"logs", "os"}, At: noon}
+	forgotten := protecteditem.ReplicaDisksRemoved{Disks: []string{"logs"}, At: noon}
+	canceledDisk := protecteditem.DiskReplicationFailed{JobID: "job-disk", Failure: errorcatalog.Failure{Code: errorcatalog.Canceled}, At: noon}
 	overtaking := crashStarted
 	overtaking.OvertakenDiskJobID = "job-disk"
 	return map[string]scenario{
-		"a point with the new disk protects it":           {Given: open, When: end, Then: history(diskDone, first)},
-		"a point with the new disk, recorded again":       {Given: history(open, diskDone, first), When: end},
-		"a point without the new disk does not":           {Given: open, When: without, Refused: errorcatalog.ValidationFailed, Field: "/point/disks"},
-		"a point of a cut that was not shipped does not":  {Given: open, When: unshipped, Refused: errorcatalog.CutNotShipped},
-		"a point with the new size protects it":           {Given: history(following, grown, shipped3), When: larger, Then: history(grownDone, protecteditem.RecoveryPointCreated{Point: larger.Point, At: noon})},
-		"a point with the old size does not":              {Given: history(following, grown, shipped3), When: without, Refused: errorcatalog.ValidationFailed, Field: "/point/disks"},
-		"a new disk waits for a resync":                   {Given: history(open, required), When: end, Refused: errorcatalog.ResynchronizationRequiredRefusal},
-		"a new disk by another job is refused":            {Given: open, When: protecteditem.CompleteDiskReplication{JobID: "old"}, Refused: errorcatalog.StaleJob},
-		"a new disk of an unknown item is refused":        {When: end, Refused: errorcatalog.ProtectedItemNotFound},
-		"an unplanned failover gives a new disk up":       {Given: open, When: protecteditem.StartUnplannedFailover{JobID: "job-crash", Choice: protecteditem.LatestProcessed, At: noon}, Then: history(overtaking)},
-		"a new disk that was given up is refused":         {Given: history(open, overtaking), When: end, Refused: errorcatalog.StaleJob},
-		"a new disk may fail":                             {Given: open, When: fail, Then: history(gone)},
-		"a new disk that failed again":                    {Given: history(open, gone), When: fail},
-		"a new disk cannot fail after it is protected":    {Given: history(open, diskDone, first), When: fail, Refused: errorcatalog.StaleJob},
-		"a point without a disk that was added":           {Given: history(open, diskDone, first, protecteditem.DeltaShipped{Cut: "cut-4", PreviousCut: "cut-3", Instant: noon, At: noon}), When: protecteditem.CreateRecoveryPoint{Point: point("cut-4", 9)}, Refused: errorcatalog.ValidationFailed, Field: "/point/disks"},
-		"a disk can be removed":                           {Given: following, When: remove, Then: history(removed)},
-		"a disk removed again changes nothing":            {Given: history(following, removed), When: remove},
-		"the OS disk is not removed":                      {Given: following, When: protecteditem.RemoveDisks{Disks: []string{"os"}}, Refused: errorcatalog.ValidationFailed, Field: "/disks"},
-		"a disk that does not exist is not removed":       {Given: following, When: protecteditem.RemoveDisks{Disks: []string{"tmp"}}, Refused: errorcatalog.ValidationFailed, Field: "/disks"},
-		"a disk to be removed is named":                   {Given: following, When: protecteditem.RemoveDisks{}, Refused: errorcatalog.ValidationFailed, Field: "/disks"},
-		"a disk is not removed while one is added":        {Given: open, When: remove, Refused: errorcatalog.OperationInProgress},
-		"a disk is not removed while a resync runs":       {Given: resyncRuns, When: remove, Refused: errorcatalog.ResynchronizationRequiredRefusal},
-		"a disk is not removed after failover":            {Given: done, When: remove, Refused: errorcatalog.NotProtected},
-		"a disk of an unknown item is not removed":        {When: remove, Refused: errorcatalog.ProtectedItemNotFound},
-		"a point without a disk that was removed is made": {Given: history(following, removed, shipped3), When: protecteditem.CreateRecoveryPoint{Point: point("cut-3", 8), At: noon}, Then: history(thirdPoint)},
+		"a point with the new disk protects it":              {Given: open, When: end, Then: history(diskDone, first)},
+		"a point with the new disk, recorded again":          {Given: history(open, diskDone, first), When: end},
+		"a point without the new disk does not":              {Given: open, When: without, Refused: errorcatalog.ValidationFailed, Field: "/point/disks"},
+		"a point of a cut that was not shipped does not":     {Given: open, When: unshipped, Refused: errorcatalog.CutNotShipped},
+		"a point with the new size protects it":              {Given: history(following, grown, shipped3), When: larger, Then: history(grownDone, protecteditem.RecoveryPointCreated{Point: larger.Point, At: noon})},
+		"a point with the old size does not":                 {Given: history(following, grown, shipped3), When: without, Refused: errorcatalog.ValidationFailed, Field: "/point/disks"},
+		"a new disk waits for a resync":                      {Given: history(open, required), When: end, Refused: errorcatalog.ResynchronizationRequiredRefusal},
+		"a new disk by another job is refused":               {Given: open, When: protecteditem.CompleteDiskReplication{JobID: "old"}, Refused: errorcatalog.StaleJob},
+		"a new disk of an unknown item is refused":           {When: end, Refused: errorcatalog.ProtectedItemNotFound},
+		"an unplanned failover gives a new disk up":          {Given: open, When: protecteditem.StartUnplannedFailover{JobID: "job-crash", Choice: protecteditem.LatestProcessed, At: noon}, Then: history(overtaking)},
+		"a new disk that was given up is refused":            {Given: history(open, overtaking), When: end, Refused: errorcatalog.StaleJob},
+		"a new disk may fail":                                {Given: open, When: fail, Then: history(gone)},
+		"a new disk that failed again":                       {Given: history(open, gone), When: fail},
+		"a new disk cannot fail after it is protected":       {Given: history(open, diskDone, first), When: fail, Refused: errorcatalog.StaleJob},
+		"a point without a disk that was added":              {Given: history(open, diskDone, first, protecteditem.DeltaShipped{Cut: "cut-4", PreviousCut: "cut-3", Instant: noon, At: noon}), When: protecteditem.CreateRecoveryPoint{Point: point("cut-4", 9)}, Refused: errorcatalog.ValidationFailed, Field: "/point/disks"},
+		"a new disk that was canceled is no failure to show": {Given: history(open, canceledDisk), When: protecteditem.FailDiskReplication{JobID: "job-disk", Failure: unreachable, At: noon}},
+		"what a disk given up has left is removed":           {Given: history(open, gone), When: forget, Then: history(forgotten)},
+		"what a disk has left, removed again":                {Given: history(open, gone, forgotten), When: forget},
+		"what a disk in use has is not removed":              {Given: open, When: forget},
+		"what points still hold is not removed":              {Given: history(following, removed), When: protecteditem.RecordReplicaDisksRemoved{Disks: []string{"data"}, At: noon}},
+		"what an unknown item has is not removed":            {When: forget, Refused: errorcatalog.ProtectedItemNotFound},
+		"a disk can be removed":                              {Given: following, When: remove, Then: history(removed)},
+		"a disk removed again changes nothing":               {Given: history(following, removed), When: remove},
+		"the OS disk is not removed":                         {Given: following, When: protecteditem.RemoveDisks{Disks: []string{"os"}}, Refused: errorcatalog.ValidationFailed, Field: "/disks"},
+		"a disk that does not exist is not removed":          {Given: following, When: protecteditem.RemoveDisks{Disks: []string{"tmp"}}, Refused: errorcatalog.ValidationFailed, Field: "/disks"},
+		"a disk to be removed is named":                      {Given: following, When: protecteditem.RemoveDisks{}, Refused: errorcatalog.ValidationFailed, Field: "/disks"},
+		"a disk is not removed while one is added":           {Given: open, When: remove, Refused: errorcatalog.OperationInProgress},
+		"a disk is not removed while a resync runs":          {Given: resyncRuns, When: remove, Refused: errorcatalog.ResynchronizationRequiredRefusal},
+		"a disk is not removed after failover":               {Given: done, When: remove, Refused: errorcatalog.NotProtected},
+		"a disk of an unknown item is not removed":           {When: remove, Refused: errorcatalog.ProtectedItemNotFound},
+		"a point without a disk that was removed is made":    {Given: history(following, removed, shipped3), When: protecteditem.CreateRecoveryPoint{Point: point("cut-3", 8), At: noon}, Then: history(thirdPoint)},
+	}
+}
+
+func TestFormerDisksAreKnownUntilNothingHoldsThem(t *testing.T) {
+	t.Parallel()
+	s := after(history(following, adding, protecteditem.DiskReplicationFailed{JobID: "job-disk", Failure: errorcatalog.Failure{Code: errorcatalog.Canceled}, At: noon}))
+	if got := protecteditem.Unheld(s); !slices.Equal(got, []string{"logs"}) || s.Failure != nil {
+		t.Errorf("a canceled disk leaves %v, failure %v", got, s.Failure)
+	}
+	s = after(history(following, protecteditem.DisksRemoved{Disks: []string{"data"}, At: noon}))
+	if got := protecteditem.Unheld(s); len(got) > 0 || !slices.Equal(s.FormerDisks, []string{"data"}) {
+		t.Errorf("unheld are %v of %v", got, s.FormerDisks)
+	}
+	s = after(history(following, adding, protecteditem.DiskReplicationFailed{JobID: "job-disk", Failure: *unreachable, At: noon}, adding))
+	if len(s.FormerDisks) > 0 || s.Failure != nil || len(protecteditem.Added(s)) != 1 {
+		t.Errorf("a disk added again is former: %v, failure %v", s.FormerDisks, s.Failure)
+	}
+	if got := protecteditem.Added(after(history(following, grown))); len(got) > 0 {
+		t.Errorf("a disk that grew is added: %v", got)
+	}
+}
+
+func TestDisksThatAPointLacksAreNamedBeforeAFailover(t *testing.T) {
+	t.Parallel()
+	open := history(following, adding, shipped3)
+	for name, tt := range map[string]struct {
+		given  []protecteditem.Event
+		choice protecteditem.PointChoice
+		want   int
+	}{
+		"all disks are there":                 {following, protecteditem.LatestProcessed, 0},
+		"a disk is being added":               {open, protecteditem.LatestProcessed, 1},
+		"a disk is being added, logs waiting": {open, protecteditem.Latest, 1},
+		"a disk was added after the point":    {history(open, diskDone, protecteditem.RecoveryPointCreated{Point: withLogs("cut-3", 8, 100*gib), At: noon}), "cut-1", 1},
+		"a disk is in the newest point":       {history(open, diskDone, protecteditem.RecoveryPointCreated{Point: withLogs("cut-3", 8, 100*gib), At: noon}), protecteditem.LatestProcessed, 0},
+		"there is no such point":              {open, "cut-9", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := protecteditem.DisksWithout(after(tt.given), tt.choice); len(got) != tt.want {
+				t.Errorf("disks without: %v, want %d", got, tt.want)
+			}
+		})
 	}
 }
 

@@ -57,6 +57,10 @@ func (c AddDisks) decide(s State) ([]Event, error) {
 		if d.OS || slices.Contains(s.Disks, d.ID) || slices.ContainsFunc(c.Disks[:i], func(o site.Disk) bool { return o.ID == d.ID }) {
 			return nil, invalid("/disks", "disk %q is the OS disk, protected already or named twice", d.ID)
 		}
+		if p, held := s.heldBy(d.ID); held {
+			return nil, domain.Reject(domain.Conflict, errorcatalog.DiskInRecoveryPoints,
+				"disk %q was protected before, and recovery point %s of %s still holds it", d.ID, p.ID, p.Instant.UTC().Format(time.RFC3339)).At("/disks")
+		}
 		p.checkDisk(d, s.VM.Generation, LimitsOf(s.Store.Kind))
 	}
 	if len(s.Disks)+len(c.Disks) > maxDisks {
@@ -70,6 +74,21 @@ func (c AddDisks) decide(s State) ([]Event, error) {
 		return nil, domain.Reject(domain.Conflict, errorcatalog.VirtualMachineNotProtectable, "%s", strings.Join(all, "; ")).At("/disks")
 	}
 	return []Event{DisksAdding{JobID: c.JobID, Disks: slices.Clone(c.Disks), At: c.At}}, nil
+}
+
+// Added returns the disks that are being added: no recovery point holds them yet.
+func Added(s State) []site.Disk {
+	return slices.DeleteFunc(slices.Clone(s.NewDisks), func(d site.Disk) bool { return slices.Contains(s.Disks, d.ID) })
+}
+
+// heldBy returns the newest point that holds a disk.
+func (s State) heldBy(disk string) (Point, bool) {
+	for _, p := range slices.Backward(s.Points) {
+		if slices.ContainsFunc(p.Disks, func(d PointDisk) bool { return d.Disk == disk }) {
+			return p, true
+		}
+	}
+	return Point{}, false
 }
 
 // requireDisksFree refuses to begin with other disks before those of before are
@@ -99,7 +118,10 @@ func (s State) repeatsDisks(job string, failed bool) bool {
 
 // startDisks gives disks to a job of their own, beside the item's.
 func (s State) startDisks(job string, disks []site.Disk) State {
-	s.NewDisks, s.DiskRetry = disks, Retry{}
+	s.NewDisks, s.DiskRetry, s.Failure = disks, Retry{}, nil
+	s.FormerDisks = slices.DeleteFunc(slices.Clone(s.FormerDisks), func(id string) bool {
+		return slices.ContainsFunc(disks, func(d site.Disk) bool { return d.ID == id })
+	})
 	s.DiskJob = &JobRef{ID: job, Kind: DiskReplicationJob}
 	return s
 }
@@ -107,6 +129,11 @@ func (s State) startDisks(job string, disks []site.Disk) State {
 func (s State) endDisks(failed bool) State {
 	if s.DiskJob != nil {
 		s.EndedDisks = EndedJob{ID: s.DiskJob.ID, Failed: failed}
+	}
+	for _, d := range s.NewDisks {
+		if !slices.Contains(s.Disks, d.ID) {
+			s = s.formerDisk(d.ID)
+		}
 	}
 	s.NewDisks, s.DiskJob, s.DiskRetry = nil, nil, Retry{}
 	return s
@@ -151,6 +178,23 @@ func (c RecordDiskGrown) decide(s State) ([]Event, error) {
 		return nil, invalid("/sizeBytes", "disk %q has %d bytes already", c.Disk, s.VM.Disks[i].SizeBytes)
 	}
 	return []Event{DiskGrown(c)}, nil
+}
+
+// growDisks takes over the sizes of disks that a new point holds larger than they
+// were: two have grown at once, or a resynchronization has found one.
+func (s State) growDisks(p Point) State {
+	cloned := false
+	for _, d := range p.Disks {
+		i := slices.IndexFunc(s.VM.Disks, func(o site.Disk) bool { return o.ID == d.Disk && o.SizeBytes < d.SizeBytes })
+		if i < 0 {
+			continue
+		}
+		if !cloned {
+			s.VM.Disks, cloned = slices.Clone(s.VM.Disks), true
+		}
+		s.VM.Disks[i].SizeBytes = d.SizeBytes
+	}
+	return s
 }
 
 // DiskGrown begins the copy of what a disk has gained.

@@ -114,7 +114,9 @@ type DiskReplicationFailed struct {
 func (DiskReplicationFailed) EventType() string { return "protected_item.disk_replication_failed.v1" }
 
 func (e DiskReplicationFailed) evolve(s State) State {
-	s.Failure, s.FailedAt = &e.Failure, e.At
+	if e.Failure.Code != errorcatalog.Canceled { // that was wanted
+		s.Failure, s.FailedAt = &e.Failure, e.At
+	}
 	return s.endDisks(true)
 }
 
@@ -166,5 +168,8 @@ func (DisksRemoved) EventType() string { return "protected_item.disks_removed.v1
 
 func (e DisksRemoved) evolve(s State) State {
 	s.Disks = slices.DeleteFunc(slices.Clone(s.Disks), func(id string) bool { return slices.Contains(e.Disks, id) })
+	for _, id := range e.Disks {
+		s = s.formerDisk(id)
+	}
 	return s
 }

@@ -54,6 +54,7 @@ func stored() []protecteditem.Event {
 		adding, grown, diskDone,
 		protecteditem.DiskReplicationFailed{JobID: "job-disk", Failure: *unreachable, At: noon},
 		protecteditem.DisksRemoved{Disks: []string{"data"}, At: noon},
+		protecteditem.ReplicaDisksRemoved{Disks: []string{"logs"}, At: noon},
 		protecteditem.RetryRequested{At: noon},
 		protecteditem.ResynchronizationCanceled{JobID: "job-resync", At: noon},
 		settingsChanged, checked, decided,

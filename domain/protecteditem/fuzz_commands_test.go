@@ -76,6 +76,9 @@ func (g *generator) forward() int {
 		if g.s.DiskJob == nil && slices.Contains(g.s.Disks, "logs") && g.now.Minute()%4 == 0 {
 			return removeDisk
 		}
+		if len(protecteditem.Unheld(g.s)) > 0 {
+			return forgetDisks
+		}
 		return []int{removeSome, 17, 8, 15, unplanned, resume}[g.cuts%6]
 	case protecteditem.UnplannedFailoverInProgress:
 		if g.s.FailoverPoint == "" {

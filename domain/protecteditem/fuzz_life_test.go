@@ -64,6 +64,7 @@ const (
 	holdAndMove
 	held
 	release
+	forgetDisks
 	kinds
 )
 
@@ -143,7 +144,9 @@ func (g *generator) disks(kind, b int, fresh string) protecteditem.Command {
 	case diskFailed:
 		return protecteditem.FailDiskReplication{JobID: own, Failure: unreachable, At: g.now}
 	case removeDisk:
-		return protecteditem.RemoveDisks{Disks: []string{"data", "logs"}[b%2:], At: g.now}
+		return protecteditem.RemoveDisks{Disks: []string{"data", "logs"}[b%2 : b%2+1], At: g.now}
+	case forgetDisks:
+		return protecteditem.RecordReplicaDisksRemoved{Disks: []string{"data", "logs"}, At: g.now}
 	default:
 		return nil
 	}

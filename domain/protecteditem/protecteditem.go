@@ -25,7 +25,7 @@
 //	reverse_replication.go  FailedBack → ReverseReplicating → Protected
 //	left_behind.go          VMs that are no longer the item's, until their hosts know; released_points.go likewise
 //	test_failover.go        a copy of the VM, beside everything else; test_failover_cleanup.go
-//	disks.go                disks added or grown; disks_protected.go ends it or removes some
+//	disks.go                disks added or grown; disks_protected.go ends it or removes some, former_disks.go what is left of them
 //	pause.go                replication stands still
 //	change_policy.go        other settings
 //	networks.go             where the VM's adapters lead to; network_settings.go, network_address.go, network_check.go
@@ -165,6 +165,7 @@ func diskEvents() []Event {
 		DisksProtected{},
 		DiskReplicationFailed{},
 		DisksRemoved{},
+		ReplicaDisksRemoved{},
 	}
 }
 

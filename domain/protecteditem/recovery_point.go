@@ -47,6 +47,7 @@ func (RecoveryPointCreated) EventType() string { return "protected_item.recovery
 func (e RecoveryPointCreated) evolve(s State) State {
 	s.Points = append(slices.Clone(s.Points), e.Point)
 	s.LastCut, s.Retry, s.Failure = e.Point.ID, Retry{}, nil
+	s = s.growDisks(e.Point)
 	if i := slices.IndexFunc(s.Pending, func(p Shipped) bool { return p.Cut == e.Point.ID }); i >= 0 {
 		s.Pending = slices.Clone(s.Pending[i+1:])
 		return s

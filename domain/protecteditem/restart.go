@@ -48,6 +48,8 @@ func restartChosen(kind string, begun Event, id string, at time.Time) (Command, 
 		return StartUnplannedFailover{JobID: id, Choice: e.Choice, ShutDownSource: e.ShutDownSource, At: at}, nil
 	case TestFailoverStarted:
 		return StartTestFailover{JobID: id, Choice: e.Choice, Network: e.Network, At: at}, nil
+	case DisksAdding:
+		return AddDisks{JobID: id, Disks: e.Disks, At: at}, nil
 	case FailbackStarted:
 		return StartFailback{JobID: id, Mode: e.Mode, Target: e.Target, At: at}, nil
 	default:

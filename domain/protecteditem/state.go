@@ -166,6 +166,9 @@ type State struct {
 	DiskJob    *JobRef     // which replicates them, beside the item's
 	EndedDisks EndedJob
 	DiskRetry  Retry
+	// FormerDisks are disks that are no longer protected, or were given up before they
+	// were, and of which the replica store may still hold something.
+	FormerDisks []string
 
 	NICs              []NICSettings // what was set for adapters
 	NetworkFindings   []NetworkFinding

@@ -304,6 +304,8 @@ func (g *Group) SetLimit(percent int) { g.limit.Store(int64(percent)) }
 
 // Status returns the state of all disks, in the order they were given.
 func (g *Group) Status() []DiskStatus {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	out := make([]DiskStatus, 0, len(g.trackers))
 	for _, t := range g.trackers {
 		out = append(out, DiskStatus{Disk: t.disk.ID, PendingBytes: t.pending.Load(), Failure: t.failure()})

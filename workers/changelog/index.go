@@ -45,7 +45,7 @@ type segment struct {
 func (s segment) end() int64 { return s.offset + int64(s.length) }
 
 // Open makes an Index of a disk's logs, given in chain order. Each log must name
-// the one before it; the first may name any.
+// the one before it; the first may name any. The disk may have grown between them.
 func Open(readers []*Reader) (*Index, error) {
 	x := &Index{readers: readers}
 	x.buffers.New = func() any { return new(scratch) }
@@ -56,9 +56,10 @@ func Open(readers []*Reader) (*Index, error) {
 		} else if before := readers[i-1].Header().ID; h.PreviousID != before {
 			return nil, errorcatalog.Fail(errorcatalog.LogChainBroken, "log %s follows %q, not %s", h.ID, h.PreviousID, before)
 		}
-		if h.DiskSize != x.size {
+		if h.DiskSize < x.size {
 			return nil, errorcatalog.Fail(errorcatalog.LogChainBroken, "log %s is of a disk of %d bytes, the one before of %d", h.ID, h.DiskSize, x.size)
 		}
+		x.size = h.DiskSize
 		for e, err := range r.Entries() {
 			if err != nil {
 				return nil, err

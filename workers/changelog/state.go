@@ -93,7 +93,7 @@ func removeStrays(base string, keep func(id string) bool) error {
 		if !isLog {
 			id, isLog = strings.CutSuffix(rest, mapSuffix)
 		}
-		if !found || !isLog || keep(id) {
+		if !found || !isLog || strings.Contains(id, ".") || keep(id) { // with a dot, it is another disk's
 			continue
 		}
 		if err := remove(filepath.Join(dir, e.Name())); err != nil {
@@ -101,6 +101,11 @@ func removeStrays(base string, keep func(id string) bool) error {
 		}
 	}
 	return nil
+}
+
+// Discard deletes the logs and the tracking state beside a disk that nobody tracks.
+func Discard(base string) error {
+	return errors.Join(removeStrays(base, func(string) bool { return false }), remove(base+stateSuffix))
 }
 
 // remove deletes a file; one that is not there has been deleted before.

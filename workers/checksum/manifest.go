@@ -107,6 +107,44 @@ func Load(ctx context.Context, objs Objects, item, disk, root string) (*Manifest
 	return m, nil
 }
 
+// Grown begins the manifest of the same disk once it is larger by zeroes. Content is
+// the disk as it was, of which the last block is read if it was no whole one.
+func (m *Manifest) Grown(ctx context.Context, size int64, content io.ReaderAt) (*Manifest, error) {
+	if size < m.size {
+		return nil, fmt.Errorf("grow manifest of %d bytes to %d: %w", m.size, size, ErrSizeDiffer)
+	}
+	g := New(m.objs, m.item, m.disk, size)
+	whole := m.size / BlockSize // blocks that stay what they are
+	for i := range whole / ChunkBlocks {
+		g.hashes[i] = m.hashes[i]
+	}
+	for block := whole / ChunkBlocks * ChunkBlocks; block < whole; block++ {
+		d, err := m.Get(ctx, block)
+		if err != nil {
+			return nil, err
+		}
+		if err := g.Set(ctx, block, d); err != nil {
+			return nil, err
+		}
+	}
+	part := m.size % BlockSize
+	if part == 0 {
+		return g, nil
+	}
+	p := make([]byte, blockLength(whole, size))
+	if n, err := content.ReadAt(p[:part], whole*BlockSize); int64(n) < part {
+		return nil, fmt.Errorf("read block %d: %w", whole, err)
+	}
+	was, err := m.Get(ctx, whole)
+	if err != nil {
+		return nil, err
+	}
+	if Sum(p[:part]) != was {
+		return nil, damaged(m.item, m.disk, "its last block is not what the manifest says")
+	}
+	return g, g.Set(ctx, whole, Sum(p))
+}
+
 // Size is the size of the disk, in bytes.
 func (m *Manifest) Size() int64 { return m.size }
 

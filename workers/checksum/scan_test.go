@@ -194,3 +194,38 @@ func BenchmarkScanWarm(b *testing.B) {
 		}
 	}
 }
+
+func TestTheManifestOfAGrownDiskIsThatOfAFullScan(t *testing.T) {
+	t.Parallel()
+	for _, from := range []int64{mib, 80*mib + 512, checksum.ChunkBytes, checksum.ChunkBytes + 512} {
+		for _, by := range []int64{512, checksum.BlockSize, 3*mib + 512, 2 * checksum.ChunkBytes} {
+			d := newDisk(t, from)
+			if _, err := d.WriteAt(randomBytes(5, 512), from-512); err != nil {
+				t.Fatal(err)
+			}
+			o := newObjects()
+			m := checksum.New(o, item, "os", from)
+			if err := checksum.Scan(t.Context(), d, checksum.ScanOptions{}, m.Record); err != nil {
+				t.Fatal(err)
+			}
+			grown, err := load(t, o, save(t, m)).Grown(t.Context(), from+by, d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			larger := newDisk(t, from+by)
+			if _, err := larger.WriteAt(randomBytes(5, 512), from-512); err != nil {
+				t.Fatal(err)
+			}
+			fresh := checksum.New(o, item, "os", from+by)
+			if err := checksum.Scan(t.Context(), larger, checksum.ScanOptions{}, fresh.Record); err != nil {
+				t.Fatal(err)
+			}
+			if save(t, grown) != save(t, fresh) {
+				t.Errorf("from %d by %d: roots differ", from, by)
+			}
+			if _, err := grown.Grown(t.Context(), from, larger); !errors.Is(err, checksum.ErrSizeDiffer) {
+				t.Errorf("a manifest has shrunk: %v", err)
+			}
+		}
+	}
+}

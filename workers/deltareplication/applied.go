@@ -120,7 +120,7 @@ func (d *applied) indexLogs() error {
 	if err != nil {
 		return fmt.Errorf("index logs of disk %s: %w", d.id, err)
 	}
-	if x.Size() != d.size {
+	if x.Size() > d.size {
 		return errorcatalog.Fail(errorcatalog.LogChainBroken, "the logs of disk %s are of a disk of %d bytes, the replica's has %d", d.id, x.Size(), d.size)
 	}
 	d.index = x

@@ -111,6 +111,11 @@ func (r Redo) over(ctx context.Context, point replica.PointSpec) error {
 	for n, d := range point.Disks {
 		r.Bases[d.Disk] = Base{Content: readers[n], Root: d.Root}
 	}
+	r, err = r.withAdded(ctx)
+	defer closeAdded(r.opened)
+	if err != nil {
+		return err
+	}
 	_, err = r.Run(ctx)
 	return err
 }
@@ -139,7 +144,7 @@ func closeReaders(readers []disk.Reader) {
 // there, the point can be made again.
 func settle(ctx context.Context, i *workflow.Item, store replica.Store, p protecteditem.Point, number int64) error {
 	if !Lists(i.State.Points, p.ID) {
-		if err := i.Record(ctx, protecteditem.CreateRecoveryPoint{Point: p, At: i.Now()}); err != nil {
+		if err := record(ctx, i, p); err != nil {
 			return err
 		}
 	}
@@ -157,14 +162,16 @@ func Lists(points []protecteditem.Point, id string) bool {
 }
 
 // Sweep deletes the logs and records of cuts up to a number: they have been
-// applied, or have lost their meaning to a resynchronization.
+// applied, or have lost their meaning to a resynchronization. The logs of disks that
+// are being added stay.
 func Sweep(ctx context.Context, i *workflow.Item, store replica.Objects, number int64) error {
 	names, err := store.ListObjects(ctx, i.ReplicaID(), logsPrefix)
 	if err != nil {
 		return fmt.Errorf("list shipped logs: %w", err)
 	}
+	added := protecteditem.Added(i.State)
 	for _, name := range names {
-		if numberOfLog(name) > number {
+		if numberOfLog(name) > number || isLogOfAdded(name, added) {
 			continue
 		}
 		if err := store.DeleteObject(ctx, i.ReplicaID(), name); err != nil {

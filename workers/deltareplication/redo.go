@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"farshore/domain/errorcatalog"
 	"farshore/domain/protecteditem"
@@ -34,6 +35,10 @@ type Redo struct {
 	Bases map[string]Base // per disk
 	// Planned says that the guest had been shut down before the last cut.
 	Planned bool
+
+	added     []string       // disks that come into a point for the first time
+	addedCuts []Shipped      // with their logs, in chain order
+	opened    []replica.Disk // what they are read from
 }
 
 // plan is an object that says which content an apply is to end with. It is
@@ -46,6 +51,11 @@ type plan struct {
 
 const planName = "apply.json"
 
+// covers says whether the plan is of all of the disks.
+func (p plan) covers(disks []*applied) bool {
+	return !slices.ContainsFunc(disks, func(d *applied) bool { return p.Roots[d.id] == "" })
+}
+
 // Run applies the cuts and returns the point.
 func (r Redo) Run(ctx context.Context) (protecteditem.Point, error) {
 	last := r.Cuts[len(r.Cuts)-1]
@@ -56,6 +66,9 @@ func (r Redo) Run(ctx context.Context) (protecteditem.Point, error) {
 	}
 	p, err := r.plan(ctx, last.Cut.ID, disks)
 	if err != nil {
+		return protecteditem.Point{}, err
+	}
+	if err := r.growDisks(ctx, disks); err != nil {
 		return protecteditem.Point{}, err
 	}
 	if err := r.begin(ctx, last.Cut.ID, disks); err != nil {
@@ -74,7 +87,7 @@ func (r Redo) Run(ctx context.Context) (protecteditem.Point, error) {
 func (r Redo) plan(ctx context.Context, cut string, disks []*applied) (plan, error) {
 	var p plan
 	err := readObject(ctx, r.Store, r.ReplicaID(), planName, &p)
-	if err == nil && p.Cut == cut {
+	if err == nil && p.Cut == cut && p.covers(disks) {
 		for _, d := range disks {
 			if err := d.expect(ctx, r.Store, r.ReplicaID(), p.Roots[d.id]); err != nil {
 				return p, err
@@ -89,7 +102,7 @@ func (r Redo) plan(ctx context.Context, cut string, disks []*applied) (plan, err
 	for _, d := range disks {
 		root, err := d.digest(ctx)
 		if err != nil {
-			return p, fmt.Errorf("work out disk %s: %w", d.id, err)
+			return p, r.ofAdded(d.id, fmt.Errorf("work out disk %s: %w", d.id, err))
 		}
 		p.Roots[d.id] = root
 	}
@@ -150,7 +163,7 @@ func pointOf(spec replica.PointSpec, chain Chain) protecteditem.Point {
 // open reads the logs of all disks and holds them against the chain.
 func (r Redo) open(ctx context.Context) ([]*applied, error) {
 	var disks []*applied
-	for _, id := range r.State.Disks {
+	for _, id := range slices.Concat(r.State.Disks, r.added) {
 		base, ok := r.Bases[id]
 		if !ok {
 			return disks, errorcatalog.Fail(errorcatalog.ReplicaDiskNotFound, "the replica has no disk %s", id)
@@ -161,9 +174,12 @@ func (r Redo) open(ctx context.Context) ([]*applied, error) {
 		if d.manifest, err = checksum.Load(ctx, r.Store, r.ReplicaID(), id, base.Root); err != nil {
 			return disks, err
 		}
+		if err := r.grown(ctx, d); err != nil {
+			return disks, err
+		}
 		d.size = d.manifest.Size()
 		if err := r.openLogs(ctx, d); err != nil {
-			return disks, err
+			return disks, r.ofAdded(id, err)
 		}
 		d.touch(base.Extra)
 	}
@@ -171,8 +187,11 @@ func (r Redo) open(ctx context.Context) ([]*applied, error) {
 }
 
 func (r Redo) openLogs(ctx context.Context, d *applied) error {
-	previous := r.After.Logs[d.id]
-	for _, s := range r.Cuts {
+	previous, cuts := r.After.Logs[d.id], r.Cuts
+	if slices.Contains(r.added, d.id) {
+		previous, cuts = "", r.addedCuts
+	}
+	for _, s := range cuts {
 		for _, c := range s.Cut.Disks {
 			if c.Disk != d.id {
 				continue
@@ -187,6 +206,12 @@ func (r Redo) openLogs(ctx context.Context, d *applied) error {
 		}
 	}
 	return d.indexLogs()
+}
+
+func closeAdded(disks []replica.Disk) {
+	for _, d := range disks {
+		_ = d.Close() // it was read only: the apply writes through one of its own
+	}
 }
 
 func closeAll(disks []*applied) {

@@ -3,7 +3,9 @@ package deltareplication
 import (
 	"context"
 	"fmt"
+	"slices"
 
+	"farshore/domain/errorcatalog"
 	"farshore/domain/protecteditem"
 	"farshore/workers/host"
 	"farshore/workers/replica"
@@ -22,6 +24,9 @@ func Ship(ctx context.Context, i *workflow.Item) error {
 	if err != nil {
 		return fmt.Errorf("read relationship of %s: %w", i.VM(), err)
 	}
+	if rel, err = reconcile(ctx, i, source, rel); err != nil {
+		return err
+	}
 	for _, t := range rel.Tracking {
 		if t.ResyncReason != "" {
 			return workflow.Unfollowable(t.ResyncReason, t.Disk, t.Detail)
@@ -33,6 +38,45 @@ func Ship(ctx context.Context, i *workflow.Item) error {
 		}
 	}
 	return nil
+}
+
+// Untrack ends the tracking of disks that are no longer protected, if there is any.
+func Untrack(ctx context.Context, i *workflow.Item, source host.Host) error {
+	rel, err := source.Replication(ctx, i.VM())
+	if workflow.Is(err, errorcatalog.RelationshipNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read relationship of %s: %w", i.VM(), err)
+	}
+	_, err = reconcile(ctx, i, source, rel)
+	return err
+}
+
+// reconcile ends the tracking of disks that are no longer protected, or were given
+// up before they were: what goes wrong with their logs is not to touch the others.
+// It repeats safely.
+func reconcile(ctx context.Context, i *workflow.Item, source host.Host, rel host.Replication) (host.Replication, error) {
+	wanted := Tracked(i.State)
+	foreign := func(disk string) bool { return !slices.Contains(wanted, disk) }
+	if !slices.ContainsFunc(rel.Disks, foreign) {
+		return rel, nil
+	}
+	if ended := i.State.EndedDisks; ended.ID != "" { // what its disks were copied from
+		if err := source.DeleteSnapshot(ctx, i.VM(), ended.ID); err != nil {
+			return rel, fmt.Errorf("delete snapshot %s: %w", ended.ID, err)
+		}
+	}
+	next := rel.Relationship
+	next.Disks = slices.DeleteFunc(slices.Clone(next.Disks), foreign)
+	if err := source.UpdateRelationship(ctx, i.VM(), next); err != nil {
+		return rel, fmt.Errorf("end the tracking of disks of %s: %w", i.VM(), err)
+	}
+	rel, err := source.Replication(ctx, i.VM())
+	if err != nil {
+		return rel, fmt.Errorf("read relationship of %s: %w", i.VM(), err)
+	}
+	return rel, nil
 }
 
 // Cut makes a new cut of the given id and ships it.
@@ -68,14 +112,7 @@ func CutIfDue(ctx context.Context, i *workflow.Item) error {
 
 func ship(ctx context.Context, i *workflow.Item, source host.Tracker, cut host.Cut) error {
 	if cut.ID != i.State.LastShipped.Cut {
-		store, err := i.Replica(ctx)
-		if err != nil {
-			return err
-		}
-		if err := put(ctx, i, source, store, cut); err != nil {
-			return err
-		}
-		if err := i.Record(ctx, delta(cut, i)); err != nil {
+		if err := bringOver(ctx, i, source, cut); err != nil {
 			return err
 		}
 	}
@@ -84,6 +121,21 @@ func ship(ctx context.Context, i *workflow.Item, source host.Tracker, cut host.C
 		return fmt.Errorf("release cut %s: %w", cut.ID, err)
 	}
 	return nil
+}
+
+// bringOver makes a cut durable in the store and records it.
+func bringOver(ctx context.Context, i *workflow.Item, source host.Tracker, cut host.Cut) error {
+	store, err := i.Replica(ctx)
+	if err != nil {
+		return err
+	}
+	if err := put(ctx, i, source, store, cut); err != nil {
+		return err
+	}
+	if err := i.Record(ctx, delta(cut, i)); err != nil {
+		return err
+	}
+	return noteGrown(ctx, i, cut)
 }
 
 // put makes a cut's logs durable in the store, and its record last: a record
@@ -102,7 +154,11 @@ func put(ctx context.Context, i *workflow.Item, source host.Tracker, store repli
 			}
 		}
 	}
-	return putJSON(ctx, store, i.ReplicaID(), cutName(number, cut.ID), Shipped{Number: number, Cut: cut})
+	shipped := Shipped{Number: number, Cut: cut}
+	if err := putAdded(ctx, i, store, shipped); err != nil {
+		return err
+	}
+	return putJSON(ctx, store, i.ReplicaID(), cutName(number, cut.ID), shipped)
 }
 
 // numberOf gives a cut its place in the store's order; a cut whose shipping was
@@ -116,7 +172,11 @@ func numberOf(ctx context.Context, i *workflow.Item, store replica.Store, cut st
 	if err != nil {
 		return 0, err
 	}
-	highest := last.Number
+	highest, err := highestAdded(ctx, i, store)
+	if err != nil {
+		return 0, err
+	}
+	highest = max(highest, last.Number)
 	for _, s := range waiting {
 		if s.Cut.ID == cut {
 			return s.Number, nil

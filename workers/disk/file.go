@@ -106,6 +106,9 @@ func create(path string, size int64, tail []byte) error {
 	return nil
 }
 
+// Cap makes the disk end at size if it is longer.
+func (d *File) Cap(size int64) { d.size = min(d.size, size) }
+
 // Size is what a guest sees, in bytes.
 func (d *File) Size() int64 { return d.size }
 

@@ -1,6 +1,7 @@
 package disk_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"os"
@@ -149,4 +150,40 @@ func FuzzParseFooter(f *testing.F) {
 			t.Fatalf("%+v reads back as %+v, %v", footer, again, err)
 		}
 	})
+}
+
+func TestADiskGrowsByZeroesAndAVHDKeepsItsFooterAtTheEnd(t *testing.T) {
+	t.Parallel()
+	for _, format := range []site.DiskFormat{site.Raw, site.FixedVHD} {
+		path := filepath.Join(t.TempDir(), "disk")
+		if err := disk.Create(path, format, 4*mib, disk.FooterFor(4*mib, [16]byte{1}, time.Now())); err != nil {
+			t.Fatal(err)
+		}
+		d, err := disk.Open(path, format, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = d.WriteAt([]byte("farshore"), 4*mib-8)
+		if err := errors.Join(err, d.Close()); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // as after a crash
+			if err := disk.Grow(path, format, 4*mib, 7*mib); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want := make([]byte, 7*mib)
+		copy(want[4*mib-8:], "farshore")
+		if d, err = disk.Open(path, format, true); err != nil {
+			t.Fatal(err)
+		}
+		got := make([]byte, d.Size())
+		_, err = d.ReadAt(got, 0)
+		if err := errors.Join(err, d.Close()); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s: %d bytes of other content, %v", format, len(got), err)
+		}
+		if err := disk.Grow(path, format, 7*mib, 4*mib); !errors.Is(err, disk.ErrOutOfRange) {
+			t.Errorf("%s has shrunk: %v", format, err)
+		}
+	}
 }

@@ -13,6 +13,7 @@ import (
 	"farshore/domain/protecteditem"
 	"farshore/eventstore"
 	"farshore/workers/deltareplication"
+	"farshore/workers/diskreplication"
 	"farshore/workers/failback"
 	"farshore/workers/failover"
 	"farshore/workers/initialreplication"
@@ -96,6 +97,9 @@ func (e Engine) replicate(ctx context.Context, i *workflow.Item, stuck bool) (*l
 	if err := e.conclude(ctx, i, i.State.Ended, i.State.Job); err != nil {
 		return nil, err
 	}
+	if err := e.concludeDisks(ctx, i); err != nil {
+		return nil, err
+	}
 	if i.State.Resync.Unscheduled {
 		if err := e.concludeOvertaken(ctx, i); err != nil {
 			return nil, err
@@ -161,8 +165,11 @@ func (e Engine) work(ctx context.Context, i *workflow.Item) error {
 	if err := e.begin(ctx, i); err != nil {
 		return err
 	}
+	if at, is := workflow.DisksDue(i.State, e.Now()); is && !at.After(e.Now()) {
+		return e.workOnDisks(ctx, i)
+	}
 	if i.State.Job == nil {
-		return e.settle(ctx, i, nil, e.cycle(ctx, i))
+		return e.settle(ctx, i, nil, e.cycle(ctx, i, false))
 	}
 	rb, err := e.runbook(i)
 	if err != nil {
@@ -246,16 +253,20 @@ func (e Engine) runbook(i *workflow.Item) (*runbook.Runbook, error) {
 
 var errNoWorkflow = errors.New("no workflow of this kind")
 
-// cycle is what a protected item does without a job.
-func (e Engine) cycle(ctx context.Context, i *workflow.Item) error {
+// cycle is what a protected item does without a job. A cut is made when it is due,
+// or now.
+func (e Engine) cycle(ctx context.Context, i *workflow.Item, now bool) error { //nolint:revive // it is the only choice
 	due := protecteditem.NextCut(i.State, e.Now())
 	run := deltareplication.CatchUp
-	if !due.IsZero() && !due.After(e.Now()) {
+	if now || !due.IsZero() && !due.After(e.Now()) {
 		run = deltareplication.Cycle
 	}
 	err := runbook.Patiently(ctx, e.Now, func() error { return run(ctx, i) })
 	if err != nil {
+		return e.isolate(ctx, i, err)
+	}
+	if err := retention.Thin(ctx, i); err != nil {
 		return err
 	}
-	return retention.Thin(ctx, i)
+	return diskreplication.Erase(ctx, i)
 }

@@ -9,6 +9,7 @@ import (
 	"farshore/domain/errorcatalog"
 	"farshore/domain/protecteditem"
 	"farshore/domain/site"
+	"farshore/workers/deltareplication"
 	"farshore/workers/host"
 	"farshore/workers/workflow"
 )
@@ -55,6 +56,9 @@ func (e Engine) fence(ctx context.Context, i *workflow.Item) error {
 	}
 	// After a planned failover there is nothing to seal, unless the VM has run since.
 	if runs || i.State.FailoverChoice != "" {
+		if err := deltareplication.Untrack(ctx, i, source); err != nil {
+			return err
+		}
 		if err := e.seal(ctx, i, source); err != nil {
 			return err
 		}

@@ -21,7 +21,11 @@ func (s *scene) verdict(p protecteditem.Point) proof.Verdict {
 	journal, err := proof.ReadJournal(filepath.Join(s.source, "journal"))
 	must(s.t, err)
 	var images []proof.Image
-	for _, d := range disks {
+	for _, d := range s.attached() {
+		if !holds(p, d) {
+			images = append(images, nil)
+			continue
+		}
 		r, err := s.replica.OpenPoint(s.t.Context(), s.state().ReplicaID(), p.ID, d)
 		must(s.t, err)
 		defer r.Close() //nolint:errcheck // read only

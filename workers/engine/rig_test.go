@@ -111,11 +111,13 @@ type config struct {
 	Trace    string        // file that lists the offsets written to the replica
 	Hold     string        // file: while it exists, nothing is written to the replica's disks
 
-	Frequency int   // of copies, in seconds; 30 when zero
-	Short     bool  // retention keeps one point
-	Grace     int   // seconds that the guest has to shut down; 30 when zero
-	Mortal    bool  // the source host is a process of its own, to be killed
-	Bare      int64 // size of a VM's single disk; it holds noise and has no guest
+	Frequency int    // of copies, in seconds; 30 when zero
+	Short     bool   // retention keeps one point
+	Grace     int    // seconds that the guest has to shut down; 30 when zero
+	Mortal    bool   // the source host is a process of its own, to be killed
+	Third     bool   // the VM has a third disk, logs, which its guest writes to and which is not protected at first
+	Only      string // disk that Slow and Hold are for; all when empty
+	Bare      int64  // size of a VM's single disk; it holds noise and has no guest
 
 	Scripts string // the directory of what plans may run
 }
@@ -191,7 +193,7 @@ func (w *worker) Store(context.Context, string, string) (replica.Store, error) {
 	if w.sent != nil {
 		return countingStore{Store: w.replica, written: w.sent}, nil
 	}
-	return &slowStore{Store: w.replica, pause: w.Slow, trace: w.Trace, hold: w.Hold, damage: w.damage}, nil
+	return &slowStore{Store: w.replica, pause: w.Slow, trace: w.Trace, hold: w.Hold, only: w.Only, damage: w.damage}, nil
 }
 
 // start does what is due.
@@ -273,6 +275,7 @@ type scene struct {
 	seeds      []proof.Image
 	stopWorker func()
 	damage     func(item, name string) // what the store's medium does to objects
+	withLogs   bool                    // there is a disk beside the protected ones
 	grace      int                     // seconds that the guest has to shut down
 	process    *exec.Cmd               // the mortal source host
 }
@@ -301,6 +304,7 @@ func newScene(tb testing.TB, change func(*config)) *scene {
 	if c.Bare > 0 {
 		s.makeBareVM(c.Bare)
 	} else {
+		s.withLogs = c.Third
 		s.makeVM()
 	}
 	if c.Mortal {
@@ -347,8 +351,8 @@ func (s *scene) makeVM() {
 	vm := site.VirtualMachine{ID: "web", Name: "web", Generation: 2, CPUs: 1, MemoryMiB: 64}
 	self, err := os.Executable()
 	must(s.t, err)
-	vm.Guest = &site.Guest{Command: append([]string{self, "guest"}, disks...), GraceSeconds: s.grace}
-	for n, id := range disks {
+	vm.Guest = &site.Guest{Command: append([]string{self, "guest"}, s.attached()...), GraceSeconds: s.grace}
+	for n, id := range s.attached() {
 		vm.Disks = append(vm.Disks, site.Disk{ID: id, File: id + ".raw", Format: site.Raw, OS: n == 0})
 		seed := make([]byte, diskBytes)
 		for i := 0; i < seededBytes; i += 8 {

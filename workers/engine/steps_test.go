@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"farshore/domain/protecteditem"
+	"farshore/workers/diskreplication"
 	"farshore/workers/failover"
 	"farshore/workers/initialreplication"
 	"farshore/workers/protection"
@@ -29,6 +30,7 @@ func TestStepNamesAreNeverChanged(t *testing.T) {
 		"resynchronization": {resynchronization.Resynchronization{}.Steps(), []string{
 			"restart_tracking", "compare_disks", "send_differences", "delete_snapshot", "complete_resynchronization",
 		}},
+		"disk replication": {diskreplication.DiskReplication{}.Steps(), []string{"track_disks", "copy_disks", "delete_snapshot", "make_recovery_point"}},
 		"planned failover": {failover.Planned{}.Steps(), []string{
 			"inspect_source", "stop_source", "ship_last_cut", "apply_change_logs", "create_recovery_vm", "copy_disks",
 			"start_recovery_vm", "complete_planned_failover",

@@ -18,6 +18,7 @@ type slowStore struct {
 	pause  time.Duration
 	trace  string
 	hold   string
+	only   string
 	damage func(item, name string)
 }
 
@@ -31,7 +32,7 @@ func (s *slowStore) PutObject(ctx context.Context, item, name string, r io.ReadS
 
 func (s *slowStore) OpenDisk(ctx context.Context, item, disk string, fence int64) (replica.Disk, error) {
 	d, err := s.Store.OpenDisk(ctx, item, disk, fence)
-	if err != nil || s.pause == 0 {
+	if err != nil || s.pause == 0 || s.only != "" && s.only != disk {
 		return d, err
 	}
 	trace, err := os.OpenFile(s.trace, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)

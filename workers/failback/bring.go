@@ -29,7 +29,7 @@ type progress struct {
 	Touched map[string]int64 `json:"touched,omitempty"`
 	// Compared says why all of the disks are compared for the last changes.
 	Compared  string           `json:"compared,omitempty"`
-	Disks     map[string]int64 `json:"disks"`
+	Disks     map[string]int64 `json:"brought"` // a name that no other workflow's checkpoint has: one may have been left
 	Scanned   int64            `json:"scanned"`
 	Differing int64            `json:"differing"`
 	Sent      int64            `json:"sent"`
@@ -63,7 +63,7 @@ func (f Failback) takeUp(ctx context.Context, p primary, snapshot string) (done 
 	if err := f.Save(ctx, asking); err != nil {
 		return done, false, err
 	}
-	fresh, err := p.host.BeginReturn(ctx, p.vm, returnID, f.State.Disks)
+	fresh, err := p.host.BeginReturn(ctx, p.vm, returnID, f.FailedOverDisks())
 	if err != nil {
 		return done, false, fmt.Errorf("begin the return of %s: %w", p.vm, err)
 	}
@@ -174,7 +174,7 @@ func (f Failback) bring(ctx context.Context, m *runbook.Memo, p primary, recover
 	if err := recovery.CreateSnapshot(ctx, f.State.Recovery.VM, done.Snapshot); err != nil {
 		return fmt.Errorf("take snapshot of %s: %w", f.State.Recovery.VM, err)
 	}
-	for _, id := range f.State.Disks {
+	for _, id := range f.FailedOverDisks() {
 		todo := []disk.Extent{{Length: f.DiskSize(id)}}
 		if only != nil {
 			todo = disk.ClipExtents(disk.AlignExtents(only[id], checksum.BlockSize), 0, f.DiskSize(id))

@@ -29,7 +29,7 @@ func (f Failback) track(ctx context.Context, recovery host.Host, snapshot string
 		return err
 	}
 	err := recovery.StartReplication(ctx, vm, host.Relationship{
-		ID: tracking(f.Item), Disks: f.State.Disks, LogLimitPercent: f.State.Policy.ResyncThresholdPercent,
+		ID: tracking(f.Item), Disks: f.FailedOverDisks(), LogLimitPercent: f.State.Policy.ResyncThresholdPercent,
 	})
 	if workflow.Is(err, errorcatalog.AlreadyProtected) { // as another item: its logs are not ours
 		f.Logger.WarnContext(ctx, "recovery vm is tracked for another item", "item", f.Item.Item(), "vm", vm)
@@ -125,7 +125,7 @@ func (f Failback) cutLast(ctx context.Context, recovery host.Host) (map[string][
 		return nil, errorcatalog.Fail(errorcatalog.LogChainBroken, "the last cut of %s follows %s, which nobody has read", vm, cut.PreviousID)
 	}
 	written := map[string][]disk.Extent{}
-	for _, id := range f.State.Disks {
+	for _, id := range f.FailedOverDisks() {
 		if written[id], err = recovery.Written(ctx, vm, cut.ID, id); err != nil {
 			return nil, fmt.Errorf("read what was written to disk %s of %s: %w", id, vm, err)
 		}

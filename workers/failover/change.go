@@ -42,8 +42,8 @@ func (c ChangePoint) removeVM(ctx context.Context, _ *runbook.Memo) error {
 }
 
 // createVM repeats safely: a VM under construction is taken up again.
-func (c ChangePoint) createVM(ctx context.Context, _ *runbook.Memo) error {
-	return target(c.Item).Create(ctx)
+func (c ChangePoint) createVM(ctx context.Context, m *runbook.Memo) error {
+	return target(c.Item).Create(ctx, c.State.NextFailoverPoint, m)
 }
 
 // copyDisks repeats safely: it resumes at its last checkpoint.

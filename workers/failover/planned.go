@@ -92,8 +92,8 @@ func (p Planned) applyChangeLogs(ctx context.Context, m *runbook.Memo) error {
 }
 
 // createVM repeats safely: a VM under construction is taken up again.
-func (p Planned) createVM(ctx context.Context, _ *runbook.Memo) error {
-	return target(p.Item).Create(ctx)
+func (p Planned) createVM(ctx context.Context, m *runbook.Memo) error {
+	return target(p.Item).Create(ctx, m.Value(lastCut), m)
 }
 
 // copyDisks repeats safely: it resumes at its last checkpoint.

@@ -3,10 +3,12 @@ package failover
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"farshore/domain/errorcatalog"
 	"farshore/domain/site"
+	"farshore/workers/runbook"
 	"farshore/workers/workflow"
 )
 
@@ -24,7 +26,7 @@ func target(i *workflow.Item) Target {
 		t.Job = i.State.Job.ID
 	}
 	t.Machine.ID, t.Machine.Name = strings.ToLower(i.State.Recovery.VMName), i.State.Recovery.VMName
-	t.Machine.NICs, t.Machine.Disks = i.State.RecoveryNICs(), i.State.ProtectedDisks()
+	t.Machine.NICs, t.Machine.Disks = i.State.RecoveryNICs(), nil
 	return t
 }
 
@@ -44,6 +46,36 @@ func (t Target) Vacant(ctx context.Context) error {
 	default:
 		return fmt.Errorf("look for vm %s on the recovery host: %w", t.Machine.ID, err)
 	}
+}
+
+// held is the disks of a recovery point.
+func (t Target) held(id string) ([]site.Disk, error) {
+	point, ok := t.State.Point(id)
+	if !ok {
+		return nil, errorcatalog.Fail(errorcatalog.RecoveryPointNotFound, "recovery point %s is not listed", id)
+	}
+	var disks []site.Disk
+	for _, held := range point.Disks {
+		n := slices.IndexFunc(t.State.VM.Disks, func(d site.Disk) bool { return d.ID == held.Disk })
+		if n < 0 {
+			return nil, errorcatalog.Fail(errorcatalog.DiskNotFound, "vm %s has never had the disk %s of recovery point %s", t.State.VM.Name, held.Disk, id)
+		}
+		d := t.State.VM.Disks[n]
+		d.SizeBytes = held.SizeBytes
+		disks = append(disks, d)
+	}
+	return disks, nil
+}
+
+// without names the protected disks that are not among the given ones.
+func (t Target) without(held []site.Disk) []string {
+	var out []string
+	for _, id := range t.State.Disks {
+		if !slices.ContainsFunc(held, func(d site.Disk) bool { return d.ID == id }) {
+			out = append(out, id)
+		}
+	}
+	return out
 }
 
 // Readable makes sure that a recovery point can be read, before something is given
@@ -67,11 +99,21 @@ func (t Target) Readable(ctx context.Context, id string) error {
 	return nil
 }
 
-// Create repeats safely: a VM under construction is taken up again.
-func (t Target) Create(ctx context.Context) error {
+// Create makes the VM with the disks that a recovery point holds, at the sizes at
+// which it holds them: others were added later, or had been removed before. It
+// repeats safely: a VM under construction is taken up again.
+func (t Target) Create(ctx context.Context, point string, m *runbook.Memo) error {
 	recovery, err := t.Recovery(ctx)
 	if err != nil {
 		return err
+	}
+	held, err := t.held(point)
+	if err != nil {
+		return err
+	}
+	t.Machine.Disks = held
+	for _, id := range t.without(held) {
+		m.Warn(errorcatalog.DiskNotInRecoveryPoint, id, fmt.Sprintf("the vm is brought up without disk %s, which recovery point %s does not hold", id, point))
 	}
 	if err := recovery.CreateVM(ctx, t.Machine); err != nil {
 		return fmt.Errorf("create vm %s on the recovery host: %w", t.Machine.ID, err)

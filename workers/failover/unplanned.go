@@ -203,8 +203,8 @@ func (u Unplanned) choosePoint(ctx context.Context, m *runbook.Memo) error {
 }
 
 // createVM repeats safely: a VM under construction is taken up again.
-func (u Unplanned) createVM(ctx context.Context, _ *runbook.Memo) error {
-	return target(u.Item).Create(ctx)
+func (u Unplanned) createVM(ctx context.Context, m *runbook.Memo) error {
+	return target(u.Item).Create(ctx, u.State.FailoverPoint, m)
 }
 
 // copyDisks repeats safely: it resumes at its last checkpoint.

@@ -54,7 +54,10 @@ type Replicator interface {
 	// Replication returns the state of the relationship, or a
 	// relationship_not_found failure.
 	Replication(ctx context.Context, vm string) (Replication, error)
-	// UpdateRelationship replaces the settings of an existing relationship.
+	// UpdateRelationship replaces the settings and the disks of an existing
+	// relationship. Tracking of disks that are new in it begins at one instant, and is
+	// durable before it returns; of those that are no longer in it, logs and tracking
+	// are removed, also from cuts. The chains of the others go on unbroken.
 	UpdateRelationship(ctx context.Context, vm string, r Relationship) error
 	// RestartTracking drops all logs and cuts of the given disks and begins new
 	// ones, as a resynchronization does at its start.
@@ -160,6 +163,15 @@ type Snapshotter interface {
 	OpenSnapshot(ctx context.Context, vm, snapshot, disk string) (disk.Reader, error)
 	// DeleteSnapshot removes a snapshot. An unknown one has been removed before.
 	DeleteSnapshot(ctx context.Context, vm, snapshot string) error
+}
+
+// Grower makes a VM's disks larger. Hosts whose disks are grown by other means do
+// not have it: they tell of a larger disk, whose logs go on, in their cuts.
+type Grower interface {
+	// GrowDisk makes a disk of a VM that is off larger by zeroes: nothing else of it
+	// changes, and its chain of logs goes on. From the next cut on, the cuts tell its
+	// size. One of that size is left as it is, a smaller size refused with disk_shrunk.
+	GrowDisk(ctx context.Context, vm, disk string, sizeBytes int64) error
 }
 
 // Power starts and stops VMs.

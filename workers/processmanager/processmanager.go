@@ -61,6 +61,8 @@ func reactions() map[string]reaction {
 		protecteditem.ReplicationFailed{}.EventType():          wake,
 		protecteditem.ReplicationPaused{}.EventType():          interrupt,
 		protecteditem.ReplicationResumed{}.EventType():         wake,
+		protecteditem.DisksAdding{}.EventType():                wake,
+		protecteditem.DiskGrown{}.EventType():                  wake,
 		protecteditem.ResynchronizationRequired{}.EventType():  wake,
 		protecteditem.ResynchronizationRequested{}.EventType(): interrupt,
 		protecteditem.ResynchronizationCanceled{}.EventType():  interrupt,

@@ -39,10 +39,14 @@ func differs(format string, args ...any) error {
 
 const window = 1 << 20 // bytes read at a time
 
-// Examine judges the disks of a point, in the guest's order. A point that holds
+// Examine judges the disks of a point, in the guest's order; nil is a disk that the
+// point does not hold, and whose records therefore prove nothing. A point that holds
 // anything but one instant of the VM is a DifferenceError.
 func (j *Judge) Examine(ctx context.Context, point []Image) (Verdict, error) {
 	for d, seed := range j.Seeds {
+		if point[d] == nil {
+			continue
+		}
 		if point[d].Size() != seed.Size() {
 			return Verdict{}, differs("disk %d holds %d bytes, its source %d", d, point[d].Size(), seed.Size())
 		}
@@ -60,6 +64,10 @@ func (j *Judge) Examine(ctx context.Context, point []Image) (Verdict, error) {
 		v.Last = held[len(held)-1].Number
 	}
 	for d := range point {
+		if point[d] == nil {
+			v.SHA256 = append(v.SHA256, "")
+			continue
+		}
 		sum, err := j.compare(ctx, d, point[d], held)
 		if err != nil {
 			return v, err
@@ -73,6 +81,9 @@ func (j *Judge) Examine(ctx context.Context, point []Image) (Verdict, error) {
 func (j *Judge) newest(ctx context.Context, point []Image) (int64, error) {
 	var newest int64
 	for d, image := range point {
+		if image == nil {
+			continue
+		}
 		err := eachWindow(ctx, image, func(p []byte, off int64) error {
 			for i := 0; i+SectorSize <= len(p); i += SectorSize {
 				n, ok := numberIn(p[i:])
@@ -106,6 +117,9 @@ func (j *Judge) held(point []Image, newest int64) ([]Record, error) {
 	var missing []Record
 	for i := settled; i < min(newest+Depth, int64(len(j.Journal.Records))); i++ {
 		r := j.Journal.Records[i]
+		if point[r.Disk] == nil {
+			continue
+		}
 		found, err := presence(point[r.Disk], r)
 		switch {
 		case err != nil:

@@ -25,6 +25,7 @@ import (
 // Store is everything a replica store can do.
 type Store interface {
 	Volumes
+	Shaper
 	Objects
 	Applier
 	Points
@@ -54,6 +55,17 @@ type Volumes interface {
 	Usage(ctx context.Context, item string) (Usage, error)
 }
 
+// Shaper changes which disks a replica has, and how large they are.
+type Shaper interface {
+	// GrowDisk makes a disk larger; what is added reads as zeroes. Points keep the
+	// size at which they hold the disk. One of that size is left as it is, and a
+	// smaller size is refused with disk_shrunk.
+	GrowDisk(ctx context.Context, spec DiskSpec, fence int64) error
+	// RemoveDisk deletes a disk. One that a point holds is refused with
+	// disk_in_recovery_points. Without it, it succeeds.
+	RemoveDisk(ctx context.Context, item, disk string, fence int64) error
+}
+
 // DiskSpec describes a replica disk.
 type DiskSpec struct {
 	Item      string
@@ -67,7 +79,8 @@ type Usage struct {
 	Free int64 // -1 where the store knows no limit
 }
 
-// Disk is the newest state of a replica disk, being written. Reads and writes are
+// Disk is the newest state of a replica disk, being written. What an apply has
+// declared may be written, and all of a disk that no point holds. Reads and writes are
 // whole and multiples of 512 bytes; calls may run at the same time if their
 // ranges do not overlap.
 type Disk interface {

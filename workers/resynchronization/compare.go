@@ -68,9 +68,12 @@ func (r Resynchronization) scan(ctx context.Context, m *runbook.Memo) error {
 
 func (r Resynchronization) scanDisk(ctx context.Context, store replica.Store, id string, p *progress) error {
 	at := p.Disks[id]
-	manifest := checksum.New(store, r.ReplicaID(), id, r.DiskSize(id))
+	size, err := r.sizeNow(ctx, id)
+	if err != nil {
+		return err
+	}
+	manifest := checksum.New(store, r.ReplicaID(), id, size)
 	if at.Root != "" {
-		var err error
 		if manifest, err = checksum.Load(ctx, store, r.ReplicaID(), id, at.Root); err != nil {
 			return err
 		}
@@ -94,6 +97,23 @@ func (r Resynchronization) scanDisk(ctx context.Context, store replica.Store, id
 		}
 	}
 	return nil
+}
+
+// sizeNow is the size of a disk in the snapshot: it may have grown.
+func (r Resynchronization) sizeNow(ctx context.Context, id string) (int64, error) {
+	source, err := r.Source(ctx)
+	if err != nil {
+		return 0, err
+	}
+	reader, err := openSnapshot(ctx, source, r.VM(), r.snapshot(), id)
+	if err != nil {
+		return 0, err
+	}
+	defer reader.Close() //nolint:errcheck // it was not even read
+	if reader.Size() < r.DiskSize(id) {
+		return 0, errorcatalog.Fail(errorcatalog.DiskShrunk, "disk %s has %d bytes, its replica %d", id, reader.Size(), r.DiskSize(id))
+	}
+	return reader.Size(), nil
 }
 
 const rootOf = "root/" // and the disk
@@ -191,6 +211,11 @@ func (b *bases) disk(ctx context.Context, id string, snapshot disk.Reader, found
 	if err != nil {
 		return err
 	}
+	if before.Size() < found.Size() {
+		if before, err = b.grown(ctx, before, id, found.Size()); err != nil {
+			return err
+		}
+	}
 	var extra []disk.Extent
 	err = checksum.Diff(ctx, before, found, func(block int64) error {
 		off := block * checksum.BlockSize
@@ -217,6 +242,16 @@ func (b *bases) disk(ctx context.Context, id string, snapshot disk.Reader, found
 	// the digests were made of, whatever has become of the replica.
 	b.bases[id] = deltareplication.Base{Content: snapshot, Root: root, Extra: extra}
 	return nil
+}
+
+// grown is the manifest of the newest point's disk, larger by zeroes.
+func (b *bases) grown(ctx context.Context, before *checksum.Manifest, id string, size int64) (*checksum.Manifest, error) {
+	content, err := b.store.OpenPoint(ctx, b.ReplicaID(), b.point.ID, id)
+	if err != nil {
+		return nil, fmt.Errorf("open recovery point %s of disk %s: %w", b.point.ID, id, err)
+	}
+	defer content.Close() //nolint:errcheck // read only
+	return before.Grown(ctx, size, content)
 }
 
 // former is the manifest of the newest point's disk.

@@ -93,3 +93,11 @@ func collect(ctx context.Context, i *workflow.Item, store replica.Store, kept []
 	}
 	return nil
 }
+
+// Forget deletes the manifests of a disk that no point holds.
+func Forget(ctx context.Context, i *workflow.Item, store replica.Store, disk string) error {
+	if _, err := checksum.Collect(ctx, store, i.ReplicaID(), disk, nil); err != nil {
+		return fmt.Errorf("collect manifests of disk %s: %w", disk, err)
+	}
+	return nil
+}

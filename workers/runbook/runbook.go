@@ -90,7 +90,7 @@ func (e *StepError) Unwrap() error { return e.Err }
 // Run performs the steps that the journal does not list as completed, then
 // concludes the job. A job that has ended is left as it is.
 func (r Runbook) Run(ctx context.Context) error {
-	state, err := r.open(ctx)
+	state, err := r.Open(ctx)
 	if err != nil || state.Status.Ended() {
 		return err
 	}
@@ -107,8 +107,8 @@ func (r Runbook) Run(ctx context.Context) error {
 	return r.execute(ctx, job.Succeed{At: r.Now()})
 }
 
-// open begins the journal, or reads it again.
-func (r Runbook) open(ctx context.Context) (job.State, error) {
+// Open begins the journal, or reads it again.
+func (r Runbook) Open(ctx context.Context) (job.State, error) {
 	state, _, err := r.Jobs.Load(ctx, r.ID)
 	if err != nil || state.Begun() {
 		return state, err
@@ -162,7 +162,7 @@ func (r Runbook) Failed(ctx context.Context, step string, f *errorcatalog.Failur
 // Fail ends the job as failed. A job that never began its journal begins it, so
 // that what an item's event named is never without a story.
 func (r Runbook) Fail(ctx context.Context, f *errorcatalog.Failure) error {
-	if _, err := r.open(ctx); err != nil {
+	if _, err := r.Open(ctx); err != nil {
 		return err
 	}
 	return r.execute(ctx, job.Fail{Failure: f, At: r.Now()})

@@ -63,11 +63,11 @@ func (r Run) notCanceled(ctx context.Context) error {
 func (r Run) inspect(ctx context.Context, _ *runbook.Memo) error { return target(r.Item).Vacant(ctx) }
 
 // createVM repeats safely: a VM under construction is taken up again.
-func (r Run) createVM(ctx context.Context, _ *runbook.Memo) error {
+func (r Run) createVM(ctx context.Context, m *runbook.Memo) error {
 	if err := r.stillOpen(ctx); err != nil {
 		return err
 	}
-	return r.unlessOvertaken(ctx, target(r.Item).Create(ctx))
+	return r.unlessOvertaken(ctx, target(r.Item).Create(ctx, r.State.Test.Point, m))
 }
 
 // copyDisks repeats safely: it resumes at the last checkpoint, and blocks that are

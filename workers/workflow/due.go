@@ -9,6 +9,30 @@ import (
 // Due says when the work that an item's state calls for is due. It reports false
 // when nothing is, until an event changes that.
 func Due(s protecteditem.State, now time.Time) (time.Time, bool) {
+	at, due := dueItself(s, now)
+	if disks, also := DisksDue(s, now); also && (!due || disks.Before(at)) {
+		return disks, true
+	}
+	return at, due
+}
+
+// DisksDue says when the work on disks that are added or have grown is due, which
+// is done between the cycles of the others. It waits for a replication that has
+// failed, as for one that is paused or out of step.
+func DisksDue(s protecteditem.State, now time.Time) (time.Time, bool) {
+	switch {
+	case s.DiskJob == nil || s.Protection != protecteditem.Protected || s.Paused != nil || s.Resync.State != protecteditem.ResyncNone:
+		return time.Time{}, false
+	case s.Retry.Failure != nil && (s.Retry.NextAt.IsZero() || s.Retry.NextAt.After(now)):
+		return s.Retry.NextAt, !s.Retry.NextAt.IsZero()
+	case s.DiskRetry.Failure == nil:
+		return now, true
+	default:
+		return s.DiskRetry.NextAt, !s.DiskRetry.NextAt.IsZero()
+	}
+}
+
+func dueItself(s protecteditem.State, now time.Time) (time.Time, bool) {
 	at, due := due(s, now)
 	if due && s.Retry.Failure != nil {
 		// A failed attempt waits for its retry, and one that would be in vain for an

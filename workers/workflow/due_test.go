@@ -75,8 +75,22 @@ func TestWorkIsDueWhenTheStateSaysSo(t *testing.T) {
 			Retry: protecteditem.Retry{Failure: failure, NextAt: now.Add(time.Second)},
 		}, now.Add(time.Second)},
 		"points to leave the store": {protecteditem.State{Protection: protecteditem.FailedOver, Released: []string{"p1"}}, now.Add(5 * time.Second)},
-		"disabling":                 {protecteditem.State{Protection: protecteditem.DisablingProtection}, now},
-		"a kept replica":            {protecteditem.State{Protection: protecteditem.Unprotected, ReplicaUntil: later}, later},
+		"a disk that is added, between two cuts": {protecteditem.State{
+			Protection: protecteditem.Protected, Policy: frequent, Resync: none, LastShipped: protecteditem.Shipped{Instant: now}, DiskJob: &protecteditem.JobRef{ID: "j"},
+		}, now},
+		"a disk whose last attempt failed does not keep the others": {protecteditem.State{
+			Protection: protecteditem.Protected, Policy: frequent, Resync: none, LastShipped: protecteditem.Shipped{Instant: now}, DiskJob: &protecteditem.JobRef{ID: "j"},
+			DiskRetry: protecteditem.Retry{Failure: failure, NextAt: later},
+		}, now.Add(30 * time.Second)},
+		"a disk that is added waits for a replication that failed": {protecteditem.State{
+			Protection: protecteditem.Protected, Policy: frequent, Resync: none, DiskJob: &protecteditem.JobRef{ID: "j"},
+			Retry: protecteditem.Retry{Failure: failure, NextAt: later},
+		}, later},
+		"a disk that is added waits for the end of a pause": {protecteditem.State{
+			Protection: protecteditem.Protected, Policy: frequent, Resync: none, DiskJob: &protecteditem.JobRef{ID: "j"}, Paused: &protecteditem.Pause{},
+		}, time.Time{}},
+		"disabling":      {protecteditem.State{Protection: protecteditem.DisablingProtection}, now},
+		"a kept replica": {protecteditem.State{Protection: protecteditem.Unprotected, ReplicaUntil: later}, later},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -63,7 +63,7 @@ func run(t *testing.T, status string, args ...string) said {
 			answer = `{"value":[]}`
 		case strings.Contains(r.URL.Path, "/jobs/"):
 			answer = `{"id":"` + jobID + `","kind":"TestFailover","status":"` + status + `","item":"web","tasks":[],"endedAt":"` + since + `"}`
-		case strings.Contains(strings.ToLower(verb), "fail") || verb == "/applyRecoveryPoint" || verb == "/reProtect" || r.Method == http.MethodDelete:
+		case strings.Contains(strings.ToLower(verb), "fail") || verb == "/applyRecoveryPoint" || verb == "/addDisks" || verb == "/reProtect" || r.Method == http.MethodDelete:
 			w.WriteHeader(http.StatusAccepted)
 			answer = `{"id":"` + jobID + `","kind":"TestFailover","status":"NotStarted","item":"web","tasks":[]}`
 		}
@@ -91,6 +91,9 @@ func TestACommandAsksForWhatItSays(t *testing.T) {
 		"failover planned web --resume": "POST " + item + "/plannedFailover?resume=true",
 		"failover unplanned web":        "POST " + item + "/unplannedFailover {}",
 		"failover unplanned web --point LatestProcessed --shut-down-source": "POST " + item + `/unplannedFailover {"recoveryPoint":"LatestProcessed","shutDownSource":true}`,
+		"item add-disk web logs data2":                                      "POST " + item + `/addDisks {"disks":["logs","data2"]}`,
+		"item add-disk web logs --validate-only":                            "POST " + item + `/addDisks?validateOnly=true {"disks":["logs"]}`,
+		"item remove-disk web logs":                                         "POST " + item + `/removeDisks {"disks":["logs"]}`,
 		"failover unplanned web --validate-only":                            "POST " + item + "/unplannedFailover?validateOnly=true {}",
 		"failover test web --point " + pointID + " --network lab":           "POST " + item + `/testFailover {"network":"lab","recoveryPoint":"` + pointID + `"}`,
 		"failover test web --validate-only":                                 "POST " + item + "/testFailover?validateOnly=true {}",

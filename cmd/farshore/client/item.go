@@ -34,7 +34,7 @@ func (s *session) itemCommand() *cobra.Command {
 		return s.show(a.Body, nil, itemRows(a.Body))
 	}}
 	return group("item", "Protected items: VMs that replicate", list, show, s.itemWatch(), s.itemEnable(), s.itemDisable(), s.itemRepair(), s.itemReprotect(), s.itemReplicate(),
-		s.itemRetry(), s.itemPause(), s.itemResume(), s.itemPolicy(), s.itemNICs())
+		s.itemRetry(), s.itemPause(), s.itemResume(), s.itemPolicy(), s.itemNICs(), s.itemAddDisk(), s.itemRemoveDisk())
 }
 
 func stateOf(i oapi.ProtectedItem) string {
@@ -85,6 +85,7 @@ func itemRows(i oapi.ProtectedItem) []row {
 	if p := i.LatestRecoveryPoint; p != nil {
 		rows = append(rows, row{"newest point", fmt.Sprintf("%s of %s", p.ID, ago(&p.Instant))})
 	}
+	rows = append(rows, diskRows(i)...)
 	if i.NextCutAt != nil {
 		rows = append(rows, row{"next delta", ago(i.NextCutAt)})
 	}

@@ -26,7 +26,11 @@ func (s *session) pointCommand() *cobra.Command {
 			if p.Pinned {
 				pinned = "pinned"
 			}
-			rows = append(rows, row{p.ID, ago(&p.Instant), p.Consistency, len(p.Disks), pinned})
+			var disks []string
+			for _, d := range p.Disks {
+				disks = append(disks, d.ID)
+			}
+			rows = append(rows, row{p.ID, ago(&p.Instant), p.Consistency, strings.Join(disks, ", "), pinned})
 		}
 		return s.show(points, row{"recovery point", "instant", "consistency", "disks", ""}, rows)
 	}}

@@ -150,6 +150,11 @@ func otherPolicy(s protecteditem.State, now time.Time) protecteditem.ChangePolic
 	return protecteditem.ChangePolicy{PolicyID: "silver", Settings: p, At: now}
 }
 
+func addLogs(_ protecteditem.State, now time.Time) protecteditem.AddDisks {
+	logs := site.Disk{ID: "logs", File: "logs.raw", Format: site.Raw, SizeBytes: 10 * gib}
+	return protecteditem.AddDisks{JobID: "add-disks", Disks: []site.Disk{logs}, At: now}
+}
+
 func removeOne(s protecteditem.State, now time.Time) protecteditem.RemoveDisks {
 	return protecteditem.RemoveDisks{Disks: s.Disks[min(1, len(s.Disks)):], At: now}
 }
@@ -177,10 +182,7 @@ func operations() []move {
 			return protecteditem.ResumeReplication{By: "eva", At: now}
 		}),
 		one("ChangePolicy", otherPolicy),
-		one("AddDisks", func(_ state, now time.Time) protecteditem.AddDisks {
-			logs := site.Disk{ID: "logs", File: "logs.raw", Format: site.Raw, SizeBytes: 10 * gib}
-			return protecteditem.AddDisks{JobID: "add-disks", Disks: []site.Disk{logs}, At: now}
-		}),
+		one("AddDisks", addLogs),
 		one("RemoveDisks", removeOne),
 		one(disable, func(_ state, now time.Time) protecteditem.DisableProtection {
 			return protecteditem.DisableProtection{JobID: "disable-protection", CleanUp: true, At: now}

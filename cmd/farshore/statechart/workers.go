@@ -215,6 +215,11 @@ func disks() []move {
 		one("", func(s state, now time.Time) protecteditem.CompleteDiskReplication {
 			return protecteditem.CompleteDiskReplication{JobID: diskJob(s), Point: point(s, now), At: now}
 		}).after(ship),
+		one("", func(_ state, now time.Time) protecteditem.RecordReplicaDisksRemoved {
+			return protecteditem.RecordReplicaDisksRemoved{Disks: []string{"logs"}, At: now}
+		}).after(func(s state, now time.Time) []protecteditem.Command {
+			return []protecteditem.Command{addLogs(s, now), protecteditem.FailDiskReplication{JobID: "add-disks", Failure: failure(), At: now}}
+		}),
 		one("", func(s state, now time.Time) protecteditem.FailDiskReplication {
 			return protecteditem.FailDiskReplication{JobID: diskJob(s), Failure: failure(), At: now}
 		}),

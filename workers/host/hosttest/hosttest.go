@@ -44,6 +44,8 @@ func Run(t *testing.T, open func(t *testing.T) *Subject) {
 		{"a snapshot of a cut is what its logs lead to", cutSnapshot},
 		{"a snapshot stays what it was", snapshots},
 		{"restarted tracking begins a new chain", restart},
+		{"a disk grows, and its chain goes on", growing},
+		{"disks join and leave, and the others do not notice", joining},
 		{"a VM that is not active stays off", inactive},
 		{"a VM is built, run and deleted", provision},
 	})

@@ -17,6 +17,7 @@ type call struct {
 	Disks        []string             `json:"disks,omitempty"`
 	ID           string               `json:"id,omitempty"` // of a cut, a snapshot or a return
 	Off          int64                `json:"off,omitempty"`
+	Size         int64                `json:"size,omitempty"`
 	N            int64                `json:"n,omitempty"`
 	Active       bool                 `json:"active,omitempty"`
 	Relationship *host.Relationship   `json:"relationship,omitempty"`
@@ -85,7 +86,7 @@ func methods() map[string]method {
 		},
 	}
 	maps.Copy(all, provisionMethods())
-	maps.Copy(all, returnMethods())
+	maps.Copy(all, diskMethods())
 	return all
 }
 
@@ -102,8 +103,12 @@ func provisionMethods() map[string]method {
 	}
 }
 
-func returnMethods() map[string]method {
+// diskMethods change a VM's disks while it is off.
+func diskMethods() map[string]method {
 	return map[string]method{
+		"growDisk": func(ctx context.Context, e *Engine, c call) (any, error) {
+			return nothing{}, e.GrowDisk(ctx, c.VM, c.Disk, c.Size)
+		},
 		"beginReturn": func(ctx context.Context, e *Engine, c call) (any, error) {
 			return e.BeginReturn(ctx, c.VM, c.ID, c.Disks)
 		},

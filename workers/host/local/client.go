@@ -169,6 +169,11 @@ func (c *Client) UpdateRelationship(ctx context.Context, vm string, r host.Relat
 	return c.call(ctx, "updateRelationship", call{VM: vm, Relationship: &r}, nil)
 }
 
+// GrowDisk makes a disk of a VM that is off larger by zeroes.
+func (c *Client) GrowDisk(ctx context.Context, vm, disk string, size int64) error {
+	return c.call(ctx, "growDisk", call{VM: vm, Disk: disk, Size: size}, nil)
+}
+
 // RestartTracking drops the logs of the given disks and begins new ones.
 func (c *Client) RestartTracking(ctx context.Context, vm string, disks []string) error {
 	return c.call(ctx, "restartTracking", call{VM: vm, Disks: disks}, nil)

@@ -102,7 +102,7 @@ func (m *machine) cut(ctx context.Context, st *stack, c *cutRecord, req host.Cut
 			return f
 		}
 	}
-	if err := m.checkDisks(st); err != nil {
+	if err := m.checkDisks(st, m.rel.Disks...); err != nil {
 		return err
 	}
 	var snap *snapshot

@@ -58,6 +58,8 @@ type Engine struct {
 	cancel   context.CancelFunc
 	watchers sync.WaitGroup
 
+	building sync.Mutex // a VM is begun by one call at a time: one that was given up may still be at it
+
 	mu       sync.Mutex
 	machines map[string]*machine
 	problems []host.Problem
@@ -66,6 +68,8 @@ type Engine struct {
 var (
 	_ host.Host          = (*Engine)(nil)
 	_ host.ProblemLister = (*Engine)(nil)
+	_ host.Grower        = (*Engine)(nil)
+	_ host.Grower        = (*Client)(nil)
 )
 
 // Open takes possession of the directory and brings every VM into the state it

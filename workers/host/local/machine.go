@@ -72,10 +72,12 @@ func (m *machine) load() error {
 	if err := m.loadRelationship(); err != nil {
 		return err
 	}
-	if m.rel == nil {
-		if err := m.sweepReplication(); err != nil {
-			return err
-		}
+	sweep := m.sweepReplication
+	if m.rel != nil {
+		sweep = m.sweepUntracked
+	}
+	if err := sweep(); err != nil {
+		return err
 	}
 	if err := m.loadReturn(); err != nil {
 		return err

@@ -28,6 +28,8 @@ func (e *Engine) CreateVM(_ context.Context, vm site.VirtualMachine) error {
 	if err := checkDescription(vm); err != nil {
 		return errorcatalog.Fail(errorcatalog.VMDescriptionInvalid, "VM to be created").Because(err)
 	}
+	e.building.Lock()
+	defer e.building.Unlock()
 	if err := e.scan(); err != nil {
 		return err
 	}

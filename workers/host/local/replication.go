@@ -20,6 +20,7 @@ const relationshipFile = "replication.json"
 type relationshipRecord struct {
 	host.Relationship
 	Sizes    map[string]int64                 `json:"sizes"`             // of the tracked disks, in bytes
+	Growing  map[string]int64                 `json:"growing,omitempty"` // disks about to have this size
 	Distrust map[string]*errorcatalog.Failure `json:"distrust"`          // disks whose logs cannot be trusted, for reasons the logs do not know
 	LastCut  string                           `json:"lastCut,omitempty"` // the newest cut released
 	LastSeq  int64                            `json:"lastSeq"`           // its number
@@ -161,7 +162,11 @@ func (m *machine) checkSizes(st *stack) bool {
 	changed := false
 	for disk, size := range st.sizes(m.rel.Disks) {
 		if was, known := m.rel.Sizes[disk]; known && was != size && m.rel.Distrust[disk] == nil {
-			m.distrust(disk, errorcatalog.Fail(errorcatalog.DiskSizeChanged, "disk %s of VM %s had %d bytes and has %d", disk, m.id(), was, size))
+			code := errorcatalog.DiskChangedOffline // who has grown it may have changed the rest, too
+			if size < was {
+				code = errorcatalog.DiskShrunk
+			}
+			m.distrust(disk, errorcatalog.Fail(code, "disk %s of VM %s had %d bytes and has %d", disk, m.id(), was, size))
 			changed = true
 		}
 	}
@@ -261,35 +266,6 @@ func (m *machine) tracking(disk string) host.DiskTracking {
 func (m *machine) related() error {
 	if m.rel == nil {
 		return errorcatalog.Fail(errorcatalog.RelationshipNotFound, "VM %s has no replication relationship", m.id())
-	}
-	return nil
-}
-
-// UpdateRelationship replaces the settings of the relationship. Its disks stay.
-func (e *Engine) UpdateRelationship(_ context.Context, vm string, r host.Relationship) error {
-	m, err := e.find(vm)
-	if err != nil {
-		return err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if err := m.related(); err != nil {
-		return err
-	}
-	if err := m.checkRelationship(r); err != nil {
-		return err
-	}
-	if !slices.Equal(r.Disks, m.rel.Disks) {
-		return errorcatalog.Fail(errorcatalog.ValidationFailed, "the disks of a relationship do not change")
-	}
-	was := m.rel.Relationship
-	m.rel.Relationship = r
-	if err := m.saveRelationship(); err != nil {
-		m.rel.Relationship = was
-		return err
-	}
-	if m.stack != nil && m.stack.group != nil {
-		m.stack.group.SetLimit(r.LogLimitPercent)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"farshore/domain/errorcatalog"
 	"farshore/domain/site"
@@ -35,6 +36,9 @@ type openDisk struct {
 // exports to the caller.
 func (m *machine) openStack(ctx context.Context) error {
 	s := &stack{}
+	if err := m.finishGrowing(); err != nil {
+		return err
+	}
 	for _, spec := range m.vm.Load().Disks {
 		d, err := m.openDisk(spec)
 		if err != nil {
@@ -130,10 +134,14 @@ func (s *stack) layers() []*cow.Layer {
 	return out
 }
 
-// checkDisks tells whether the open disks' files still are what was opened:
-// somebody may have removed or cut off one under a running guest.
-func (m *machine) checkDisks(s *stack) error {
+// checkDisks tells whether the files of all open disks, or of the given ones, still
+// are what was opened: somebody may have removed or cut off one under a running
+// guest.
+func (m *machine) checkDisks(s *stack, only ...string) error {
 	for _, d := range s.disks {
+		if len(only) > 0 && !slices.Contains(only, d.spec.ID) {
+			continue
+		}
 		if !exists(d.path) {
 			return errorcatalog.Fail(errorcatalog.DiskNotFound, "file %s of disk %s of VM %s is gone", d.spec.File, d.spec.ID, m.id())
 		}

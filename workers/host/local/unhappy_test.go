@@ -123,11 +123,11 @@ func TestDiskThatIsChangedWhileItsVMIsOffNeedsResynchronization(t *testing.T) {
 
 func TestDiskThatHasGrownOrShrunkIsNotFollowed(t *testing.T) {
 	t.Parallel()
-	for _, size := range []int64{diskSize / 2, diskSize * 2} {
+	for size, code := range map[int64]errorcatalog.Code{diskSize / 2: errorcatalog.DiskShrunk, diskSize * 2: errorcatalog.DiskChangedOffline} {
 		e, _, file := tracked(t)
 		must(t, os.Truncate(file, size))
-		wantCode(t, cut(t, e), errorcatalog.DiskSizeChanged)
-		wantCode(t, cut(t, e), errorcatalog.DiskSizeChanged)
+		wantCode(t, cut(t, e), code)
+		wantCode(t, cut(t, e), code)
 		must(t, e.RestartTracking(within(t), "vm1", []string{"os", "data1"}))
 		must(t, cut(t, e))
 	}

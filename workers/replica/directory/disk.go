@@ -115,6 +115,9 @@ func (i *item) openBase(st *state, diskName string, readonly bool) (*disk.File, 
 	if err != nil {
 		return nil, failed(err, "open disk %s of item %s", diskName, i.name)
 	}
+	if f.Size() == st.Growing[diskName] {
+		f.Cap(size)
+	}
 	if f.Size() != size {
 		_ = f.Close()
 		return nil, errorcatalog.Fail(errorcatalog.ReplicaCorrupt, "disk %s of item %s has %d bytes, not %d", diskName, i.name, f.Size(), size)
@@ -188,8 +191,8 @@ func (v *volume) change(off, n int64, write func() error) error {
 	return failed(err, "write %d bytes at %d to disk %s of item %s", n, off, v.name, v.item.name)
 }
 
-// permitted says whether a range may be written: any while there is no point to
-// be kept, else those declared when the apply began.
+// permitted says whether a range may be written: any while there is no point that
+// holds the disk, else those declared when the apply began.
 func (v *volume) permitted(off, n int64) error {
 	st, err := v.item.view.current()
 	if err != nil {
@@ -198,7 +201,7 @@ func (v *volume) permitted(off, n int64) error {
 	if st == nil {
 		return diskNotFound(v.item.name, v.name)
 	}
-	if len(st.Points) == 0 || n == 0 {
+	if n == 0 || !st.holds(v.name) {
 		return nil
 	}
 	declared, err := v.declaredIn(st)
@@ -259,7 +262,7 @@ func (v *volume) whole() error {
 	if err != nil {
 		return err //nolint:wrapcheck // it names the file
 	}
-	if info.Size() != v.file.Size() {
+	if info.Size() < v.file.Size() {
 		return fmt.Errorf("the file has %d bytes, not %d: %w", info.Size(), v.file.Size(), io.ErrUnexpectedEOF)
 	}
 	return nil

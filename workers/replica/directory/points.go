@@ -216,14 +216,15 @@ func (s *Store) OpenPoint(_ context.Context, name, id, diskName string) (disk.Re
 	if at < 0 {
 		return nil, pointNotFound(name, id)
 	}
-	has := func(d pointDisk) bool { return d.Disk == diskName }
-	if !slices.ContainsFunc(st.Points[at].Disks, has) {
+	held := slices.IndexFunc(st.Points[at].Disks, func(d pointDisk) bool { return d.Disk == diskName })
+	if held < 0 {
 		return nil, diskNotFound(name, diskName)
 	}
 	base, err := it.openBase(st, diskName, true)
 	if err != nil {
 		return nil, err
 	}
+	base.Cap(st.Points[at].Disks[held].SizeBytes) // it may have grown since
 	return &pointReader{item: it, point: id, disk: diskName, base: base, opened: map[string]*layer{}}, nil
 }
 

@@ -19,6 +19,7 @@ import (
 // state is an item's state.json. One that was read is never changed.
 type state struct {
 	Disks   map[string]int64 `json:"disks"`             // sizes in bytes
+	Growing map[string]int64 `json:"growing,omitempty"` // disks whose files may have this size already
 	Points  []point          `json:"points,omitempty"`  // oldest first
 	Pending *pending         `json:"pending,omitempty"` // the apply under way
 }
@@ -56,6 +57,7 @@ func (s *state) clone() *state {
 	c := &state{Disks: map[string]int64{}}
 	if s != nil {
 		maps.Copy(c.Disks, s.Disks)
+		c.Growing = maps.Clone(s.Growing)
 		c.Points, c.Pending = slices.Clone(s.Points), s.Pending
 	}
 	return c
@@ -86,6 +88,13 @@ func (s *state) find(id string) int {
 		return -1
 	}
 	return slices.IndexFunc(s.Points, func(p point) bool { return p.ID == id })
+}
+
+// holds says whether a point holds a disk.
+func (s *state) holds(disk string) bool {
+	return slices.ContainsFunc(s.Points, func(p point) bool {
+		return slices.ContainsFunc(p.Disks, func(d pointDisk) bool { return d.Disk == disk })
+	})
 }
 
 // layers names the undo logs between the newest content of a disk and a point,

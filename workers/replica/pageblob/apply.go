@@ -173,7 +173,11 @@ func (s *Store) Rollback(ctx context.Context, item string, fence int64) error {
 		return err
 	}
 	for _, d := range p.Disks {
-		if err := s.restore(ctx, item, fence, d); err != nil {
+		err := s.restore(ctx, item, fence, d)
+		if err != nil && errorcatalog.Of(err).Code == errorcatalog.ReplicaDiskNotFound {
+			continue // removed since: no point holds it
+		}
+		if err != nil {
 			return fmt.Errorf("undo cut %s: %w", undone.Cut, err)
 		}
 	}
@@ -210,8 +214,18 @@ func (s *Store) restore(ctx context.Context, item string, fence int64, d planned
 	return v.Flush(ctx)
 }
 
-// copyBack makes a range of v what it is in r.
+// copyBack makes a range of v what it is in r: zeroes, where the disk was shorter.
 func copyBack(v *volume, r *source, e disk.Extent, buffer []byte) error {
+	if e.End() > r.size {
+		from := max(e.Offset, r.size)
+		if err := v.Zero(from, e.End()-from); err != nil {
+			return err
+		}
+		e.Length = max(0, r.size-e.Offset)
+	}
+	if e.Length == 0 {
+		return nil
+	}
 	held, err := r.Extents(e.Offset, e.Length)
 	if err != nil {
 		return err

@@ -9,8 +9,8 @@ import (
 	"farshore/workers/replica"
 )
 
-// grants remembers which ranges of which disks may be written: all as long as an
-// item has no point, then those that the apply under way has declared. Others
+// grants remembers which ranges of which disks may be written: all of a disk as long
+// as no point holds it, then those that the apply under way has declared. Others
 // could not be undone.
 type grants struct {
 	mu    sync.Mutex
@@ -18,7 +18,8 @@ type grants struct {
 }
 
 type grant struct {
-	all      bool
+	known    bool            // false: nothing is remembered
+	held     map[string]bool // disks that a point holds
 	declared map[string][]disk.Extent
 }
 
@@ -44,7 +45,7 @@ func (g *grants) forget(item string) {
 }
 
 func (g grant) permits(name string, e disk.Extent) bool {
-	return g.all || e.Length == 0 || contains(g.declared[name], e)
+	return e.Length == 0 || g.known && !g.held[name] || contains(g.declared[name], e)
 }
 
 // permitted refuses a write that no apply has declared. What it remembers is
@@ -61,8 +62,8 @@ func (v *volume) permitted(off, n int64) error {
 	if x.Fence > v.fence {
 		return fenced(v.item, v.fence, x.Fence)
 	}
-	now := grant{all: len(x.Points) == 0}
-	if !now.all && x.Apply != nil {
+	now := grant{known: true, held: x.held()}
+	if x.Apply != nil {
 		p, err := s.loadPlan(v.ctx, x.Apply)
 		if err != nil {
 			return err

@@ -65,6 +65,17 @@ func (x index) newest() point {
 	return x.Points[len(x.Points)-1]
 }
 
+// held is the set of disks that a point holds.
+func (x index) held() map[string]bool {
+	held := map[string]bool{}
+	for _, p := range x.Points {
+		for _, d := range p.Disks {
+			held[d.Disk] = true
+		}
+	}
+	return held
+}
+
 func (p point) disk(name string) (pointDisk, bool) {
 	for _, d := range p.Disks {
 		if d.Disk == name {

@@ -81,10 +81,14 @@ func (s *Store) snapshot(ctx context.Context, item, cut string, fence int64, d r
 		if size != d.SizeBytes {
 			return "", errorcatalog.Fail(errorcatalog.ReplicaDiskSizeMismatch, "%s: it has %d bytes, not %d", what, size, d.SizeBytes).Because(replica.ErrDiskSize)
 		}
-		id, err = s.freeze(ctx, client, &blob.CreateSnapshotOptions{AccessConditions: ifMatch(p.etag), Metadata: map[string]*string{
+		about := map[string]*string{
 			metaCut: &cut, metaDisk: &d.Disk, metaFence: new(strconv.FormatInt(fence, 10)), metaRoot: &d.Root,
 			metaSize: new(strconv.FormatInt(size, 10)),
-		}})
+		}
+		if next := meta(p.metadata, metaGrow); next != "" {
+			about[metaGrow] = &next
+		}
+		id, err = s.freeze(ctx, client, &blob.CreateSnapshotOptions{AccessConditions: ifMatch(p.etag), Metadata: about})
 		if isConflict(err) {
 			continue
 		}

@@ -25,6 +25,7 @@ const (
 	metaDisk  = "disk"
 	metaFence = "fence"
 	metaRoot  = "root"
+	metaGrow  = "growing" // the size that the guest is about to see: the blob may have it already
 )
 
 // Check makes the container if there is none, refuses accounts that cannot hold
@@ -174,7 +175,11 @@ func explainDisk(ctx context.Context, err error, what string) error {
 
 func sourceSize(p page) (int64, error) {
 	size, err := strconv.ParseInt(meta(p.metadata, metaSize), 10, 64)
-	if err != nil || size < 0 || padded(size)+disk.FooterSize != p.size {
+	whole := padded(size)+disk.FooterSize == p.size
+	if next, bad := strconv.ParseInt(meta(p.metadata, metaGrow), 10, 64); bad == nil && !whole {
+		whole = padded(next)+disk.FooterSize == p.size
+	}
+	if err != nil || size < 0 || !whole {
 		return 0, errorcatalog.Fail(errorcatalog.ReplicaCorrupt, "a page blob of %d bytes says its disk has %q", p.size, meta(p.metadata, metaSize))
 	}
 	return size, nil

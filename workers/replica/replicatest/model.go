@@ -148,7 +148,7 @@ func (m *model) check(tb testing.TB, s replica.Store) {
 	ids := make([]string, 0, len(points))
 	for _, p := range points {
 		ids = append(ids, p.ID)
-		if p.CommittedAt.IsZero() || len(p.Disks) != len(m.sizes) || len(p.Disks[0].Root) != 64 {
+		if p.CommittedAt.IsZero() || len(p.Disks) != len(m.then[p.ID]) || len(p.Disks[0].Root) != 64 {
 			tb.Errorf("point %s lost what was said about it: %+v", p.ID, p)
 		}
 	}
@@ -156,7 +156,7 @@ func (m *model) check(tb testing.TB, s replica.Store) {
 		tb.Fatalf("points %v, want %v", ids, m.points)
 	}
 	for _, id := range ids {
-		for name := range m.sizes {
+		for name := range m.then[id] {
 			m.checkDisk(tb, s, id, name)
 		}
 	}
@@ -175,8 +175,8 @@ func (m *model) checkDisk(tb testing.TB, s replica.Store, id, name string) {
 func (m *model) compare(tb testing.TB, r disk.Reader, id, name string) {
 	tb.Helper()
 	want := m.then[id][name]
-	if r.Size() != m.sizes[name] {
-		tb.Fatalf("disk %s at point %s has %d bytes, want %d", name, id, r.Size(), m.sizes[name])
+	if r.Size() != int64(len(want)) {
+		tb.Fatalf("disk %s at point %s has %d bytes, want %d", name, id, r.Size(), len(want))
 	}
 	got := readDisk(tb, r, r.Size())
 	if at := firstDifference(got, want); at >= 0 {

@@ -58,6 +58,9 @@ func Run(t *testing.T, newMedium func(t *testing.T) Medium) {
 		"a flipped bit is found":                                       flippedBitIsFound,
 		"lost and changed writes are found":                            badWritesAreFound,
 		"a disk that was cut short is found":                           truncationIsFound,
+		"a disk that no point holds is written freely":                 newDiskIsWrittenFreely,
+		"a disk grows, and points keep its size":                       diskGrows,
+		"a disk is removed once no point holds it":                     diskIsRemoved,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

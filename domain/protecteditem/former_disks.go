@@ -1,0 +1,61 @@
+package protecteditem
+
+import (
+	"slices"
+	"time"
+)
+
+// formerDisk remembers a disk of which the replica store may still hold something.
+func (s State) formerDisk(id string) State {
+	if !slices.Contains(s.FormerDisks, id) {
+		s.FormerDisks = append(slices.Clone(s.FormerDisks), id)
+	}
+	return s
+}
+
+// Unheld returns the former disks that no recovery point holds: their replicas are
+// of no use to anybody.
+func Unheld(s State) []string {
+	switch s.Protection {
+	case FinalizingProtection, Protected:
+	default:
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(s.FormerDisks), func(id string) bool {
+		_, held := s.heldBy(id)
+		return held
+	})
+}
+
+// RecordReplicaDisksRemoved reports that the replica store holds nothing more of
+// former disks. Others are left out.
+type RecordReplicaDisksRemoved struct {
+	Disks []string
+	At    time.Time
+}
+
+func (c RecordReplicaDisksRemoved) decide(s State) ([]Event, error) {
+	if err := s.requireItem(); err != nil {
+		return nil, err
+	}
+	unheld := Unheld(s)
+	removed := slices.DeleteFunc(slices.Clone(c.Disks), func(id string) bool { return !slices.Contains(unheld, id) })
+	if len(removed) == 0 {
+		return nil, nil
+	}
+	return []Event{ReplicaDisksRemoved{Disks: removed, At: c.At}}, nil
+}
+
+// ReplicaDisksRemoved is the end of disks that were protected once.
+type ReplicaDisksRemoved struct {
+	Disks []string  `json:"disks"`
+	At    time.Time `json:"at"`
+}
+
+// EventType implements domain.Event.
+func (ReplicaDisksRemoved) EventType() string { return "protected_item.replica_disks_removed.v1" }
+
+func (e ReplicaDisksRemoved) evolve(s State) State {
+	s.FormerDisks = slices.DeleteFunc(slices.Clone(s.FormerDisks), func(id string) bool { return slices.Contains(e.Disks, id) })
+	return s
+}

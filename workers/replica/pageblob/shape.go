@@ -1,0 +1,112 @@
+package pageblob
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/pageblob"
+
+	"farshore/domain/errorcatalog"
+	"farshore/workers/disk"
+	"farshore/workers/replica"
+)
+
+// GrowDisk makes a disk larger: the blob says what it is about to become, is
+// resized, loses the footer that now lies within the disk, gets one at its end, and
+// says what it is. After a crash anywhere in it, it is repeated.
+func (s *Store) GrowDisk(ctx context.Context, spec replica.DiskSpec, fence int64) error {
+	what := fmt.Sprintf("grow disk %s of %s", spec.Disk, spec.Item)
+	if err := replica.CheckRange(0, spec.SizeBytes, spec.SizeBytes); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	if err := s.claim(ctx, spec.Item, fence); err != nil {
+		return err
+	}
+	v, err := s.openVolume(ctx, spec.Item, spec.Disk, fence)
+	if err != nil {
+		return err
+	}
+	defer v.cancel()
+	before := v.size
+	switch {
+	case spec.SizeBytes < before:
+		return errorcatalog.Fail(errorcatalog.DiskShrunk, "%s: it has %d bytes and cannot have %d", what, before, spec.SizeBytes)
+	case spec.SizeBytes == before:
+		return nil
+	}
+	if err := s.describe(ctx, v, spec, before, spec.SizeBytes); err != nil {
+		return explainDisk(ctx, err, what)
+	}
+	if padded(spec.SizeBytes) != padded(before) {
+		if err := s.lengthen(ctx, v, spec.SizeBytes); err != nil {
+			return explainDisk(ctx, err, what)
+		}
+		if err := v.change(ctx, part{off: padded(before), n: disk.FooterSize}); err != nil {
+			return explainDisk(ctx, err, what)
+		}
+	}
+	v.size = spec.SizeBytes
+	if err := v.writeFooter(s.footer(spec)); err != nil {
+		return err
+	}
+	return explainDisk(ctx, s.describe(ctx, v, spec, spec.SizeBytes, spec.SizeBytes), what)
+}
+
+// lengthen resizes the blob.
+func (s *Store) lengthen(ctx context.Context, v *volume, size int64) error {
+	return s.adjust(ctx, v, func(ctx context.Context, etag azcore.ETag) error {
+		_, err := v.blob.Resize(ctx, padded(size)+disk.FooterSize, &pageblob.ResizeOptions{AccessConditions: ifMatch(etag)})
+		return raw(err)
+	}, func(p page) bool { return p.size == padded(size)+disk.FooterSize })
+}
+
+// describe says what the disk's size is, and what it is about to become.
+func (s *Store) describe(ctx context.Context, v *volume, spec replica.DiskSpec, size, next int64) error {
+	is, becomes := strconv.FormatInt(size, 10), ""
+	about := map[string]*string{metaSize: &is, metaDisk: &spec.Disk}
+	if next != size {
+		becomes = strconv.FormatInt(next, 10)
+		about[metaGrow] = &becomes
+	}
+	return s.adjust(ctx, v, func(ctx context.Context, etag azcore.ETag) error {
+		_, err := v.blob.SetMetadata(ctx, about, &blob.SetMetadataOptions{AccessConditions: ifMatch(etag)})
+		return raw(err)
+	}, func(p page) bool { return meta(p.metadata, metaSize) == is && meta(p.metadata, metaGrow) == becomes })
+}
+
+// adjust repeats a request until the blob is seen to be as it should, as long as it
+// is this writer's.
+func (s *Store) adjust(ctx context.Context, v *volume, request func(context.Context, azcore.ETag) error, done func(page) bool) error {
+	for {
+		p, err := s.inspect(ctx, v.blob)
+		if err != nil {
+			return err
+		}
+		if fenceOf(p.sequence) != v.fence {
+			return fenced(v.item, v.fence, fenceOf(p.sequence))
+		}
+		if done(p) {
+			return nil
+		}
+		err = s.ask(ctx, func(ctx context.Context) error { return request(ctx, p.etag) })
+		if err != nil && !isConflict(err) {
+			return err
+		}
+	}
+}
+
+// RemoveDisk deletes a disk that no point holds, with what is left of its snapshots.
+func (s *Store) RemoveDisk(ctx context.Context, item, name string, fence int64) error {
+	x, err := s.change(ctx, item, fence, func(*index) error { return nil })
+	if err != nil {
+		return err
+	}
+	if x.held()[name] {
+		return errorcatalog.Fail(errorcatalog.DiskInRecoveryPoints, "disk %s of %s", name, item)
+	}
+	s.grants.forget(item)
+	return s.removeDisk(ctx, diskName(item, name))
+}
