@@ -43,7 +43,7 @@ func hostEntries() []Entry {
 		{InsufficientMemory, Recoverable, "There is too little memory for the work", []string{"too many transfers run at the same time"}, "Give the service more memory, or run fewer transfers at once."},
 		{FreezeHookMissing, NonRecoverable, "The VM has no freeze commands, so its recovery points are crash-consistent", []string{"vm.json has no freeze section"}, "Add a freeze section to vm.json; it is read at the next attempt. Or set the policy's app-consistent frequency to 0."},
 		{FreezeHookFailed, Recoverable, "The guest's applications were not brought to rest, so the recovery point is crash-consistent", []string{"the command pre failed or took longer than the timeout", "an application in the guest does not flush in time"}, "Run pre and post by hand and look at .farshore/freeze-VM.log in the host's folder; give more timeoutSeconds if it is only slow. It is tried again at the policy's frequency; `farshore item replicate ITEM --app-consistent` tries now."},
-		{ThawHookFailed, NonRecoverable, "The guest's applications may be frozen still", []string{"the command post failed or took longer than the timeout"}, "Let the applications go on by hand. The command is run again with each cut and at each start of the host's process, as vm.json has it by then: correct it there."},
+		{ThawHookFailed, NonRecoverable, "The guest's applications may be frozen still", []string{"the command post failed or took longer than the timeout"}, "Let the applications go on by hand. The host runs the command again every minute at least, as vm.json has it by then: correct it there."},
 	}
 }
 

@@ -20,6 +20,12 @@ import (
 // defaultFreeze is how long a guest may be frozen when its vm.json does not say.
 const defaultFreeze = 10 * time.Second
 
+// How long a watcher waits between its attempts to thaw a guest: twice as long each time.
+const (
+	firstThawDelay   = time.Second
+	longestThawDelay = time.Minute
+)
+
 // toldOfLog is how much of what a command has written last its failure tells, in
 // bytes.
 const toldOfLog = 300
@@ -39,6 +45,7 @@ func (m *machine) freezeLog() string  { return m.ownFile("freeze", ".log") }
 // be and can be. It says in the cut's record what came of it. A guest that was left
 // frozen is thawed first, whatever the cut is to be.
 func (m *machine) around(ctx context.Context, c *cutRecord, req host.CutRequest, hold func()) error {
+	defer m.thawLater(firstThawDelay) //nolint:contextcheck // it outlives the cut
 	began := m.e.o.Now()
 	left, failure := m.thaw() //nolint:contextcheck // an end is not cut short
 	if !req.AppConsistent || failure != nil {
@@ -111,7 +118,8 @@ func bounded(seconds int) time.Duration {
 
 // thaw lets a guest's applications go on if anybody has asked them to come to rest
 // and they have not been let go on since; left tells whether that is so. Until it
-// succeeds the record stays, and the next cut and the next host process try again.
+// succeeds the record stays, and a watcher, the next cut and the next host process try
+// again.
 func (m *machine) thaw() (left bool, failure *errorcatalog.Failure) {
 	if !exists(m.freezeFile()) {
 		return false, nil
@@ -143,19 +151,47 @@ func (m *machine) tryThaw() error {
 	return removeFile(m.freezeFile())
 }
 
-// thawLater thaws what a killed host process has left frozen, once the VM's disks
-// are served again.
-func (m *machine) thawLater() {
-	if !exists(m.freezeFile()) {
+// thawLater lets the applications of a guest go on that a killed host process or a post
+// that failed has left frozen. It tries until they do, whatever becomes of the VM's
+// replication, or until this process ends: then the next one goes on.
+func (m *machine) thawLater(wait time.Duration) {
+	if m.thawing || !exists(m.freezeFile()) {
 		return
 	}
+	m.thawing = true
 	m.e.watchers.Go(func() {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		if _, failure := m.thaw(); failure != nil {
-			m.e.o.Log.ErrorContext(m.e.ctx, "guest may be frozen still", "vm", m.id(), "error", failure)
+		for pause(m.e.ctx, wait) && !m.thawNow() {
+			wait = min(max(2*wait, firstThawDelay), longestThawDelay)
 		}
 	})
+}
+
+// thawNow is an attempt of a watcher, and tells whether there is nothing left to do.
+func (m *machine) thawNow() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	left, failure := m.thaw()
+	switch {
+	case failure != nil:
+		m.e.o.Log.ErrorContext(m.e.ctx, "guest may be frozen still", "vm", m.id(), "error", failure)
+		return false
+	case left:
+		m.e.o.Log.InfoContext(m.e.ctx, "guest was left frozen and is thawed", "vm", m.id())
+	}
+	m.thawing = false
+	return true
+}
+
+// pause waits and returns true, or false once ctx has ended.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // hook runs a command of the VM's description to its end, or until ctx ends. keep

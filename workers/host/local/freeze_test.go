@@ -179,6 +179,23 @@ func TestAThawThatFailsIsTriedAgainWithEachCut(t *testing.T) {
 	}
 }
 
+func TestAGuestThatWasLeftFrozenIsThawedWithoutAnotherCut(t *testing.T) {
+	t.Parallel()
+	l := restful(t)
+	l.hooks(freezes, "touch J.tried; exit 1", 5)
+	if c := l.cut(true); c.Freeze.Failure == nil || c.Freeze.Failure.Code != errorcatalog.ThawHookFailed || !l.exists(".freeze") {
+		t.Fatalf("the cut is %+v with %+v", c, c.Freeze)
+	}
+	must(t, os.Remove(l.journal+".tried"))
+	until(t, "it is tried again", func() bool { return l.exists(".tried") })
+	l.hooks(freezes, thaws, 5)
+	until(t, "the guest is thawed", func() bool { _, err := os.Stat(l.frozenFile()); return err != nil })
+	if l.exists(".freeze") || l.thaws() != 1 {
+		t.Errorf("the guest was thawed %d times", l.thaws())
+	}
+	l.more()
+}
+
 func TestAHostKilledWhileItsGuestIsFrozenThawsItWhenItIsBack(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct{ pre, post, reached string }{

@@ -32,6 +32,7 @@ type machine struct {
 	stack     *stack     // nil while closed
 	guest     *guest     // nil without a live process
 	status    []changelog.DiskStatus
+	thawing   bool // a watcher is about to let the guest's applications go on
 }
 
 func newMachine(e *Engine, dir string, vm site.VirtualMachine) *machine {
@@ -90,7 +91,7 @@ func (m *machine) load() error {
 func (m *machine) resume(ctx context.Context) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.thawLater() //nolint:contextcheck // an end is not cut short
+	m.thawLater(0) //nolint:contextcheck // an end is not cut short
 	g, err := m.findGuest()
 	if err != nil {
 		return err
