@@ -133,7 +133,7 @@ func (p *planning) connect(nic site.NIC, set NICSettings) (PlannedNIC, target) {
 }
 
 func (p *planning) mappingOf(nic site.NIC) (networkmapping.Mapping, bool) {
-	source, ok := site.FindNetwork(p.known.Source, nic.Network)
+	source, ok := p.sourceOf(nic)
 	if !ok {
 		p.find(errorcatalog.NetworkUnmapped, nic.Name, "network %s is not known in the site", nic.Network)
 		return networkmapping.Mapping{}, false
@@ -147,6 +147,21 @@ func (p *planning) mappingOf(nic site.NIC) (networkmapping.Mapping, bool) {
 		return networkmapping.Mapping{}, false
 	}
 	return p.known.Mappings[i], true
+}
+
+// sourceOf finds the network that an adapter names. One that only the adapters of VMs
+// have named may have gone with them, and is taken for what was mapped by that name.
+func (p *planning) sourceOf(nic site.NIC) (site.Network, bool) {
+	source, ok := site.FindNetwork(p.known.Source, nic.Network)
+	if ok || p.known.Loaded {
+		return source, ok
+	}
+	for _, m := range p.known.Mappings {
+		if m.Network == nic.Network || m.NetworkName == nic.Network {
+			return site.Network{ID: m.Network, Name: m.NetworkName}, true
+		}
+	}
+	return site.Network{ID: nic.Network, Name: nic.Network}, true
 }
 
 // there finds a network of the recovery site; one without a name if it is gone. One

@@ -61,11 +61,18 @@ func TestAdaptersLandWhereTheirNetworksAreMapped(t *testing.T) {
 		eth1     string
 		findings []string
 	}{
-		"one is mapped, one is not":          {nil, nil, "DR LAN", &site.Address{Type: site.DynamicHost}, "", []string{unmapped}},
-		"both are mapped":                    {nil, mapDMZ, "DR LAN", &site.Address{Type: site.DynamicHost}, "DR DMZ", nil},
-		"nothing is known of networks":       {nil, func(n *protecteditem.Networks) { *n = protecteditem.Networks{} }, "LAN", static("10.1.0.25"), "vm-dmz", nil},
-		"only what VMs name is known":        {nil, func(n *protecteditem.Networks) { n.Loaded, n.Mappings = false, nil }, "LAN", static("10.1.0.25"), "vm-dmz", nil},
-		"one of what VMs name is mapped":     {nil, func(n *protecteditem.Networks) { n.Loaded = false }, "DR LAN", &site.Address{Type: site.DynamicHost}, "", []string{unmapped}},
+		"one is mapped, one is not":      {nil, nil, "DR LAN", &site.Address{Type: site.DynamicHost}, "", []string{unmapped}},
+		"both are mapped":                {nil, mapDMZ, "DR LAN", &site.Address{Type: site.DynamicHost}, "DR DMZ", nil},
+		"nothing is known of networks":   {nil, func(n *protecteditem.Networks) { *n = protecteditem.Networks{} }, "LAN", static("10.1.0.25"), "vm-dmz", nil},
+		"only what VMs name is known":    {nil, func(n *protecteditem.Networks) { n.Loaded, n.Mappings = false, nil }, "LAN", static("10.1.0.25"), "vm-dmz", nil},
+		"one of what VMs name is mapped": {nil, func(n *protecteditem.Networks) { n.Loaded = false }, "DR LAN", &site.Address{Type: site.DynamicHost}, "", []string{unmapped}},
+		"a mapped network went with its VM": {nil, func(n *protecteditem.Networks) {
+			n.Loaded, n.Source, n.Mappings[0].NetworkName = false, nil, "LAN"
+		}, "DR LAN", &site.Address{Type: site.DynamicHost}, "", []string{unmapped}},
+		"one mapped by its id did": {nil, func(n *protecteditem.Networks) {
+			n.Loaded, n.Source = false, nil
+			n.Mappings = append(n.Mappings, networkmapping.Mapping{ID: "dmz", Network: "vm-dmz", RecoveryNetwork: "dr-dmz", Addressing: networkmapping.FromDHCP})
+		}, "", nil, "DR DMZ", []string{"eth0 network_unmapped"}},
 		"a network is not the site's":        {nil, func(n *protecteditem.Networks) { n.Source = n.Source[:1] }, "DR LAN", &site.Address{Type: site.DynamicHost}, "", []string{unmapped}},
 		"a recovery network is gone":         {nil, func(n *protecteditem.Networks) { n.Recovery = n.Recovery[1:] }, "", nil, "", []string{"eth0 recovery_network_missing", unmapped}},
 		"a VM's network went with it":        {nil, func(n *protecteditem.Networks) { n.RecoveryLoaded, n.Recovery = false, nil }, "DR LAN", &site.Address{Type: site.DynamicHost}, "", []string{unmapped}},
@@ -122,6 +129,12 @@ func TestWithinASiteNetworksStandForThemselves(t *testing.T) {
 	known := networks(func(n *protecteditem.Networks) { n.Recovery = append(n.Recovery, n.Source...) })
 	p := protecteditem.PlanNetworks(s, known)
 	if p.NICs[0].Network != "DR LAN" || p.NICs[1].Network != "DMZ" || p.NICs[1].Mapping != "" || len(p.Findings) > 0 {
+		t.Errorf("plan = %+v", p)
+	}
+	gone := networks(func(n *protecteditem.Networks) {
+		n.Loaded, n.RecoveryLoaded, n.Source, n.Recovery = false, false, nil, nil
+	})
+	if p := protecteditem.PlanNetworks(s, gone); p.NICs[1].Network != "vm-dmz" || len(p.Findings) > 0 {
 		t.Errorf("plan = %+v", p)
 	}
 	known.Mappings = nil
