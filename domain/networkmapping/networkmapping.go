@@ -49,7 +49,14 @@ type Entry struct {
 // State is a vault's mappings.
 type State struct {
 	Entries []Entry // by id
+	Mapped  []Pair  // the sites between which a network was mapped once
 	Version int     // of the stream
+}
+
+// Pair is a site and a recovery site of it.
+type Pair struct {
+	Site         string
+	RecoverySite string
 }
 
 // Find returns the mapping of an id.
@@ -70,6 +77,12 @@ func (s State) Between(site, recoverySite string) []Mapping {
 		}
 	}
 	return found
+}
+
+// Ever says whether a network of a site was ever mapped to another site, though none
+// may be now.
+func (s State) Ever(site, recoverySite string) bool {
+	return slices.Contains(s.Mapped, Pair{Site: site, RecoverySite: recoverySite})
 }
 
 // Command asks for something to happen to a vault's mappings.
@@ -161,6 +174,9 @@ func (NetworkMapped) EventType() string { return "network_mapping.network_mapped
 func (e NetworkMapped) evolve(s State) State {
 	s.Entries = append(without(s.Entries, e.Mapping.ID), Entry{Mapping: e.Mapping, Version: s.Version, ChangedAt: e.At})
 	slices.SortFunc(s.Entries, func(a, b Entry) int { return strings.Compare(a.ID, b.ID) })
+	if p := (Pair{Site: e.Mapping.Site, RecoverySite: e.Mapping.RecoverySite}); !slices.Contains(s.Mapped, p) {
+		s.Mapped = append(slices.Clone(s.Mapped), p)
+	}
 	return s
 }
 

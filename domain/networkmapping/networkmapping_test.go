@@ -76,6 +76,9 @@ func TestAMappingKnowsItsLastChange(t *testing.T) {
 	if between := s.Between("vienna", "graz"); len(between) != 2 || len(s.Between("graz", "vienna")) != 0 {
 		t.Errorf("mappings = %+v", between)
 	}
+	if last := d.Fold(networkmapping.State{}, mapped, removed); !last.Ever("vienna", "graz") || last.Ever("graz", "vienna") {
+		t.Errorf("mapped once: %+v", last.Mapped)
+	}
 	if after := d.Fold(s, removed); len(after.Entries) != 1 || len(s.Entries) != 2 {
 		t.Errorf("entries = %+v after %+v", after.Entries, s.Entries)
 	}

@@ -10,8 +10,9 @@ import (
 )
 
 // Networks is what is known of the networks on both sides of an item. Where those
-// of its site were neither loaded nor mapped, adapters keep the network they have.
+// of its site were never loaded nor mapped, adapters keep the network they have.
 type Networks struct {
+	Told           bool // those of the item's site were loaded or mapped once, whatever is left of that
 	Loaded         bool // the networks of the item's site were loaded
 	RecoveryLoaded bool // those of its recovery site were: what is not among them is gone
 	Source         []site.Network
@@ -27,8 +28,9 @@ type TakenAddress struct {
 	IP      string
 }
 
-// Known says whether enough is known to tell that a network was forgotten.
-func (n Networks) Known() bool { return n.Loaded || len(n.Mappings) > 0 }
+// Known says whether enough is known to tell that a network was forgotten. It stays
+// so: who removes the last mapping has not asked for the source's own networks.
+func (n Networks) Known() bool { return n.Told || n.Loaded || len(n.Mappings) > 0 }
 
 // NetworkFinding is something about an adapter that its operator should know
 // before a failover.

@@ -65,6 +65,7 @@ func TestAdaptersLandWhereTheirNetworksAreMapped(t *testing.T) {
 		"both are mapped":                {nil, mapDMZ, "DR LAN", &site.Address{Type: site.DynamicHost}, "DR DMZ", nil},
 		"nothing is known of networks":   {nil, func(n *protecteditem.Networks) { *n = protecteditem.Networks{} }, "LAN", static("10.1.0.25"), "vm-dmz", nil},
 		"only what VMs name is known":    {nil, func(n *protecteditem.Networks) { n.Loaded, n.Mappings = false, nil }, "LAN", static("10.1.0.25"), "vm-dmz", nil},
+		"the last mapping was removed":   {nil, func(n *protecteditem.Networks) { n.Told, n.Loaded, n.Mappings = true, false, nil }, "", nil, "", []string{"eth0 network_unmapped", unmapped}},
 		"one of what VMs name is mapped": {nil, func(n *protecteditem.Networks) { n.Loaded = false }, "DR LAN", &site.Address{Type: site.DynamicHost}, "", []string{unmapped}},
 		"a mapped network went with its VM": {nil, func(n *protecteditem.Networks) {
 			n.Loaded, n.Source, n.Mappings[0].NetworkName = false, nil, "LAN"

@@ -242,7 +242,7 @@ type NetworkAdded struct {
 func (NetworkAdded) EventType() string { return "site.network_added.v1" }
 
 func (e NetworkAdded) evolve(s State) State {
-	s.Networks = append(slices.Clone(s.Networks), e.Network)
+	s.Networks, s.Inventoried = append(slices.Clone(s.Networks), e.Network), true
 	return s
 }
 

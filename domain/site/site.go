@@ -41,6 +41,7 @@ type State struct {
 	Clouds          []Cloud
 	LogicalNetworks []LogicalNetwork
 	Networks        []Network // those that were loaded
+	Inventoried     bool      // some were loaded once, though there may be none now
 }
 
 // Host is a host of a site and what was found on it.

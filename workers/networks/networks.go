@@ -112,7 +112,8 @@ func (r *reading) around(ctx context.Context, s protecteditem.State) (protectedi
 		r.mappings[s.Vault] = mapped
 	}
 	return protecteditem.Networks{
-		Loaded: source.NetworksLoaded(), Source: source.KnownNetworks(), RecoveryLoaded: recovery.NetworksLoaded(), Recovery: recovery.KnownNetworks(),
+		Told: source.Inventoried || mapped.Ever(s.Site, s.Recovery.Site), Loaded: source.NetworksLoaded(), Source: source.KnownNetworks(),
+		RecoveryLoaded: recovery.NetworksLoaded(), Recovery: recovery.KnownNetworks(),
 		Mappings: mapped.Between(s.Site, s.Recovery.Site),
 	}, nil
 }

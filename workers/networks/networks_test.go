@@ -165,6 +165,35 @@ func TestWhateverChangesWithNetworksIsLookedAt(t *testing.T) {
 	y.wrong("web")
 }
 
+func TestAdaptersDoNotReturnToTheirOwnNetworksByThemselves(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct{ told, forgotten func(y *yard) }{
+		"the last mapping is removed": {
+			func(y *yard) {
+				y.site("a")
+				y.site("b", site.Network{ID: "dr", Name: "dr"})
+				y.mapping("lan", "lan", networkmapping.FromDHCP)
+			},
+			func(y *yard) {
+				do(y, y.book.Mappings, "acme", networkmapping.Command(networkmapping.RemoveMapping{ID: "lan", At: noon}))
+			},
+		},
+		"no network is loaded any more": {
+			func(y *yard) { y.site("a", lan("10.1.0.0/24")); y.site("b") },
+			func(y *yard) { y.site("a") },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			y := newYard(t)
+			tt.told(y)
+			y.enable("web", "lan", "10.1.0.5")
+			tt.forgotten(y)
+			y.wrong("web", errorcatalog.NetworkUnmapped)
+		})
+	}
+}
+
 func TestAnAddressThatTwoItemsShareIsToldWithBoth(t *testing.T) {
 	t.Parallel()
 	y := newYard(t)
