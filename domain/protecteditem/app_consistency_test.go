@@ -93,6 +93,7 @@ func TestNextConsistency(t *testing.T) {
 		"a failed freeze is not repeated at once":   {history(following, hourly, after8("", frozen(9, unfrozen))), 67, protecteditem.CrashConsistent},
 		"it is after an hour":                       {history(following, hourly, after8("", frozen(9, unfrozen))), 68, protecteditem.AppConsistent},
 		"a thaw that failed is no attempt":          {history(following, hourly, after8("", frozen(0, unthawed))), 9, protecteditem.AppConsistent},
+		"still when any cycle is asked for again":   {history(following, asked, failed(1, unauthorized, 0), protecteditem.ReplicationRequested{At: noon.Add(8 * time.Minute)}), 8, protecteditem.AppConsistent},
 		"when it was asked for":                     {history(following, asked), 7, protecteditem.AppConsistent},
 		"still after a cut for which nobody asked":  {history(following, asked, shipped3), 9, protecteditem.AppConsistent},
 		"still after a cut made before the request": {history(following, asked, early), 9, protecteditem.AppConsistent},

@@ -58,7 +58,11 @@ func (e ReplicationRequested) evolve(s State) State {
 		s.Retry.NextAt = e.At
 	}
 	if s.Protection == Protected {
-		s.Requested = CycleRequest{At: e.At, Consistency: e.Consistency}
+		asked := e.Consistency
+		if s.Requested.Consistency == AppConsistent { // which no cut has met yet
+			asked = AppConsistent
+		}
+		s.Requested = CycleRequest{At: e.At, Consistency: asked}
 	}
 	return s
 }
