@@ -121,7 +121,11 @@ func (m *machine) cut(ctx context.Context, st *stack, c *cutRecord, req host.Cut
 			}
 		}
 		c.Instant, c.Disks = instant.UTC(), diskCuts(disks)
-		return saveJSON(m.path(cutFile(c.ID)), c)
+		if err := saveJSON(m.path(cutFile(c.ID)), c); err != nil {
+			return err
+		}
+		_ = m.told() // or the next cut tells it once more
+		return nil
 	}
 	err := st.group.Cut(ctx, o)
 	m.status = st.group.Status()

@@ -41,6 +41,10 @@ type freezeRecord struct {
 func (m *machine) freezeFile() string { return m.ownFile("freeze", ".json") }
 func (m *machine) freezeLog() string  { return m.ownFile("freeze", ".log") }
 
+// leftFile is there from when the guest was left frozen until a cut has told that it is
+// thawed, whoever has thawed it.
+func (m *machine) leftFile() string { return m.ownFile("freeze", ".left") }
+
 // around calls a cut's hold, with the guest's applications at rest if they are to
 // be and can be. It says in the cut's record what came of it. A guest that was left
 // frozen is thawed first, whatever the cut is to be.
@@ -48,6 +52,7 @@ func (m *machine) around(ctx context.Context, c *cutRecord, req host.CutRequest,
 	defer m.thawLater(firstThawDelay) //nolint:contextcheck // it outlives the cut
 	began := m.e.o.Now()
 	left, failure := m.thaw() //nolint:contextcheck // an end is not cut short
+	left = left || exists(m.leftFile())
 	if !req.AppConsistent || failure != nil {
 		if left {
 			c.Freeze = &host.Freeze{Failure: failure}
@@ -159,11 +164,22 @@ func (m *machine) thawLater(wait time.Duration) {
 		return
 	}
 	m.thawing = true
+	if err := saveJSON(m.leftFile(), struct{}{}); err != nil {
+		m.e.o.Log.ErrorContext(m.e.ctx, "no cut will tell that the guest is thawed", "vm", m.id(), "error", err)
+	}
 	m.e.watchers.Go(func() {
 		for pause(m.e.ctx, wait) && !m.thawNow() {
 			wait = min(max(2*wait, firstThawDelay), longestThawDelay)
 		}
 	})
+}
+
+// told forgets that the guest was left frozen, once a cut's record says how it is now.
+func (m *machine) told() error {
+	if exists(m.freezeFile()) || !exists(m.leftFile()) {
+		return nil
+	}
+	return removeFile(m.leftFile())
 }
 
 // thawNow is an attempt of a watcher, and tells whether there is nothing left to do.

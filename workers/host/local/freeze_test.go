@@ -194,6 +194,12 @@ func TestAGuestThatWasLeftFrozenIsThawedWithoutAnotherCut(t *testing.T) {
 		t.Errorf("the guest was thawed %d times", l.thaws())
 	}
 	l.more()
+	if c := l.cut(false); c.AppConsistent || c.Freeze == nil || c.Freeze.Failure != nil {
+		t.Errorf("the next cut does not tell that the guest was thawed: %+v with %+v", c, c.Freeze)
+	}
+	if c := l.cut(false); c.Freeze != nil {
+		t.Errorf("the cut after it tells it once more: %+v", c.Freeze)
+	}
 }
 
 func TestAHostKilledWhileItsGuestIsFrozenThawsItWhenItIsBack(t *testing.T) {
@@ -233,8 +239,8 @@ func TestAHostKilledWhileItsGuestIsFrozenThawsItWhenItIsBack(t *testing.T) {
 				until(t, "nothing freezes it any more", func() bool { return syscall.Kill(pid, 0) != nil })
 			}
 			l.more()
-			if c := l.cut(false); c.AppConsistent {
-				t.Errorf("the next cut is %+v", c)
+			if c := l.cut(false); c.AppConsistent || c.Freeze == nil || c.Freeze.Failure != nil {
+				t.Errorf("the next cut is %+v with %+v", c, c.Freeze)
 			}
 		})
 	}
