@@ -59,9 +59,10 @@ func (e Engine) canceled(ctx context.Context, i *workflow.Item, rb *runbook.Runb
 }
 
 // called takes a workflow back that waits for an operator or its recovery plan, if
-// that is what was asked for.
+// that is what was asked for. Where that has failed, the schedule says when it is
+// tried again.
 func (e Engine) called(ctx context.Context, i *workflow.Item) (bool, error) {
-	held := i.State.Protection == protecteditem.PlannedFailoverInProgress && i.State.Hold == protecteditem.HoldReady
+	held := i.State.Protection == protecteditem.PlannedFailoverInProgress && i.State.Hold == protecteditem.HoldReady && i.State.Retry.Failure == nil
 	if i.State.Protection != protecteditem.FailbackAwaitingCompletion && !held {
 		return false, nil
 	}

@@ -79,8 +79,8 @@ func due(s protecteditem.State, now time.Time) (time.Time, bool) {
 	case protecteditem.EnablingProtection, protecteditem.FinalizingProtection, protecteditem.DisablingProtection,
 		protecteditem.UnplannedFailoverInProgress:
 		return now, true
-	case protecteditem.PlannedFailoverInProgress: // one that is held waits for its plan
-		return now, s.Hold != protecteditem.HoldReady
+	case protecteditem.PlannedFailoverInProgress: // one that is held waits for its plan, unless taking it back has failed
+		return now, s.Hold != protecteditem.HoldReady || s.Retry.Failure != nil
 	case protecteditem.InitialReplicationPending:
 		return s.StartAt, s.Paused == nil
 	case protecteditem.InitialReplicationInProgress:

@@ -42,6 +42,10 @@ func TestWorkIsDueWhenTheStateSaysSo(t *testing.T) {
 		"a resynchronization": {protecteditem.State{
 			Protection: protecteditem.Protected, Resync: protecteditem.Resync{State: protecteditem.ResyncInProgress},
 		}, now},
+		"a failover that is held": {protecteditem.State{Protection: protecteditem.PlannedFailoverInProgress, Hold: protecteditem.HoldReady}, time.Time{}},
+		"a held failover that could not be taken back": {protecteditem.State{
+			Protection: protecteditem.PlannedFailoverInProgress, Hold: protecteditem.HoldReady, Retry: protecteditem.Retry{Failure: failure, NextAt: later},
+		}, later},
 		"an uncommitted failover": {protecteditem.State{Protection: protecteditem.FailoverCommitRequired}, time.Time{}},
 		"a commit":                {protecteditem.State{Protection: protecteditem.FailoverCommitRequired, Job: &protecteditem.JobRef{ID: "j"}}, now},
 		"failed over":             {protecteditem.State{Protection: protecteditem.FailedOver}, time.Time{}},
