@@ -128,8 +128,9 @@ func (r *run) record(ctx context.Context, cmd job.Command) error {
 }
 
 // begin opens the job, or reads it again. A run that goes on with a failed one
-// takes over which of its actions and moves are done. What was only prepared was
-// taken back, and is prepared again.
+// takes over which of its actions are done. Its items are looked at again: one may
+// have been left out, taken back or cancelled since, and what is where it belongs
+// is skipped.
 func (r *run) begin(ctx context.Context) error {
 	tasks := make([]job.TaskSpec, len(r.steps))
 	for i, s := range r.steps {
@@ -146,7 +147,7 @@ func (r *run) begin(ctx context.Context) error {
 	for _, s := range r.steps {
 		was, _ := before.Task(s.Name)
 		is, _ := r.journal.Task(s.Name)
-		if s.Kind == recoveryplan.Prepare || was.Status != job.Succeeded || is.Status != job.NotStarted {
+		if s.Kind != recoveryplan.Act || was.Status != job.Succeeded || is.Status != job.NotStarted {
 			continue
 		}
 		out := before.Output(s.Name)
@@ -185,11 +186,11 @@ func (r *run) work(ctx context.Context) (time.Time, error) {
 	if failure != nil {
 		return r.leave(ctx, recoveryplan.Failed, failure)
 	}
-	return time.Time{}, r.end(ctx, recoveryplan.Succeeded, nil)
+	return r.leave(ctx, recoveryplan.Succeeded, nil)
 }
 
-// leave ends a run that has failed or was canceled, once its items are at rest:
-// what can be taken back is, and what has changed sides stays.
+// leave ends a run once its items are at rest. Of one that has failed or was
+// canceled, what can be taken back is, and what has changed sides stays.
 func (r *run) leave(ctx context.Context, outcome recoveryplan.Outcome, f *errorcatalog.Failure) (time.Time, error) {
 	resting, err := r.rest(ctx)
 	if err != nil {
