@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -27,7 +28,7 @@ const (
 	prepared // and waits for the run
 	succeeded
 	failed
-	failedBefore // it was not prepared, which another step has told
+	failedBefore // it was not prepared
 )
 
 // child is an item in a run, with its own job.
@@ -128,10 +129,10 @@ func (r *run) move(ctx context.Context, step recoveryplan.Step, out map[string]s
 		case skipped:
 			notes = append(notes, item+" is skipped: "+c.note)
 		case failedBefore:
-			if step.Kind == recoveryplan.Prepare {
-				failures = append(failures, item+" (job "+c.id+"): "+c.note)
-			} else {
+			if step.Kind == recoveryplan.Move && r.toldBefore(item) {
 				notes = append(notes, item+" is left out, it has failed before: "+c.note)
+			} else {
+				failures = append(failures, item+" (job "+c.id+"): "+c.note)
 			}
 		case failed:
 			failures = append(failures, item+" (job "+c.id+"): "+c.note)
@@ -152,6 +153,15 @@ func (r *run) move(ctx context.Context, step recoveryplan.Step, out map[string]s
 		return errorcatalog.Fail(errorcatalog.PlanItemFailed, "%s", strings.Join(notes, "; "))
 	}
 	return nil
+}
+
+// toldBefore says whether the step that was to prepare an item has failed: then the
+// run has. An item whose job ends only after that step is told of where it is missed.
+func (r *run) toldBefore(item string) bool {
+	return slices.ContainsFunc(r.steps, func(s recoveryplan.Step) bool {
+		t, _ := r.journal.Task(s.Name)
+		return s.Kind == recoveryplan.Prepare && t.Status == job.Failed && slices.Contains(s.Items, item)
+	})
 }
 
 // bring asks an item for what the step is for, or lets it go on, and tells how far

@@ -169,3 +169,24 @@ func TestARestartedRunMovesWhatTheFailedOneHasLeftOut(t *testing.T) {
 	s.turn()
 	s.ended(recoveryplan.Succeeded, recoveryplan.Succeeded)
 }
+
+func TestAnItemCanceledWhileTheRunWaitsFailsIt(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, recoveryplan.Definition{Name: "Shop", OnFailure: recoveryplan.Stop, Groups: []recoveryplan.Group{{
+		Items: []string{"web"}, PreActions: []recoveryplan.Action{{Name: "look", Kind: recoveryplan.Manual, Instructions: "look"}},
+	}}})
+	run := s.start("")
+	id := s.begun(run)
+	s.waits(id)
+	s.turn()
+	s.job(id, job.RequestCancel{By: "an operator", At: noon})
+	s.item(protecteditem.FailPlannedFailover{JobID: id, Failure: errorcatalog.Fail(errorcatalog.Canceled, "by an operator"), At: noon})
+	s.job(id, job.Cancel{At: noon})
+	s.job(run, job.Resume{By: "an operator", At: noon})
+	s.turn()
+	s.ended(recoveryplan.Failed, recoveryplan.Canceled)
+	journal, _, err := s.Jobs.Load(t.Context(), run)
+	if task, _ := journal.Task("group_1_items"); err != nil || task.Status != job.Failed || task.Failure.Code != errorcatalog.PlanItemFailed {
+		t.Errorf("the step is %s with %+v, %v", task.Status, task.Failure, err)
+	}
+}
