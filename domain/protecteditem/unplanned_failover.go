@@ -9,7 +9,8 @@ import (
 
 // StartUnplannedFailover begins to bring the VM up on the recovery side whatever
 // has become of its source. It is allowed while a resynchronization is required
-// or runs, which ends with it, and while replication is paused.
+// or runs, which ends with it, and while replication is paused. It takes the place
+// of a failover that yields.
 type StartUnplannedFailover struct {
 	JobID          string
 	Choice         PointChoice
@@ -24,11 +25,13 @@ func (c StartUnplannedFailover) decide(s State) ([]Event, error) {
 	if s.Protection == UnplannedFailoverInProgress && s.runs(c.JobID) {
 		return nil, nil
 	}
-	if err := s.requireFailoverFree(); err != nil {
-		return nil, err
-	}
-	if err := s.requireState(Protected); err != nil {
-		return nil, err
+	if !s.failoverYields() {
+		if err := s.requireFailoverFree(); err != nil {
+			return nil, err
+		}
+		if err := s.requireState(Protected); err != nil {
+			return nil, err
+		}
 	}
 	point, err := s.choose(c.Choice)
 	if err != nil {
@@ -45,6 +48,22 @@ func (c StartUnplannedFailover) decide(s State) ([]Event, error) {
 		e.Point = ""
 	}
 	return []Event{e}, nil
+}
+
+// failoverYields says whether the failover that runs gives way to an unplanned one:
+// it is held, so that its recovery VM has not started, or it cannot be taken back to
+// a source that Farshore has stopped. If the source is lost, nothing else would bring
+// the VM up.
+func (s State) failoverYields() bool {
+	stuck := s.SourceStopped && s.Retry.Failure != nil
+	switch s.Protection {
+	case PlannedFailoverInProgress:
+		return stuck || s.Hold == HoldAsked || s.Hold == HoldReady
+	case UnplannedFailoverInProgress:
+		return stuck
+	default:
+		return false
+	}
 }
 
 // requireFailoverFree refuses a failover while another one runs or the item is
@@ -64,7 +83,7 @@ type UnplannedFailoverStarted struct {
 	Choice             PointChoice `json:"choice"`
 	Point              string      `json:"point,omitempty"` // absent while logs are to be applied first
 	ShutDownSource     bool        `json:"shutDownSource,omitempty"`
-	OvertakenJobID     string      `json:"overtakenJobId,omitempty"`     // of the resynchronization that ends with it
+	OvertakenJobID     string      `json:"overtakenJobId,omitempty"`     // of the resynchronization or the failover that ends with it
 	OvertakenDiskJobID string      `json:"overtakenDiskJobId,omitempty"` // of the new disks that are given up
 	At                 time.Time   `json:"at"`
 }
@@ -76,7 +95,10 @@ func (UnplannedFailoverStarted) EventType() string {
 
 func (e UnplannedFailoverStarted) evolve(s State) State {
 	s = s.postponeResync(e.At)
-	s.Protection, s.SourceStopped, s.Failure, s.Requested = UnplannedFailoverInProgress, false, nil, CycleRequest{}
+	if s.Protection == Protected {
+		s.SourceStopped = false
+	} // otherwise it is still off, and is to run again if this failover comes to nothing
+	s.Protection, s.Hold, s.Failure, s.Requested = UnplannedFailoverInProgress, NotHeld, nil, CycleRequest{}
 	s.FailoverChoice, s.FailoverPoint, s.ShutDownSource = e.Choice, e.Point, e.ShutDownSource
 	return s.endDisks(true).endJob(true).startJob(e.JobID, UnplannedFailoverJob)
 }

@@ -25,7 +25,7 @@ type Planned struct{ *workflow.Item }
 func (p Planned) Steps() []runbook.Step {
 	steps := []runbook.Step{
 		{Name: "inspect_source", Title: "Inspect the source", Run: p.inspectSource},
-		{Name: "stop_source", Title: "Shut the source down", Run: p.stopSource},
+		{Name: stopStep, Title: "Shut the source down", Run: p.stopSource},
 		{Name: "ship_last_cut", Title: "Ship the last change logs", Run: p.shipLastCut},
 		{Name: "apply_change_logs", Title: "Make the last recovery point", Run: p.applyChangeLogs},
 		{Name: createStep, Title: "Create the recovery VM", Run: p.createVM},

@@ -25,6 +25,7 @@ const (
 
 // The steps that several failovers have, or that are asked about.
 const (
+	stopStep   = "stop_source"
 	bringStep  = "copy_disks"
 	createStep = "create_recovery_vm" // from which on there may be a recovery VM to take back
 	removeStep = "remove_recovery_vm" // from which on there may be none any more
@@ -100,7 +101,9 @@ func shipLast(ctx context.Context, i *workflow.Item, cut string) error {
 // goes if the failover's job has begun it, and the source runs again if it ran
 // before. It repeats safely and is tried until it succeeds.
 func TakeBack(ctx context.Context, i *workflow.Item, journal job.State) error {
-	if Begun(journal, createStep) {
+	// A source that another failover has stopped was overtaken with its recovery VM.
+	inherited := i.State.SourceStopped && !Begun(journal, stopStep)
+	if Begun(journal, createStep) || inherited {
 		if err := target(i).Delete(ctx); err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package failover
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"farshore/domain"
 	"farshore/domain/errorcatalog"
@@ -33,7 +34,7 @@ const (
 func (u Unplanned) Steps() []runbook.Step {
 	return []runbook.Step{
 		{Name: "inspect_hosts", Title: "Inspect the hosts", Run: u.inspect},
-		{Name: "stop_source", Title: "Try to shut the source down", Run: u.stopSource},
+		{Name: stopStep, Title: "Try to shut the source down", Run: u.stopSource},
 		{Name: "ship_last_cut", Title: "Try to ship the last change logs", Run: u.shipLastCut},
 		{Name: "apply_change_logs", Title: "Apply the change logs that were shipped", Run: u.applyChangeLogs},
 		{Name: "choose_recovery_point", Title: "Choose the recovery point", Run: u.choosePoint},
@@ -45,9 +46,13 @@ func (u Unplanned) Steps() []runbook.Step {
 	}
 }
 
-// inspect reads only. What it finds is journaled before anything changes, and
-// with it the id of the last cut, so that a repeated step repeats that cut.
+// inspect removes no more than what an overtaken failover has left. What it finds
+// is journaled before anything else changes, and with it the id of the last cut, so
+// that a repeated step repeats that cut.
 func (u Unplanned) inspect(ctx context.Context, m *runbook.Memo) error {
+	if err := u.takeOver(ctx, m); err != nil {
+		return err
+	}
 	if err := target(u.Item).Vacant(ctx); err != nil {
 		return err
 	}
@@ -55,6 +60,9 @@ func (u Unplanned) inspect(ctx context.Context, m *runbook.Memo) error {
 	m.Note(overtaken, u.State.Ended.ID)
 	if err := connect(ctx, u.Item, m); err != nil {
 		return err
+	}
+	if u.State.SourceStopped { // what counts is how it was before
+		return nil
 	}
 	quick, cancel := context.WithTimeout(ctx, fencePatience)
 	defer cancel()
@@ -67,6 +75,23 @@ func (u Unplanned) inspect(ctx context.Context, m *runbook.Memo) error {
 		m.Note(wasRunning, yes)
 	}
 	return nil
+}
+
+// takeOver removes the recovery VM of a failover whose place this one has taken,
+// and keeps what that one has found of the source. The VM's name was free when it
+// began. It repeats safely: what is gone is gone.
+func (u Unplanned) takeOver(ctx context.Context, m *runbook.Memo) error {
+	if !u.State.SourceStopped {
+		return nil
+	}
+	before, _, err := u.Jobs.Load(ctx, u.State.Ended.ID)
+	if err != nil {
+		return fmt.Errorf("load job %s: %w", u.State.Ended.ID, err)
+	}
+	if ran := told(before, wasRunning); ran != "" {
+		m.Note(wasRunning, ran)
+	}
+	return target(u.Item).Delete(ctx)
 }
 
 func (u Unplanned) powerState(ctx context.Context) (site.PowerState, error) {
