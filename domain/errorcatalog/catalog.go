@@ -11,6 +11,7 @@ const (
 	networkDown = "the network to it is interrupted"
 	movedOver   = "the item has failed over"
 	deleted     = "somebody deleted it"
+	tampered    = "somebody changed the replica"
 	otherVault  = "it belongs to another vault"
 	letItRun    = "Let the resynchronization run."
 )

@@ -129,6 +129,7 @@ const (
 	RelationshipNotFound      Code = "relationship_not_found"
 	CutNotFound               Code = "cut_not_found"
 	ReturnNotUndoable         Code = "return_not_undoable"
+	BackingUnavailable        Code = "backing_unavailable"
 	GuestShutdownTimeout      Code = "guest_shutdown_timeout"
 	GuestStartFailed          Code = "guest_start_failed"
 	InsufficientSourceSpace   Code = "insufficient_source_space"
@@ -152,6 +153,7 @@ const (
 	ReplicaDiskSizeMismatch     Code = "replica_disk_size_mismatch"
 	DiskShrunk                  Code = "disk_shrunk"
 	ReplicaCorrupt              Code = "replica_corrupt"
+	RunningPointCorrupt         Code = "running_point_corrupt"
 	ObjectNotFound              Code = "object_not_found"
 	TransferInterrupted         Code = "transfer_interrupted"
 	TransferVerificationFailed  Code = "transfer_verification_failed"
@@ -187,6 +189,7 @@ const (
 	CyclesMissed                 Code = "cycles_missed"
 	RepeatedFailures             Code = "repeated_failures"
 	VMLeftBehind                 Code = "vm_left_behind"
+	BackgroundCopyUnfinished     Code = "background_copy_unfinished"
 )
 
 // What goes wrong in the run of a recovery plan.

@@ -23,6 +23,7 @@ type Host interface { //nolint:interfacebloat // the sum of the roles; who needs
 	Snapshotter
 	Power
 	Provisioner
+	Backer
 	Returning
 }
 

@@ -24,6 +24,9 @@ type Subject struct {
 	Write func(t *testing.T, disk string, p []byte, off int64)
 	// Content returns what a disk holds, while the VM is off.
 	Content func(t *testing.T, disk string) []byte
+	// Back offers content as the disk of a recovery point, for the host to read. It
+	// returns where it is.
+	Back func(t *testing.T, disk string, content []byte) host.Backing
 	// Left lists what lies beside the VM's description and disks.
 	Left func(t *testing.T) []string
 }
@@ -48,6 +51,7 @@ func Run(t *testing.T, open func(t *testing.T) *Subject) {
 		{"disks join and leave, and the others do not notice", joining},
 		{"a VM that is not active stays off", inactive},
 		{"a VM is built, run and deleted", provision},
+		{"a VM runs from recovery points until its disks are filled in", backed},
 	})
 }
 

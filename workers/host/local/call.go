@@ -15,7 +15,7 @@ type call struct {
 	VM           string               `json:"vm,omitempty"`
 	Disk         string               `json:"disk,omitempty"`
 	Disks        []string             `json:"disks,omitempty"`
-	ID           string               `json:"id,omitempty"` // of a cut, a snapshot or a return
+	ID           string               `json:"id,omitempty"` // of a cut, a snapshot, a return or a recovery point
 	Off          int64                `json:"off,omitempty"`
 	Size         int64                `json:"size,omitempty"`
 	N            int64                `json:"n,omitempty"`
@@ -23,6 +23,7 @@ type call struct {
 	Relationship *host.Relationship   `json:"relationship,omitempty"`
 	Cut          *host.CutRequest     `json:"cut,omitempty"`
 	Machine      *site.VirtualMachine `json:"machine,omitempty"`
+	Backings     []host.Backing       `json:"backings,omitempty"`
 }
 
 // nothing is the answer of a method that has none.
@@ -87,6 +88,7 @@ func methods() map[string]method {
 	}
 	maps.Copy(all, provisionMethods())
 	maps.Copy(all, diskMethods())
+	maps.Copy(all, backingMethods())
 	return all
 }
 
@@ -131,6 +133,40 @@ func diskMethods() map[string]method {
 			return nothing{}, e.SettleReturn(ctx, c.VM, c.ID)
 		},
 	}
+}
+
+func backingMethods() map[string]method {
+	return map[string]method{
+		"backVM": func(ctx context.Context, e *Engine, c call) (any, error) {
+			return nothing{}, e.BackVM(ctx, c.VM, c.Backings)
+		},
+		"backedDisks": func(ctx context.Context, e *Engine, c call) (any, error) { return e.BackedDisks(ctx, c.VM) },
+		"absent": func(ctx context.Context, e *Engine, c call) (any, error) {
+			f, err := e.OpenBacked(ctx, c.VM, c.Disk, c.ID)
+			if err != nil {
+				return nil, err
+			}
+			found, err := f.Absent(c.Off, c.N)
+			return append([]disk.Extent{}, found...), err
+		},
+		"fillZero": func(ctx context.Context, e *Engine, c call) (any, error) {
+			return filled(ctx, e, c, func(f host.Filler) error { return f.Zero(c.Off, c.N) })
+		},
+		"flushBacked": func(ctx context.Context, e *Engine, c call) (any, error) { return filled(ctx, e, c, host.Filler.Flush) },
+		"settleDisk": func(ctx context.Context, e *Engine, c call) (any, error) {
+			return nothing{}, e.SettleDisk(ctx, c.VM, c.Disk)
+		},
+	}
+}
+
+// filled does something to a disk that is being filled in; its data travels in
+// requests of its own.
+func filled(ctx context.Context, e *Engine, c call, f func(host.Filler) error) (any, error) {
+	d, err := e.OpenBacked(ctx, c.VM, c.Disk, c.ID)
+	if err != nil {
+		return nil, err
+	}
+	return nothing{}, f(d)
 }
 
 // openVMDisk answers whether a disk under construction can be written; the data

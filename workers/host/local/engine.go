@@ -7,8 +7,8 @@
 // while it is off, so that a disk which somebody changes in between is noticed.
 //
 // What the host has to remember lies in three places: the replication
-// relationship, cuts, logs, snapshots and a return in the VM's folder, so that
-// they move with its disks; whether a VM shall run and its guest's process in the
+// relationship, cuts, logs, snapshots, a return and backings in the VM's folder, so
+// that they move with its disks; whether a VM shall run and its guest's process in the
 // folder .farshore of the directory; nothing anywhere else. The process may be
 // killed at any instant.
 package local
@@ -30,6 +30,7 @@ import (
 	"farshore/domain/errorcatalog"
 	"farshore/domain/site"
 	"farshore/workers/changelog"
+	"farshore/workers/disk"
 	"farshore/workers/host"
 )
 
@@ -46,6 +47,13 @@ type Options struct {
 	Log       *slog.Logger
 	// Space replaces changelog.Space, if set.
 	Space func(dir string) (free, total int64, err error)
+	// OpenBacking opens a disk of a recovery point in its replica store; the reader
+	// hands out nothing that does not match the point's manifest, and is of use until
+	// ctx ends. Nil: VMs whose disks are not there yet cannot run.
+	OpenBacking func(ctx context.Context, b host.Backing) (disk.Reader, error)
+	// BackingPatience is how long a guest's read waits for a replica store that is
+	// away; 20 s when zero.
+	BackingPatience time.Duration
 }
 
 // Engine is a local host within this process.

@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"farshore/domain/site"
+	"farshore/workers/host"
 	"farshore/workers/host/hosttest"
 	"farshore/workers/host/local"
 	"farshore/workers/host/local/nbd"
@@ -53,7 +54,7 @@ func until(tb testing.TB, what string, cond func() bool) {
 func options(dir, socket string) local.Options {
 	return local.Options{
 		Directory: dir, Socket: socket, Version: "test", Now: time.Now, NewID: uuid.NewString,
-		Log: slog.New(slog.DiscardHandler),
+		Log: slog.New(slog.DiscardHandler), OpenBacking: plainPoint,
 	}
 }
 
@@ -131,6 +132,10 @@ func subject(t *testing.T, dir, socket string, vm site.VirtualMachine) *hosttest
 			}
 			t.Fatalf("no disk %s", disk)
 			return nil
+		},
+		Back: func(t *testing.T, disk string, content []byte) host.Backing {
+			t.Helper()
+			return backIn(t, filepath.Join(filepath.Dir(socket), "points"), disk, content)
 		},
 		Left: func(t *testing.T) []string {
 			t.Helper()

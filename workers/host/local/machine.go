@@ -29,8 +29,10 @@ type machine struct {
 	rel       *relationshipRecord // nil without replication
 	snapshots map[string]*snapshot
 	ret       *returning // nil without a return
-	stack     *stack     // nil while closed
-	guest     *guest     // nil without a live process
+	backings  backingRecord
+	gone      bool   // the VM was deleted; one of the same id is another
+	stack     *stack // nil while closed
+	guest     *guest // nil without a live process
 	status    []changelog.DiskStatus
 	thawing   bool // a watcher is about to let the guest's applications go on
 }
@@ -81,6 +83,9 @@ func (m *machine) load() error {
 		return err
 	}
 	if err := m.loadReturn(); err != nil {
+		return err
+	}
+	if err := m.loadBackings(); err != nil {
 		return err
 	}
 	return m.loadSnapshots()

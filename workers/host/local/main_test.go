@@ -45,7 +45,7 @@ func playHost(args []string) error {
 	defer stop()
 	return local.Serve(ctx, local.Options{
 		Directory: *dir, Socket: *socket, Version: "test", Now: time.Now, NewID: uuid.NewString,
-		Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), OpenBacking: plainPoint,
 	})
 }
 

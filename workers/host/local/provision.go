@@ -230,6 +230,7 @@ func (e *Engine) DeleteVM(ctx context.Context, vm string) error {
 	if err := e.discard(m.dir, vm); err != nil {
 		return err
 	}
+	m.gone = true
 	e.mu.Lock()
 	delete(e.machines, vm)
 	e.mu.Unlock()

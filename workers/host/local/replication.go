@@ -54,6 +54,9 @@ func (e *Engine) StartReplication(ctx context.Context, vm string, r host.Relatio
 		m.rel.LogLimitPercent = r.LogLimitPercent
 		return m.saveRelationship()
 	}
+	if err := m.standsAlone(); err != nil {
+		return err
+	}
 	if err := m.sweepReplication(); err != nil {
 		return err
 	}

@@ -181,6 +181,9 @@ func (e *Engine) BeginReturn(ctx context.Context, vm, id string, disks []string)
 	if len(disks) == 0 {
 		return false, errorcatalog.Fail(errorcatalog.ValidationFailed, "a return has disks")
 	}
+	if err := m.standsAlone(); err != nil {
+		return false, err
+	}
 	if m.ret != nil && m.ret.record.State != returnBegun {
 		if !m.isReturn(id) {
 			return false, m.halfWay()

@@ -78,6 +78,7 @@ func NewHandler(e *Engine) http.Handler {
 	mux.HandleFunc("GET /v1/snapshot", h.snapshot)
 	mux.HandleFunc("GET /v1/disk", h.read)
 	mux.HandleFunc("PUT /v1/disk", h.write)
+	mux.HandleFunc("PUT /v1/backed", h.fill)
 	mux.HandleFunc("GET /v1/beside", h.readBeside)
 	mux.HandleFunc("PUT /v1/beside", h.writeBeside)
 	return mux
@@ -179,6 +180,13 @@ func sendPiece(w http.ResponseWriter, q url.Values, from io.ReaderAt) {
 func (h *handler) write(w http.ResponseWriter, r *http.Request) {
 	writePiece(w, r, func(ctx context.Context, q url.Values) (writeCloserAt, error) {
 		return h.e.OpenVMDisk(ctx, q.Get("vm"), q.Get(argDisk))
+	})
+}
+
+// fill fills in a piece of a disk that has a backing.
+func (h *handler) fill(w http.ResponseWriter, r *http.Request) {
+	writePiece(w, r, func(ctx context.Context, q url.Values) (writeCloserAt, error) {
+		return h.e.OpenBacked(ctx, q.Get("vm"), q.Get(argDisk), q.Get("id"))
 	})
 }
 

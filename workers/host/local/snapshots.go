@@ -56,6 +56,9 @@ func (e *Engine) CreateSnapshot(ctx context.Context, vm, id string) error {
 	if s := m.snapshots[id]; s != nil && s.record.Attached && m.intact(s) {
 		return nil
 	}
+	if err := m.standsAlone(); err != nil {
+		return err
+	}
 	return m.opened(ctx, func(st *stack) error {
 		if err := m.checkDisks(st); err != nil {
 			return err

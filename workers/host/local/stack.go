@@ -25,16 +25,21 @@ type stack struct {
 
 // openDisk is a disk from its file up to where an export enters.
 type openDisk struct {
-	spec  site.Disk
-	path  string
-	file  *disk.File
-	layer *cow.Layer
-	gate  *changelog.Gate
+	spec   site.Disk
+	path   string
+	file   *disk.File
+	backed *cow.Backed // nil unless it was opened with a backing
+	point  *point      // of the backing
+	layer  *cow.Layer
+	gate   *changelog.Gate
 }
 
 // openStack opens the disks, lets snapshots and tracking go on, and leaves the
 // exports to the caller.
 func (m *machine) openStack(ctx context.Context) error {
+	if m.gone {
+		return errorcatalog.Fail(errorcatalog.VMNotFound, "VM %s was deleted", m.id())
+	}
 	s := &stack{}
 	if err := m.finishGrowing(); err != nil {
 		return err
@@ -46,7 +51,7 @@ func (m *machine) openStack(ctx context.Context) error {
 		}
 		s.disks = append(s.disks, d)
 	}
-	if err := m.keepReturned(s); err != nil {
+	if err := errors.Join(m.tookUpBackings(), m.keepReturned(s)); err != nil {
 		return errors.Join(err, s.closeFiles())
 	}
 	m.reattachSnapshots(s)
@@ -79,13 +84,22 @@ func (m *machine) openDisk(spec site.Disk) (*openDisk, error) {
 	if err != nil {
 		return nil, errorcatalog.Fail(errorcatalog.DiskUnreadable, "disk %s of VM %s", spec.ID, m.id()).Because(err)
 	}
-	layer := cow.New(f)
-	return &openDisk{spec: spec, path: path, file: f, layer: layer, gate: changelog.NewGate(layer)}, nil
+	d := &openDisk{spec: spec, path: path, file: f}
+	base, err := m.openBacked(d)
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	d.layer = cow.New(base)
+	d.gate = changelog.NewGate(d.layer)
+	return d, nil
 }
 
 func (s *stack) closeFiles() error {
 	var errs []error
 	for _, d := range s.disks {
+		if d.backed != nil {
+			errs = append(errs, d.point.Close(), d.backed.Close())
+		}
 		errs = append(errs, d.file.Close())
 	}
 	return errors.Join(errs...)

@@ -97,6 +97,9 @@ func (s *Store) OpenObject(_ context.Context, item, name string) (replica.Object
 	}
 	f, err := os.Open(target)
 	if errors.Is(err, fs.ErrNotExist) {
+		if err := s.there(); err != nil {
+			return nil, err
+		}
 		return nil, errorcatalog.Fail(errorcatalog.ObjectNotFound, "object %s of item %s", name, item)
 	}
 	if err != nil {

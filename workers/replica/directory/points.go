@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"slices"
 	"sync"
 
@@ -214,7 +215,7 @@ func (s *Store) OpenPoint(_ context.Context, name, id, diskName string) (disk.Re
 	}
 	at := st.find(id)
 	if at < 0 {
-		return nil, pointNotFound(name, id)
+		return nil, it.without(id)
 	}
 	held := slices.IndexFunc(st.Points[at].Disks, func(d pointDisk) bool { return d.Disk == diskName })
 	if held < 0 {
@@ -226,6 +227,14 @@ func (s *Store) OpenPoint(_ context.Context, name, id, diskName string) (disk.Re
 	}
 	base.Cap(st.Points[at].Disks[held].SizeBytes) // it may have grown since
 	return &pointReader{item: it, point: id, disk: diskName, base: base, opened: map[string]*layer{}}, nil
+}
+
+// without says that the item has no such point.
+func (i *item) without(point string) error {
+	if err := there(filepath.Dir(i.dir)); err != nil {
+		return err
+	}
+	return pointNotFound(i.name, point)
 }
 
 // pointReader reads a disk as it was at a point, following the state as newer
@@ -324,7 +333,7 @@ func (r *pointReader) current() (*state, []*layer, error) {
 		}
 		at := st.find(r.point)
 		if at < 0 {
-			return nil, nil, pointNotFound(r.item.name, r.point)
+			return nil, nil, r.item.without(r.point)
 		}
 		layers, err := r.open(st.layers(at, r.disk))
 		if errors.Is(err, fs.ErrNotExist) {

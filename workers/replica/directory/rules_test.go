@@ -186,6 +186,37 @@ func TestADirectoryThatCannotHoldReplicasIsRefused(t *testing.T) {
 	}
 }
 
+func TestAStoreThatIsAwayHasLostNothing(t *testing.T) {
+	t.Parallel()
+	s, _, root := withPoint(t)
+	r, err := s.OpenPoint(t.Context(), item, "p1", "os")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close() //nolint:errcheck // read only
+	asked := map[string]func() error{
+		"a reader":  func() error { _, err := r.ReadAt(make([]byte, 512), 0); return err },
+		"a point":   func() error { _, err := s.OpenPoint(t.Context(), item, "p1", "os"); return err },
+		"an object": func() error { _, err := s.OpenObject(t.Context(), item, "nothing"); return err },
+	}
+	if err := os.Rename(root, root+".away"); err != nil {
+		t.Fatal(err)
+	}
+	for what, ask := range asked {
+		if err := ask(); errorcatalog.Of(err).Code != errorcatalog.ReplicaStoreUnreachable {
+			t.Errorf("%s answered %v", what, err)
+		}
+	}
+	if err := os.Rename(root+".away", root); err != nil {
+		t.Fatal(err)
+	}
+	for what, want := range map[string]errorcatalog.Code{"a reader": "", "a point": "", "an object": errorcatalog.ObjectNotFound} {
+		if err := asked[what](); want == "" && err != nil || want != "" && errorcatalog.Of(err).Code != want {
+			t.Errorf("%s answered %v", what, err)
+		}
+	}
+}
+
 func TestAStoppedHolderOfTheLockKeepsTheNewOwnerWaiting(t *testing.T) {
 	t.Parallel()
 	_, _, root := withPoint(t)

@@ -162,6 +162,15 @@ func (i *item) sweep(ctx context.Context, fence int64) error {
 	return nil
 }
 
+// there tells a store that is away as a whole, such as a volume that is not
+// mounted, from one that has lost something.
+func (s *Store) there() error { return there(s.root) }
+
+func there(root string) error {
+	_, err := os.Stat(root)
+	return failed(err, "look for directory %s", root)
+}
+
 // Check verifies that the directory exists and can be written durably and locked.
 func (s *Store) Check(ctx context.Context) error {
 	info, err := os.Stat(s.root)
