@@ -45,6 +45,7 @@ const (
 	FailbackCommit      Kind = "FailbackCommit"
 	FailbackCancel      Kind = "FailbackCancel"
 	DiskReplication     Kind = "DiskReplication"
+	BackgroundCopy      Kind = "BackgroundCopy"
 	ReverseReplication  Kind = "ReverseReplication"
 )
 

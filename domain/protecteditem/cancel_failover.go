@@ -55,16 +55,19 @@ func (c CompleteFailoverCancel) decide(s State) ([]Event, error) {
 	if err := s.requireUncommittedStep(c.JobID, FailoverCancelJob); err != nil {
 		return nil, err
 	}
-	return []Event{FailoverCanceled{JobID: c.JobID, SourceRestarted: s.SourceStopped, ChainBroken: s.ChainBroken(), At: c.At}}, nil
+	return []Event{FailoverCanceled{
+		JobID: c.JobID, SourceRestarted: s.SourceStopped, ChainBroken: s.ChainBroken(), OvertakenCopyJobID: s.copyJobID(), At: c.At,
+	}}, nil
 }
 
 // FailoverCanceled returns the item to protection. The source's next cut follows
 // the last one, unless its chain is broken: then a resynchronization is required.
 type FailoverCanceled struct {
-	JobID           string    `json:"jobId"`
-	SourceRestarted bool      `json:"sourceRestarted,omitempty"` // it had been stopped by the failover
-	ChainBroken     bool      `json:"chainBroken,omitempty"`
-	At              time.Time `json:"at"`
+	JobID              string    `json:"jobId"`
+	SourceRestarted    bool      `json:"sourceRestarted,omitempty"` // it had been stopped by the failover
+	ChainBroken        bool      `json:"chainBroken,omitempty"`
+	OvertakenCopyJobID string    `json:"overtakenCopyJobId,omitempty"` // of the VM that was removed
+	At                 time.Time `json:"at"`
 }
 
 // EventType implements domain.Event.
@@ -90,16 +93,19 @@ func (c FailFailoverCancel) decide(s State) ([]Event, error) {
 	if err := s.requireUncommittedStep(c.JobID, FailoverCancelJob); err != nil {
 		return nil, err
 	}
-	return []Event{FailoverCancelFailed{JobID: c.JobID, Failure: plain(c.Failure), RecoveryVM: c.RecoveryVM, At: c.At}}, nil
+	return []Event{FailoverCancelFailed{
+		JobID: c.JobID, Failure: plain(c.Failure), RecoveryVM: c.RecoveryVM, OvertakenCopyJobID: s.copyEnds(c.RecoveryVM), At: c.At,
+	}}, nil
 }
 
 // FailoverCancelFailed leaves the failover to be committed, cancelled or brought
 // to another point.
 type FailoverCancelFailed struct {
-	JobID      string               `json:"jobId"`
-	Failure    errorcatalog.Failure `json:"failure"`
-	RecoveryVM string               `json:"recoveryVm,omitempty"`
-	At         time.Time            `json:"at"`
+	JobID              string               `json:"jobId"`
+	Failure            errorcatalog.Failure `json:"failure"`
+	RecoveryVM         string               `json:"recoveryVm,omitempty"`
+	OvertakenCopyJobID string               `json:"overtakenCopyJobId,omitempty"` // of the VM that was removed
+	At                 time.Time            `json:"at"`
 }
 
 // EventType implements domain.Event.
@@ -107,7 +113,7 @@ func (FailoverCancelFailed) EventType() string { return "protected_item.failover
 
 func (e FailoverCancelFailed) evolve(s State) State {
 	s.Recovery.VM, s.Failure, s.FailedAt = e.RecoveryVM, &e.Failure, e.At
-	return s.endJob(true)
+	return s.endCopyWithoutVM().endJob(true)
 }
 
 // returnToPrimary returns an item to protection after a failover that came to
@@ -117,6 +123,7 @@ func (s State) returnToPrimary() State {
 	s.Protection, s.ActiveLocation, s.Recovery.VM = Protected, Primary, ""
 	s.FailoverChoice, s.FailoverPoint, s.NextFailoverPoint, s.ShutDownSource = "", "", "", false
 	s.SourceStopped, s.Fencing = false, Fencing{}
+	s = s.endCopy(true)
 	if s.Owed != nil {
 		s.Resync, s.Owed = *s.Owed, nil
 	}

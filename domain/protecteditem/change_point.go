@@ -74,6 +74,7 @@ func (e RecoveryPointChangeStarted) evolve(s State) State {
 type CompleteRecoveryPointChange struct {
 	JobID      string
 	RecoveryVM string
+	CopyJobID  string // to copy the VM's disks; empty: it has them
 	At         time.Time
 }
 
@@ -87,7 +88,10 @@ func (c CompleteRecoveryPointChange) decide(s State) ([]Event, error) {
 	if err := requireID("/recoveryVm", c.RecoveryVM); err != nil {
 		return nil, err
 	}
-	return []Event{RecoveryPointChangeCompleted{JobID: c.JobID, Point: s.NextFailoverPoint, RecoveryVM: c.RecoveryVM, At: c.At}}, nil
+	done := RecoveryPointChangeCompleted{
+		JobID: c.JobID, Point: s.NextFailoverPoint, RecoveryVM: c.RecoveryVM, OvertakenCopyJobID: s.copyJobID(), At: c.At,
+	}
+	return withCopy(done, c.CopyJobID, done.Point, c.At), nil
 }
 
 // requireUncommittedStep refuses a step of one of the workflows that run before a
@@ -98,10 +102,11 @@ func (s State) requireUncommittedStep(job, kind string) error {
 
 // RecoveryPointChangeCompleted replaces the failover's point and VM.
 type RecoveryPointChangeCompleted struct {
-	JobID      string    `json:"jobId"`
-	Point      string    `json:"point"`
-	RecoveryVM string    `json:"recoveryVm"`
-	At         time.Time `json:"at"`
+	JobID              string    `json:"jobId"`
+	Point              string    `json:"point"`
+	RecoveryVM         string    `json:"recoveryVm"`
+	OvertakenCopyJobID string    `json:"overtakenCopyJobId,omitempty"` // of the VM that was replaced
+	At                 time.Time `json:"at"`
 }
 
 // EventType implements domain.Event.
@@ -111,7 +116,7 @@ func (RecoveryPointChangeCompleted) EventType() string {
 
 func (e RecoveryPointChangeCompleted) evolve(s State) State {
 	s.FailoverPoint, s.NextFailoverPoint, s.Recovery.VM = e.Point, "", e.RecoveryVM
-	return s.endJob(false)
+	return s.endCopy(true).endJob(false)
 }
 
 // FailRecoveryPointChange gives the change up. RecoveryVM is what is left of the
@@ -131,15 +136,18 @@ func (c FailRecoveryPointChange) decide(s State) ([]Event, error) {
 	if err := s.requireUncommittedStep(c.JobID, RecoveryPointChangeJob); err != nil {
 		return nil, err
 	}
-	return []Event{RecoveryPointChangeFailed{JobID: c.JobID, Failure: plain(c.Failure), RecoveryVM: c.RecoveryVM, At: c.At}}, nil
+	return []Event{RecoveryPointChangeFailed{
+		JobID: c.JobID, Failure: plain(c.Failure), RecoveryVM: c.RecoveryVM, OvertakenCopyJobID: s.copyEnds(c.RecoveryVM), At: c.At,
+	}}, nil
 }
 
 // RecoveryPointChangeFailed leaves the failover with the point it had.
 type RecoveryPointChangeFailed struct {
-	JobID      string               `json:"jobId"`
-	Failure    errorcatalog.Failure `json:"failure"`
-	RecoveryVM string               `json:"recoveryVm,omitempty"`
-	At         time.Time            `json:"at"`
+	JobID              string               `json:"jobId"`
+	Failure            errorcatalog.Failure `json:"failure"`
+	RecoveryVM         string               `json:"recoveryVm,omitempty"`
+	OvertakenCopyJobID string               `json:"overtakenCopyJobId,omitempty"` // of the VM that was removed
+	At                 time.Time            `json:"at"`
 }
 
 // EventType implements domain.Event.
@@ -150,5 +158,5 @@ func (RecoveryPointChangeFailed) EventType() string {
 func (e RecoveryPointChangeFailed) evolve(s State) State {
 	s.NextFailoverPoint, s.Recovery.VM = "", e.RecoveryVM
 	s.Failure, s.FailedAt = &e.Failure, e.At
-	return s.endJob(true)
+	return s.endCopyWithoutVM().endJob(true)
 }

@@ -91,7 +91,7 @@ func (s State) requireLatest(point string) error {
 // whatever the policy says.
 func (s State) Pinned() []string {
 	var ids []string
-	for _, id := range []string{s.FailoverPoint, s.NextFailoverPoint, s.Test.Point} {
+	for _, id := range []string{s.FailoverPoint, s.NextFailoverPoint, s.Copy.Point, s.Test.Point} {
 		if id != "" && !slices.Contains(ids, id) {
 			ids = append(ids, id)
 		}

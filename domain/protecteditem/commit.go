@@ -67,6 +67,9 @@ func (c CompleteFailoverCommit) decide(s State) ([]Event, error) {
 	if err := s.requireUncommittedStep(c.JobID, FailoverCommitJob); err != nil {
 		return nil, err
 	}
+	if err := s.requireCopied(); err != nil {
+		return nil, err
+	}
 	removed := []string{}
 	for _, p := range s.Points {
 		if p.ID != s.FailoverPoint && p.ID != s.Test.Point { // a test failover's point goes with its cleanup
@@ -74,6 +77,39 @@ func (c CompleteFailoverCommit) decide(s State) ([]Event, error) {
 		}
 	}
 	return []Event{FailoverCommitted{JobID: c.JobID, Point: s.FailoverPoint, RemovedPoints: removed, At: c.At}}, nil
+}
+
+// FailFailoverCommit gives a commit up: the failover can be changed to another
+// point, cancelled, or committed again.
+type FailFailoverCommit struct {
+	JobID   string
+	Failure *errorcatalog.Failure
+	At      time.Time
+}
+
+func (c FailFailoverCommit) decide(s State) ([]Event, error) {
+	if s.repeats(c.JobID, true) {
+		return nil, nil
+	}
+	if err := s.requireUncommittedStep(c.JobID, FailoverCommitJob); err != nil {
+		return nil, err
+	}
+	return []Event{FailoverCommitFailed{JobID: c.JobID, Failure: plain(c.Failure), At: c.At}}, nil
+}
+
+// FailoverCommitFailed leaves the failover as it was.
+type FailoverCommitFailed struct {
+	JobID   string               `json:"jobId"`
+	Failure errorcatalog.Failure `json:"failure"`
+	At      time.Time            `json:"at"`
+}
+
+// EventType implements domain.Event.
+func (FailoverCommitFailed) EventType() string { return "protected_item.failover_commit_failed.v1" }
+
+func (e FailoverCommitFailed) evolve(s State) State {
+	s.Failure, s.FailedAt = &e.Failure, e.At
+	return s.endJob(true)
 }
 
 // FailoverCommitted ends the failover.

@@ -89,6 +89,7 @@ func (e ProtectionDisabling) evolve(s State) State {
 		s.TestFailover = TestFailoverCleaningUp
 	}
 	s = s.endTestJob(true).endDisks(true)
+	s.CopyRetry = s.CopyRetry.at(e.At) // a VM that is gone ends it now
 	s.KeepReplica = time.Duration(e.KeepReplicaSeconds) * time.Second
 	return s.endJob(true).startJob(e.JobID, DisableProtectionJob)
 }
@@ -104,6 +105,9 @@ func (c CompleteDisable) decide(s State) ([]Event, error) {
 		return nil, nil
 	}
 	if err := s.requireStep(c.JobID, DisablingProtection); err != nil {
+		return nil, err
+	}
+	if err := s.requireCopied(); err != nil {
 		return nil, err
 	}
 	return []Event{ProtectionDisabled{JobID: c.JobID, Replica: s.ReplicaID(), ReplicaUntil: c.At.Add(s.KeepReplica), At: c.At}}, nil
@@ -127,6 +131,6 @@ func (e ProtectionDisabled) evolve(s State) State {
 		Vault: s.Vault, Item: s.Item, Cycle: s.Cycle, Protection: Unprotected,
 		Resync: Resync{State: ResyncNone}, TestFailover: TestFailoverNone, ActiveLocation: s.ActiveLocation,
 		Site: s.Site, Host: s.Host, VM: s.VM, Disks: s.Disks, PolicyID: s.PolicyID, Policy: s.Policy, Store: s.Store,
-		Recovery: s.Recovery, Ended: s.Ended, DisabledAt: e.At, ReplicaUntil: e.ReplicaUntil, Reported: s.Reported,
+		Recovery: s.Recovery, Ended: s.Ended, EndedCopy: s.EndedCopy, DisabledAt: e.At, ReplicaUntil: e.ReplicaUntil, Reported: s.Reported,
 	}
 }

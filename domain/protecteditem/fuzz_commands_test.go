@@ -91,6 +91,9 @@ func (g *generator) forward() int {
 		}
 		return stopSource
 	case protecteditem.FailoverCommitRequired:
+		if g.s.CopyJob != nil && !g.s.CopyRests() {
+			return copyReady
+		}
 		return []int{20, 21, changeDone, cancelDone}[int(g.now.Unix()/60)%4]
 	case protecteditem.FailedOver:
 		switch g.s.TestFailover {
@@ -106,6 +109,9 @@ func (g *generator) forward() int {
 		protecteditem.FailbackCommitRequired, protecteditem.FailedBack, protecteditem.ReverseReplicating:
 		return g.back()
 	case protecteditem.DisablingProtection:
+		if g.s.CopyJob != nil {
+			return copyReady
+		}
 		return 23
 	default:
 		return 0
@@ -184,7 +190,7 @@ func (g *generator) worker(kind, b int) protecteditem.Command {
 		return protecteditem.CompleteFailoverCommit{JobID: g.job, At: g.now}
 	case 22:
 		newest, _ := g.s.NewestPoint()
-		return protecteditem.CompletePlannedFailover{JobID: g.job, Point: newest.ID, RecoveryVM: "vm-9", At: g.now}
+		return protecteditem.CompletePlannedFailover{JobID: g.job, Point: newest.ID, RecoveryVM: "vm-9", CopyJobID: g.copyJob(b), At: g.now}
 	default:
 		if g.s.Protection == protecteditem.PlannedFailoverInProgress {
 			return protecteditem.RecordSourceStopped{JobID: g.job, At: g.now}

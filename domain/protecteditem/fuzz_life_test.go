@@ -65,6 +65,8 @@ const (
 	held
 	release
 	forgetDisks
+	copyReady
+	commitFailed
 	kinds
 )
 
@@ -87,6 +89,9 @@ func (g *generator) later(kind, b int) protecteditem.Command {
 		return c
 	}
 	if c := g.networks(kind, b); c != nil {
+		return c
+	}
+	if c := g.copy(kind); c != nil {
 		return c
 	}
 	switch kind {
@@ -124,6 +129,26 @@ func (g *generator) later(kind, b int) protecteditem.Command {
 	default:
 		return nil
 	}
+}
+
+func (g *generator) copy(kind int) protecteditem.Command {
+	own := g.job
+	if g.s.CopyJob != nil {
+		own = g.s.CopyJob.ID
+	}
+	switch kind {
+	case copyReady:
+		return protecteditem.CompleteBackgroundCopy{JobID: own, Bytes: gib, At: g.now}
+	case commitFailed:
+		return protecteditem.FailFailoverCommit{JobID: g.job, Failure: unreachable, At: g.now}
+	default:
+		return nil
+	}
+}
+
+// copyJob is that of a VM that runs from its point, or of none.
+func (g *generator) copyJob(b int) string {
+	return []string{fmt.Sprintf("copy-%d", g.now.Unix()), ""}[b%2]
 }
 
 func (g *generator) disks(kind, b int, fresh string) protecteditem.Command {
@@ -238,13 +263,13 @@ func (g *generator) failover(kind, b int, fresh string) protecteditem.Command {
 		if p == "" {
 			p = g.newest()
 		}
-		return protecteditem.CompleteUnplannedFailover{JobID: g.job, Point: p, RecoveryVM: "vm-9", At: g.now}
+		return protecteditem.CompleteUnplannedFailover{JobID: g.job, Point: p, RecoveryVM: "vm-9", CopyJobID: g.copyJob(b), At: g.now}
 	case failoverFailed:
 		return protecteditem.FailUnplannedFailover{JobID: g.job, Failure: unreachable, At: g.now}
 	case changePoint:
 		return protecteditem.ChangeRecoveryPoint{JobID: fresh, Choice: g.choice(b), Confirm: b%5 > 0, At: g.now}
 	case changeDone:
-		return protecteditem.CompleteRecoveryPointChange{JobID: g.job, RecoveryVM: "vm-10", At: g.now}
+		return protecteditem.CompleteRecoveryPointChange{JobID: g.job, RecoveryVM: "vm-10", CopyJobID: g.copyJob(b), At: g.now}
 	case changeFailed:
 		return protecteditem.FailRecoveryPointChange{JobID: g.job, Failure: unreachable, RecoveryVM: vm, At: g.now}
 	case cancel:

@@ -38,9 +38,9 @@ func TestAnyHistoryKeepsTheInvariants(t *testing.T) {
 	var (
 		seen   = map[protecteditem.ProtectionState]bool{}
 		events = map[string]bool{}
-		random = rand.New(rand.NewPCG(7, 11))
+		random = rand.New(rand.NewPCG(7, 12))
 	)
-	for range 600 {
+	for range 900 {
 		script := make([]byte, 2*160)
 		for i := range script {
 			script[i] = byte(random.UintN(256))
@@ -158,7 +158,7 @@ func broken(before, s protecteditem.State, events []protecteditem.Event) string 
 	case s.Protection == protecteditem.DisablingProtection && len(events) == 0 && before.Protection != s.Protection:
 		return "disabling without an event"
 	}
-	for _, check := range []func(protecteditem.State) string{unordered, wronglyFailedOver, wronglyFailedBack, wronglyProtected, wronglyTested} {
+	for _, check := range []func(protecteditem.State) string{unordered, wronglyFailedOver, wronglyFailedBack, wronglyProtected, wronglyTested, wronglyCopied} {
 		if reason := check(s); reason != "" {
 			return reason
 		}
@@ -253,6 +253,23 @@ func wronglyTested(s protecteditem.State) string {
 		return "a test failover that runs without a job, or rests with one"
 	case open && s.Test.Point != "" && !holds(s, s.Test.Point):
 		return "the point of a test failover was removed"
+	default:
+		return ""
+	}
+}
+
+func wronglyCopied(s protecteditem.State) string {
+	switch {
+	case (s.CopyJob != nil) != (s.Copy != protecteditem.BackgroundCopy{}):
+		return "a background copy without its job"
+	case s.CopyJob == nil && s.CopyRetry != protecteditem.Retry{}:
+		return "attempts at no background copy"
+	case s.CopyJob != nil && !holds(s, s.Copy.Point):
+		return "the point of a background copy was removed"
+	case s.CopyJob != nil && s.Protection != protecteditem.FailoverCommitRequired && s.Protection != protecteditem.DisablingProtection:
+		return "a background copy of what is committed or has not failed over"
+	case s.CopyJob != nil && s.Recovery.VM == "":
+		return "a background copy without a VM"
 	default:
 		return ""
 	}

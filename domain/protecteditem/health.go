@@ -36,8 +36,12 @@ type HealthError struct {
 // reasons, the worst first.
 func HealthOf(s State, now time.Time) (Health, []HealthError) {
 	var critical, warning []HealthError
-	if f := s.Retry.Failure; f != nil {
-		e := HealthError{Code: f.Code, Detail: f.Detail, Since: s.Retry.Since}
+	for _, r := range []Retry{s.Retry, s.CopyRetry} {
+		f := r.Failure
+		if f == nil {
+			continue
+		}
+		e := HealthError{Code: f.Code, Detail: f.Detail, Since: r.Since}
 		if errorcatalog.ClassOf(f.Code) == errorcatalog.Recoverable {
 			warning = append(warning, e)
 		} else {
@@ -121,6 +125,9 @@ func besides(s State, now time.Time) []HealthError {
 	}
 	for _, d := range s.NewDisks {
 		warning = append(warning, HealthError{Code: errorcatalog.DiskUnprotected, Detail: d.ID, Since: s.LastShipped.Instant})
+	}
+	if s.CopyJob != nil {
+		warning = append(warning, HealthError{Code: errorcatalog.BackgroundCopyUnfinished, Detail: "recovery point " + s.Copy.Point, Since: s.Copy.StartedAt})
 	}
 	if f := s.TestFailure; f != nil {
 		warning = append(warning, HealthError{Code: f.Code, Detail: f.Detail, Since: s.TestFailedAt})

@@ -40,6 +40,8 @@ func begunByFailover(e Event) (id, kind string) {
 		return e.JobID, PlannedFailoverJob
 	case UnplannedFailoverStarted:
 		return e.JobID, UnplannedFailoverJob
+	case BackgroundCopyStarted:
+		return e.JobID, BackgroundCopyJob
 	case RecoveryPointChangeStarted:
 		return e.JobID, RecoveryPointChangeJob
 	case FailoverCancelStarted:
@@ -74,6 +76,14 @@ func OvertakenJobs(e Event) []string {
 		ids = []string{e.JobID}
 	case UnplannedFailoverStarted:
 		ids = []string{e.OvertakenJobID, e.OvertakenDiskJobID}
+	case RecoveryPointChangeCompleted:
+		ids = []string{e.OvertakenCopyJobID}
+	case RecoveryPointChangeFailed:
+		ids = []string{e.OvertakenCopyJobID}
+	case FailoverCanceled:
+		ids = []string{e.OvertakenCopyJobID}
+	case FailoverCancelFailed:
+		ids = []string{e.OvertakenCopyJobID}
 	case FailbackCancelStarted:
 		ids = []string{e.OvertakenJobID}
 	case ProtectionDisabling:

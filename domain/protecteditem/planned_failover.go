@@ -130,6 +130,7 @@ type CompletePlannedFailover struct {
 	JobID      string
 	Point      string // the newest recovery point
 	RecoveryVM string // the VM's id on the recovery host
+	CopyJobID  string // to copy its disks; empty: it has them
 	At         time.Time
 }
 
@@ -152,7 +153,8 @@ func (c CompletePlannedFailover) decide(s State) ([]Event, error) {
 	if err := s.requireLatest(c.Point); err != nil {
 		return nil, err
 	}
-	return []Event{PlannedFailoverCompleted(c)}, nil
+	done := PlannedFailoverCompleted{JobID: c.JobID, Point: c.Point, RecoveryVM: c.RecoveryVM, At: c.At}
+	return withCopy(done, c.CopyJobID, c.Point, c.At), nil
 }
 
 // PlannedFailoverCompleted makes the recovery side the active one.

@@ -18,6 +18,7 @@
 //	change_point.go         FailoverCommitRequired, from another recovery point
 //	cancel_failover.go      FailoverCommitRequired → Protected
 //	commit.go               → FailedOver
+//	background_copy.go      the disks of a failed-over VM, which runs from its recovery point meanwhile
 //	fencing.go              the source while the recovery side is active
 //	failback.go             FailedOver → FailbackSynchronizing → FailbackAwaitingCompletion → FailbackCompleting → FailbackCommitRequired
 //	failback_interrupted.go → FailedOver
@@ -111,6 +112,7 @@ func failoverEvents() []Event {
 		PlannedFailoverReleased{},
 		FailoverCommitStarted{},
 		FailoverCommitted{},
+		FailoverCommitFailed{},
 		UnplannedFailoverStarted{},
 		FailoverPointChosen{},
 		UnplannedFailoverCompleted{},
@@ -123,6 +125,8 @@ func failoverEvents() []Event {
 		FailoverCancelFailed{},
 		SourceFoundRunning{},
 		SourceFenced{},
+		BackgroundCopyStarted{},
+		BackgroundCopyCompleted{},
 	}
 }
 

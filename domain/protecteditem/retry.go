@@ -1,6 +1,7 @@
 package protecteditem
 
 import (
+	"slices"
 	"time"
 
 	"farshore/domain"
@@ -46,6 +47,12 @@ func (c RecordFailure) decide(s State) ([]Event, error) {
 	if s.runsDisks(c.JobID) {
 		return []Event{failedAttempt(s.DiskRetry, c.JobID, failure, c.At)}, nil
 	}
+	if s.runsCopy(c.JobID) {
+		if err := s.requireCopyStep(c.JobID); err != nil {
+			return nil, err
+		}
+		return []Event{failedAttempt(s.CopyRetry, c.JobID, failure, c.At)}, nil
+	}
 	if c.JobID != "" {
 		if err := s.requireJob(c.JobID); err != nil {
 			return nil, err
@@ -63,18 +70,20 @@ func failedAttempt(r Retry, job string, failure errorcatalog.Failure, at time.Ti
 }
 
 // RetryNow makes a failed attempt due at once: of the replication, of the job that
-// runs, of the test failover's or that of new disks. An operator asks for it once the cause of a
-// failure that is not retried by itself is mended.
+// runs, of the test failover's, that of new disks or the background copy's. An
+// operator asks for it once the cause of a failure that is not retried by itself is
+// mended.
 type RetryNow struct{ At time.Time }
 
 func (c RetryNow) decide(s State) ([]Event, error) {
 	if err := s.requireEnabled(); err != nil {
 		return nil, err
 	}
-	if s.Retry.Failure == nil && s.TestRetry.Failure == nil && s.DiskRetry.Failure == nil {
+	attempts := []Retry{s.Retry, s.TestRetry, s.DiskRetry, s.CopyRetry}
+	if !slices.ContainsFunc(attempts, func(r Retry) bool { return r.Failure != nil }) {
 		return nil, domain.Reject(domain.Conflict, errorcatalog.NothingToDo, "no attempt has failed")
 	}
-	if !s.Retry.waits(c.At) && !s.TestRetry.waits(c.At) && !s.DiskRetry.waits(c.At) {
+	if !slices.ContainsFunc(attempts, func(r Retry) bool { return r.waits(c.At) }) {
 		return nil, nil
 	}
 	return []Event{RetryRequested(c)}, nil
@@ -89,7 +98,8 @@ type RetryRequested struct {
 func (RetryRequested) EventType() string { return "protected_item.retry_requested.v1" }
 
 func (e RetryRequested) evolve(s State) State {
-	s.Retry, s.TestRetry, s.DiskRetry = s.Retry.at(e.At), s.TestRetry.at(e.At), s.DiskRetry.at(e.At)
+	s.Retry, s.TestRetry = s.Retry.at(e.At), s.TestRetry.at(e.At)
+	s.DiskRetry, s.CopyRetry = s.DiskRetry.at(e.At), s.CopyRetry.at(e.At)
 	return s
 }
 
@@ -125,6 +135,10 @@ func (e ReplicationFailed) evolve(s State) State {
 	}
 	if s.runsDisks(e.JobID) {
 		s.DiskRetry = s.DiskRetry.after(e)
+		return s
+	}
+	if s.runsCopy(e.JobID) {
+		s.CopyRetry = s.CopyRetry.after(e)
 		return s
 	}
 	s.Retry = s.Retry.after(e)

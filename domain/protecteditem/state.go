@@ -96,6 +96,7 @@ const (
 	FailbackCancelJob      = "FailbackCancel"
 	ReverseReplicationJob  = "ReverseReplication"
 	DiskReplicationJob     = "DiskReplication"
+	BackgroundCopyJob      = "BackgroundCopy"
 )
 
 // State is everything a rule needs to know about a protected item.
@@ -175,6 +176,11 @@ type State struct {
 	NetworksCheckedAt time.Time    // with another outcome than before
 	AllowUnmapped     bool         // of the planned failover: adapters may come up unconnected
 	Connections       *Connections // of the recovery VM that was made or is to be
+
+	Copy      BackgroundCopy // while the failed-over VM runs from its recovery point
+	CopyJob   *JobRef        // which copies its disks, beside the item's
+	EndedCopy EndedJob
+	CopyRetry Retry
 
 	Paused      *Pause
 	ProtectedAt time.Time // when the item became protected

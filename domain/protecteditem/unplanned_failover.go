@@ -160,6 +160,7 @@ type CompleteUnplannedFailover struct {
 	Point         string
 	RecoveryVM    string // the VM's id on the recovery host
 	SourceStopped bool   // the source is known to be shut down
+	CopyJobID     string // to copy the VM's disks; empty: it has them
 	At            time.Time
 }
 
@@ -176,8 +177,10 @@ func (c CompleteUnplannedFailover) decide(s State) ([]Event, error) {
 	if err := s.requireFailoverPoint(c.Point); err != nil {
 		return nil, err
 	}
-	c.SourceStopped = c.SourceStopped || s.SourceStopped
-	return []Event{UnplannedFailoverCompleted(c)}, nil
+	done := UnplannedFailoverCompleted{
+		JobID: c.JobID, Point: c.Point, RecoveryVM: c.RecoveryVM, SourceStopped: c.SourceStopped || s.SourceStopped, At: c.At,
+	}
+	return withCopy(done, c.CopyJobID, c.Point, c.At), nil
 }
 
 // UnplannedFailoverCompleted makes the recovery side the active one.
