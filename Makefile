@@ -58,7 +58,7 @@ bench: setup ## measure against rivals in the same run and print ratios; takes s
 	go test -run '^$$' -bench 'TrackedWritesAgainstQemuNBD|TrackedWriteLatency' -benchtime 1x -timeout 30m ./workers/host/local/nbd
 	go test -run '^$$' -bench 'CutHold' -benchtime 200x -timeout 30m ./workers/changelog
 	go test -run '^$$' -bench 'InitialCopyAgainstQemuImg' -benchtime 1x -timeout 30m ./workers/transfer
-	go test -run '^$$' -bench 'ResynchronizationSendsWhatDiffers' -benchtime 1x -timeout 30m ./workers/engine
+	go test -run '^$$' -bench 'ResynchronizationSendsWhatDiffers|UnplannedFailoverAgainstCopying' -benchtime 1x -timeout 30m ./workers/engine
 
 .PHONY: fuzz
 fuzz: ## run every fuzz test for FUZZTIME (20s)

@@ -136,6 +136,8 @@ func begunByFailover(event domain.Event) (string, job.Kind) {
 		return e.JobID, job.PlannedFailover
 	case protecteditem.UnplannedFailoverStarted:
 		return e.JobID, job.UnplannedFailover
+	case protecteditem.BackgroundCopyStarted:
+		return e.JobID, job.BackgroundCopy
 	case protecteditem.RecoveryPointChangeStarted:
 		return e.JobID, job.ApplyRecoveryPoint
 	case protecteditem.FailoverCancelStarted:

@@ -107,6 +107,7 @@ func hostCommands(logger func(io.Writer) *slog.Logger) []*cobra.Command {
 			}
 			return local.Serve(cmd.Context(), local.Options{
 				Directory: directory, Socket: socket, Version: version, Now: time.Now, NewID: newID, Log: logger(cmd.ErrOrStderr()),
+				OpenBacking: new(backings).open,
 			})
 		},
 	}

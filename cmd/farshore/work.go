@@ -66,7 +66,7 @@ func (s *service) work(ctx context.Context, g *errgroup.Group) error {
 	}
 	e := engine.Engine{Plans: repository(s.log, recoveryplan.Category, recoveryplan.Decider), Scripts: s.scripts, Parts: workflow.Parts{
 		Items: s.items(), Jobs: repository(s.log, job.Category, job.Decider),
-		Hosts: s.hosts, Stores: s.stores, Zones: s.hosts.Zone,
+		Hosts: s.hosts, Stores: s.stores, Backings: s.stores.Address, Zones: s.hosts.Zone,
 		Networks: s.networks().Of, Progress: &lane.Progress{Pool: s.db.pool, Now: now}, Worker: name, Now: now, NewID: newID, Logger: s.logger,
 	}}
 	// Scripts of plans must not take the slots that the plans' items need.

@@ -48,6 +48,10 @@ func (e Engine) canceled(ctx context.Context, i *workflow.Item, rb *runbook.Runb
 		return true, rb.Cancel(ctx)
 	case job.Resynchronization:
 		return true, i.Record(ctx, protecteditem.CancelResynchronization{At: e.Now()})
+	case job.FailoverCommit:
+		if i.State.CopyJob != nil { // it waits, and nothing is given up yet
+			return true, e.undo(ctx, i, rb, f)
+		}
 	case job.PlannedFailover, job.UnplannedFailover:
 		if !failover.PastRecall(journal) {
 			return true, e.undo(ctx, i, rb, f)

@@ -41,6 +41,8 @@ func (e Engine) conclude(ctx context.Context, i *workflow.Item, ended protectedi
 	case state.Kind == job.Resynchronization && i.State.Resync.Unscheduled:
 		e.dropSnapshot(ctx, i, ended.ID)
 		return rb.Cancel(ctx)
+	case state.Kind == job.BackgroundCopy:
+		return rb.Cancel(ctx)
 	case state.CancelRequested, i.State.Protection == protecteditem.DisablingProtection:
 		return rb.Cancel(ctx)
 	case state.Kind == job.TestFailover || state.Kind == job.TestFailoverCleanup:

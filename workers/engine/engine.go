@@ -52,6 +52,8 @@ func (e Engine) Handle(ctx context.Context, s *lane.Session) (lane.Result, error
 		return e.handle(ctx, s, e.drill)
 	case lane.Upkeep:
 		return e.handle(ctx, s, e.upkeep)
+	case lane.Copy:
+		return e.handle(ctx, s, e.copying)
 	default:
 		return e.handle(ctx, s, e.replicate)
 	}

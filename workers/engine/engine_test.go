@@ -87,6 +87,7 @@ func (s *scene) endedWell(id string) {
 // sameOnRecovery compares the stopped source's disks with the recovery VM's.
 func (s *scene) sameOnRecovery() {
 	s.t.Helper()
+	s.until("the disks are there", copiedOver)
 	for _, d := range disks {
 		want, err := os.ReadFile(filepath.Join(s.source, d+".raw"))
 		must(s.t, err)

@@ -19,6 +19,7 @@ func childHost(dir, socket string) error {
 	defer stop()
 	return local.Serve(ctx, local.Options{
 		Directory: dir, Socket: socket, Version: "test", Now: clock(1), NewID: newID, Log: slog.New(slog.DiscardHandler),
+		OpenBacking: openBacking,
 	})
 }
 
@@ -38,16 +39,44 @@ func (s *scene) mortalHost(socket string) *local.Client {
 
 func (s *scene) spawnHost(socket string) {
 	s.t.Helper()
+	s.process = s.startHost(filepath.Join(s.dir, "primary"), socket)
+}
+
+func (s *scene) startHost(dir, socket string) *exec.Cmd {
+	s.t.Helper()
 	self, err := os.Executable()
 	must(s.t, err)
-	s.process = exec.CommandContext(context.WithoutCancel(s.t.Context()), self, "host", filepath.Join(s.dir, "primary"), socket)
-	s.process.Stderr = testLog{s.t}
-	must(s.t, s.process.Start())
+	process := exec.CommandContext(context.WithoutCancel(s.t.Context()), self, "host", dir, socket)
+	process.Stderr = testLog{s.t}
+	must(s.t, process.Start())
 	c := local.Dial(socket)
-	eventually(s.t, 20*time.Second, "the source host answers", func() bool {
+	eventually(s.t, 20*time.Second, "the host answers", func() bool {
 		_, err := c.State(context.Background())
 		return err == nil
 	})
+	return process
+}
+
+// mortalRecovery serves the recovery side from a process of its own.
+func (s *scene) mortalRecovery(socket string) *local.Client {
+	s.t.Helper()
+	s.recovery = s.startHost(filepath.Join(s.dir, "away"), socket)
+	c := local.Dial(socket)
+	s.t.Cleanup(func() {
+		_ = c.Stop(context.Background(), "web-dr")
+		_ = s.recovery.Process.Kill()
+		_ = s.recovery.Wait()
+	})
+	return c
+}
+
+// killRecovery ends the recovery host as nothing else can; another one takes its
+// place.
+func (s *scene) killRecovery() {
+	s.t.Helper()
+	must(s.t, s.recovery.Process.Kill())
+	_ = s.recovery.Wait()
+	s.recovery = s.startHost(filepath.Join(s.dir, "away"), s.Hosts["h2"])
 }
 
 // loseHost is the disaster: the source host dies and its directory is gone.

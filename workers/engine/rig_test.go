@@ -26,6 +26,8 @@ import (
 	"farshore/domain/site"
 	"farshore/eventstore"
 	"farshore/eventstore/pgtest"
+	"farshore/workers/checksum"
+	"farshore/workers/disk"
 	"farshore/workers/engine"
 	"farshore/workers/host"
 	"farshore/workers/host/local"
@@ -111,13 +113,17 @@ type config struct {
 	Trace    string        // file that lists the offsets written to the replica
 	Hold     string        // file: while it exists, nothing is written to the replica's disks
 
-	Frequency int    // of copies, in seconds; 30 when zero
-	Short     bool   // retention keeps one point
-	Grace     int    // seconds that the guest has to shut down; 30 when zero
-	Mortal    bool   // the source host is a process of its own, to be killed
-	Third     bool   // the VM has a third disk, logs, which its guest writes to and which is not protected at first
-	Only      string // disk that Slow and Hold are for; all when empty
-	Bare      int64  // size of a VM's single disk; it holds noise and has no guest
+	Frequency int           // of copies, in seconds; 30 when zero
+	Short     bool          // retention keeps one point
+	Grace     int           // seconds that the guest has to shut down; 30 when zero
+	Mortal    bool          // the source host is a process of its own, to be killed
+	Third     bool          // the VM has a third disk, logs, which its guest writes to and which is not protected at first
+	Only      string        // disk that Slow and Hold are for; all when empty
+	MortalDR  bool          // the recovery host is
+	SlowRead  time.Duration // of each read of a recovery point by a worker
+	Large     int64         // bytes of each of four sparse disks, in place of the two
+	Copied    bool          // no host reads recovery points by itself
+	Bare      int64         // size of a VM's single disk; it holds noise and has no guest
 
 	Scripts string // the directory of what plans may run
 }
@@ -193,7 +199,16 @@ func (w *worker) Store(context.Context, string, string) (replica.Store, error) {
 	if w.sent != nil {
 		return countingStore{Store: w.replica, written: w.sent}, nil
 	}
-	return &slowStore{Store: w.replica, pause: w.Slow, trace: w.Trace, hold: w.Hold, only: w.Only, damage: w.damage}, nil
+	return &slowStore{Store: w.replica, pause: w.Slow, read: w.SlowRead, trace: w.Trace, hold: w.Hold, only: w.Only, damage: w.damage}, nil
+}
+
+func (w *worker) address(context.Context, string, string) (host.StoreAddress, bool, error) {
+	return host.StoreAddress{Kind: "Directory", Directory: w.config.Store}, !w.Copied, nil
+}
+
+// openBacking opens a recovery point for a host.
+func openBacking(ctx context.Context, b host.Backing) (disk.Reader, error) {
+	return checksum.OpenVerified(ctx, directory.Open(b.Store.Directory, time.Now), b.Item, b.Point, b.Disk, b.Root)
 }
 
 // start does what is due.
@@ -204,7 +219,7 @@ func (w *worker) start(ctx context.Context, parts *sync.WaitGroup, errs chan<- e
 	}
 	e := engine.Engine{Plans: w.plans, Scripts: w.Scripts, Parts: workflow.Parts{
 		Items: w.items, Jobs: w.jobs, Hosts: w.config, Stores: w, Progress: &lane.Progress{Pool: w.pool, Now: w.now},
-		Worker: w.Owner, Networks: w.book().Of, Stretch: w.Stretch, Now: w.now, NewID: newID, Logger: w.log,
+		Worker: w.Owner, Networks: w.book().Of, Stretch: w.Stretch, Backings: w.address, Now: w.now, NewID: newID, Logger: w.log,
 	}}
 	runner := &lane.Runner{
 		Lanes: w.lanes, Handle: e.Handle, Owner: w.Owner, Lease: 2 * time.Second * time.Duration(max(1, w.Speed)),
@@ -278,6 +293,7 @@ type scene struct {
 	withLogs   bool                    // there is a disk beside the protected ones
 	grace      int                     // seconds that the guest has to shut down
 	process    *exec.Cmd               // the mortal source host
+	recovery   *exec.Cmd               // the mortal recovery host
 }
 
 var disks = []string{"os", "data"}
@@ -301,9 +317,12 @@ func newScene(tb testing.TB, change func(*config)) *scene {
 	}
 	must(tb, os.MkdirAll(c.Store, 0o700))
 	must(tb, os.MkdirAll(filepath.Join(dir, "away"), 0o700))
-	if c.Bare > 0 {
+	switch {
+	case c.Bare > 0:
 		s.makeBareVM(c.Bare)
-	} else {
+	case c.Large > 0:
+		s.makeLargeVM(c.Large)
+	default:
 		s.withLogs = c.Third
 		s.makeVM()
 	}
@@ -312,7 +331,11 @@ func newScene(tb testing.TB, change func(*config)) *scene {
 	} else {
 		s.host = s.serveHost(filepath.Join(dir, "primary"), c.Hosts["h1"], c.Speed)
 	}
-	s.away = s.serveHost(filepath.Join(dir, "away"), c.Hosts["h2"], c.Speed)
+	if c.MortalDR {
+		s.away = s.mortalRecovery(c.Hosts["h2"])
+	} else {
+		s.away = s.serveHost(filepath.Join(dir, "away"), c.Hosts["h2"], c.Speed)
+	}
 	must(tb, s.host.SetActive(tb.Context(), "web", true))
 	must(tb, s.host.Start(tb.Context(), "web"))
 	w, err := newWorker(tb.Context(), c, slog.New(slog.NewTextHandler(testLog{tb}, &slog.HandlerOptions{Level: slog.LevelInfo})))
@@ -373,6 +396,7 @@ func (s *scene) serveHost(dir, socket string, speed int, changes ...func(*local.
 	ended := make(chan error, 1)
 	options := local.Options{
 		Directory: dir, Socket: socket, Version: "test", Now: clock(speed), NewID: newID, Log: slog.New(slog.DiscardHandler),
+		OpenBacking: openBacking,
 	}
 	for _, change := range changes {
 		change(&options)

@@ -35,6 +35,7 @@ func (e Engine) settle(ctx context.Context, i *workflow.Item, rb *runbook.Runboo
 		step = se.Step
 	}
 	_, retreats := retreatOf(i, rb.Kind)
+	retreats = retreats && i.State.Job != nil
 	switch {
 	case rb.Kind == job.EnableProtection && errorcatalog.ClassOf(f.Code) != errorcatalog.Recoverable:
 		return e.failEnable(ctx, i, rb, step, f)
@@ -83,8 +84,11 @@ func unending() []job.Kind {
 
 // endures says whether a workflow that could be taken back is tried again instead:
 // a failback harms nothing while the recovery VM runs, and keeps what it has
-// brought.
+// brought; a commit is given up only if it waits for an operator.
 func endures(i *workflow.Item, kind job.Kind, f *errorcatalog.Failure) bool {
+	if kind == job.FailoverCommit {
+		return errorcatalog.ClassOf(f.Code) == errorcatalog.Recoverable
+	}
 	return kind == job.Failback && i.State.Protection == protecteditem.FailbackSynchronizing &&
 		i.State.Failback.Mode == protecteditem.MinimizeDowntime && errorcatalog.ClassOf(f.Code) == errorcatalog.Recoverable
 }
@@ -148,6 +152,10 @@ func retreatOf(i *workflow.Item, kind job.Kind) (retreat, bool) {
 		return retreat{failover.ChangePoint{Item: i}.Undo, func(journal job.State, f *errorcatalog.Failure) protecteditem.Command {
 			return protecteditem.FailRecoveryPointChange{JobID: i.State.Job.ID, Failure: f, RecoveryVM: failover.Left(i.State, journal), At: i.Now()}
 		}}, true
+	case job.FailoverCommit:
+		return retreat{nothingToUndo, func(_ job.State, f *errorcatalog.Failure) protecteditem.Command {
+			return protecteditem.FailFailoverCommit{JobID: i.State.Job.ID, Failure: f, At: i.Now()}
+		}}, true
 	case job.Failback:
 		left := false
 		undo := func(ctx context.Context, journal job.State) (err error) {
@@ -165,6 +173,8 @@ func retreatOf(i *workflow.Item, kind job.Kind) (retreat, bool) {
 		return retreat{}, false
 	}
 }
+
+func nothingToUndo(context.Context, job.State) error { return nil }
 
 // undo takes a workflow back that has failed or was canceled. It is tried on the
 // schedule until it succeeds, for the VM may run nowhere.

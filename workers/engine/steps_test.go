@@ -23,7 +23,7 @@ func TestStepNamesAreNeverChanged(t *testing.T) {
 	}{
 		"enable":   {protection.Enable{}.Steps(), []string{"check_prerequisites", "create_relationship", "create_replica_disks", "record_relationship"}},
 		"finalize": {protection.Finalize{}.Steps(), []string{"apply_policy", "remove_former_replica", "finalize_protection"}},
-		"disable":  {protection.Disable{}.Steps(), []string{"end_test_failover", "release_source", "stop_replication", "remove_replica", "complete_disable"}},
+		"disable":  {protection.Disable{}.Steps(), []string{"end_test_failover", "finish_background_copy", "release_source", "stop_replication", "remove_replica", "complete_disable"}},
 		"initial replication": {initialreplication.InitialReplication{}.Steps(), []string{
 			"take_snapshot", "copy_disks", "delete_snapshot", "ship_final_cut", "apply_change_logs", "complete_initial_replication",
 		}},
@@ -46,8 +46,9 @@ func TestStepNamesAreNeverChanged(t *testing.T) {
 		"change of the point": {failover.ChangePoint{}.Steps(), []string{
 			"inspect_recovery_point", "remove_recovery_vm", "create_recovery_vm", "copy_disks", "start_recovery_vm", "complete_recovery_point_change",
 		}},
-		"cancel": {failover.Cancel{}.Steps(), []string{"inspect_source", "remove_recovery_vm", "release_source", "complete_failover_cancel"}},
-		"commit": {failover.Commit{}.Steps(), []string{"complete_failover_commit", "remove_points"}},
+		"cancel":          {failover.Cancel{}.Steps(), []string{"inspect_source", "remove_recovery_vm", "release_source", "complete_failover_cancel"}},
+		"commit":          {failover.Commit{}.Steps(), []string{"inspect_failover", "finish_background_copy", "complete_failover_commit", "remove_points"}},
+		"background copy": {failover.BackgroundCopy{}.Steps(), []string{"copy_blocks", "settle_disks", "complete_background_copy"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"farshore/workers/disk"
 	"farshore/workers/replica"
 )
 
@@ -16,6 +17,7 @@ import (
 type slowStore struct {
 	replica.Store
 	pause  time.Duration
+	read   time.Duration // of each read of a point
 	trace  string
 	hold   string
 	only   string
@@ -37,6 +39,24 @@ func (s *slowStore) OpenDisk(ctx context.Context, item, disk string, fence int64
 	}
 	trace, err := os.OpenFile(s.trace, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	return &slowDisk{Disk: d, name: disk, pause: s.pause, hold: s.hold, trace: trace}, err
+}
+
+func (s *slowStore) OpenPoint(ctx context.Context, item, point, name string) (disk.Reader, error) {
+	r, err := s.Store.OpenPoint(ctx, item, point, name)
+	if err != nil || s.read == 0 {
+		return r, err
+	}
+	return &slowPoint{Reader: r, pause: s.read}, nil
+}
+
+type slowPoint struct {
+	disk.Reader
+	pause time.Duration
+}
+
+func (p *slowPoint) ReadAt(b []byte, off int64) (int, error) {
+	time.Sleep(p.pause)
+	return p.Reader.ReadAt(b, off)
 }
 
 type slowDisk struct {

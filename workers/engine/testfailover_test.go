@@ -112,8 +112,11 @@ func (s *scene) same(point string, before map[string][]byte) {
 func (s *scene) brought(point map[string][]byte) {
 	s.t.Helper()
 	for _, d := range disks {
-		got, err := os.ReadFile(filepath.Join(s.dir, "away", testVM, d+".raw"))
+		c, err := nbd.Dial(s.t.Context(), local.SocketPath(s.Hosts["h2"], testVM, d), d)
 		must(s.t, err)
+		got := make([]byte, len(point[d]))
+		_, err = c.ReadAt(got, 0)
+		must(s.t, errors.Join(err, c.Close()))
 		if !bytes.Equal(got, point[d]) {
 			s.t.Errorf("disk %s of the test VM differs from its point", d)
 		}

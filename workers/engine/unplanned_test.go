@@ -25,6 +25,7 @@ func seldom(c *config) { c.Frequency = 900 }
 // recoveredFrom compares the recovery VM's disks with a point.
 func (s *scene) recoveredFrom(point string) {
 	s.t.Helper()
+	s.until("the disks are there", copiedOver)
 	for _, d := range disks {
 		got, err := os.ReadFile(filepath.Join(s.dir, "away", "web-dr", d+".raw"))
 		must(s.t, err)

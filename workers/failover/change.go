@@ -46,9 +46,9 @@ func (c ChangePoint) createVM(ctx context.Context, m *runbook.Memo) error {
 	return target(c.Item).Create(ctx, c.State.NextFailoverPoint, m)
 }
 
-// copyDisks repeats safely: it resumes at its last checkpoint.
-func (c ChangePoint) copyDisks(ctx context.Context, _ *runbook.Memo) error {
-	return target(c.Item).Fill(ctx, c.State.NextFailoverPoint)
+// copyDisks repeats safely: what has begun goes on.
+func (c ChangePoint) copyDisks(ctx context.Context, m *runbook.Memo) error {
+	return target(c.Item).Bring(ctx, m, c.State.NextFailoverPoint)
 }
 
 // startVM repeats safely: a running VM is left alone.
@@ -56,9 +56,11 @@ func (c ChangePoint) startVM(ctx context.Context, _ *runbook.Memo) error {
 	return target(c.Item).Start(ctx)
 }
 
-func (c ChangePoint) complete(ctx context.Context, _ *runbook.Memo) error {
+func (c ChangePoint) complete(ctx context.Context, m *runbook.Memo) error {
 	c.Forget()
-	return c.Record(ctx, protecteditem.CompleteRecoveryPointChange{JobID: c.State.Job.ID, RecoveryVM: target(c.Item).Machine.ID, At: c.Now()})
+	return c.Record(ctx, protecteditem.CompleteRecoveryPointChange{
+		JobID: c.State.Job.ID, RecoveryVM: target(c.Item).Machine.ID, CopyJobID: target(c.Item).copyJob(m), At: c.Now(),
+	})
 }
 
 // Undo leaves either the VM as it was or none.

@@ -3,7 +3,9 @@ package failover
 import (
 	"context"
 	"fmt"
+	"io"
 	"sync/atomic"
+	"time"
 
 	"farshore/domain/errorcatalog"
 	"farshore/domain/protecteditem"
@@ -11,6 +13,8 @@ import (
 	"farshore/workers/disk"
 	"farshore/workers/host"
 	"farshore/workers/replica"
+	"farshore/workers/runbook"
+	"farshore/workers/workflow"
 )
 
 // stretch is how much of a disk is brought over between two checkpoints.
@@ -20,6 +24,108 @@ const stretch = 256 << 20
 type progress struct {
 	Job   string           `json:"job"`
 	Disks map[string]int64 `json:"filled"` // a name that no other workflow's checkpoint has: one may have been left
+}
+
+// instant is noted by the step that has made the VM run from its recovery point, so
+// that its disks are copied once it does.
+const instant = "instant"
+
+// Bring makes the VM's disks hold a recovery point: at once where the host can read
+// it in its place, else by copying. It repeats safely.
+func (t Target) Bring(ctx context.Context, m *runbook.Memo, id string) error {
+	backed, err := t.back(ctx, id)
+	if err != nil {
+		return err
+	}
+	if !backed {
+		return t.Fill(ctx, id)
+	}
+	m.Note(instant, yes)
+	return nil
+}
+
+// back gives the VM's disks the point as their backing, and says whether the host
+// could take it.
+func (t Target) back(ctx context.Context, id string) (bool, error) {
+	if t.Backings == nil {
+		return false, nil
+	}
+	point, ok := t.State.Point(id)
+	if !ok {
+		return false, errorcatalog.Fail(errorcatalog.RecoveryPointNotFound, "recovery point %s is not listed", id)
+	}
+	at, ok, err := t.Backings(ctx, t.State.Vault, t.State.Store.ID)
+	if err != nil || !ok {
+		return false, err
+	}
+	recovery, err := t.Recovery(ctx)
+	if err != nil {
+		return false, err
+	}
+	if err := t.room(ctx, recovery, point); err != nil {
+		return false, err
+	}
+	var disks []host.Backing
+	for _, d := range point.Disks {
+		disks = append(disks, host.Backing{Disk: d.Disk, Store: at, Item: t.ReplicaID(), Point: id, SizeBytes: d.SizeBytes, Root: d.Root})
+	}
+	err = recovery.BackVM(ctx, t.Machine.ID, disks)
+	// A host process of before an update does not know what is asked for.
+	if workflow.Is(err, errorcatalog.BackingUnavailable) || workflow.Is(err, errorcatalog.RouteNotFound) {
+		t.Logger.WarnContext(ctx, "the disks are copied before the VM starts", "item", t.Item.Item(), "vm", t.Machine.ID, "error", err)
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("give vm %s its recovery point: %w", t.Machine.ID, err)
+	}
+	return true, nil
+}
+
+// roomPatience bounds how long a store is asked how much a point holds: a VM does
+// not wait for the answer.
+const roomPatience = 2 * time.Second
+
+// room fails if the recovery host is known to be too full for what the point holds,
+// while the failover can still be taken back.
+func (t Target) room(ctx context.Context, recovery host.Inventory, point protecteditem.Point) error {
+	space, err := recovery.Space(ctx, t.Machine.ID)
+	if err != nil {
+		return fmt.Errorf("ask for space of the recovery host: %w", err)
+	}
+	store, err := t.Replica(ctx)
+	if err != nil {
+		return err
+	}
+	quick, cancel := context.WithTimeout(ctx, roomPatience)
+	defer cancel()
+	var need int64
+	for _, d := range point.Disks {
+		reader, err := openPoint(quick, store, t.ReplicaID(), point.ID, d.Disk)
+		if err != nil {
+			return ctx.Err() // whoever reads it next says what is wrong
+		}
+		data, err := reader.Extents(0, reader.Size())
+		_ = reader.Close() // nothing was read
+		if err != nil || quick.Err() != nil {
+			return ctx.Err()
+		}
+		for _, e := range data {
+			need += e.Length
+		}
+	}
+	if need > space.Free {
+		return errorcatalog.Fail(errorcatalog.InsufficientRecoverySpace, "the VM needs %d bytes, the recovery host has %d free", need, space.Free)
+	}
+	return nil
+}
+
+// copyJob is the job that copies the disks of a VM that runs from its point, or
+// nothing.
+func (t Target) copyJob(m *runbook.Memo) string {
+	if m.Value(instant) != yes {
+		return ""
+	}
+	return t.NewID()
 }
 
 // Fill brings a recovery point to the VM's disks and holds every block against
@@ -73,7 +179,7 @@ func (t Target) copyDisk(ctx context.Context, point string, d protecteditem.Poin
 	}()
 	for at := done.Disks[d.Disk]; at < manifest.Size(); at = done.Disks[d.Disk] {
 		e := disk.Extent{Offset: at, Length: min(t.StretchOr(stretch), manifest.Size()-at)}
-		if err := t.copyStretch(ctx, d.Disk, e, reader, &arrival{target: target, manifest: manifest}); err != nil {
+		if err := t.copyStretch(ctx, d.Disk, e, reader, &arrival{target: fresh{target}, manifest: manifest}); err != nil {
 			return err
 		}
 		if err := target.Flush(); err != nil {
@@ -121,10 +227,18 @@ func (t Target) openTarget(ctx context.Context, id string) (host.DiskWriter, err
 	return w, nil
 }
 
-// arrival verifies what is read from the point and writes it. Zeroes need not be
-// written: the disks are new.
+// fresh is a new disk, to which zeroes need not be written.
+type fresh struct{ host.DiskWriter }
+
+// Zero has nothing to do.
+func (fresh) Zero(int64, int64) error { return nil }
+
+// arrival verifies what is read from the point and writes it.
 type arrival struct {
-	target   host.DiskWriter
+	target interface {
+		io.WriterAt
+		Zero(off, n int64) error
+	}
 	manifest *checksum.Manifest
 	bad      atomic.Int64 // a block that does not match, counted from 1
 }
@@ -145,7 +259,7 @@ func (a *arrival) write(ctx context.Context, run checksum.Run) error {
 		}
 	}
 	if run.Zero {
-		return nil
+		return a.target.Zero(run.Offset(), min(run.Count*checksum.BlockSize, a.manifest.Size()-run.Offset()))
 	}
 	if _, err := a.target.WriteAt(run.Data, run.Offset()); err != nil {
 		return fmt.Errorf("write %d bytes at %d: %w", len(run.Data), run.Offset(), err)

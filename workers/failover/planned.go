@@ -96,9 +96,9 @@ func (p Planned) createVM(ctx context.Context, m *runbook.Memo) error {
 	return target(p.Item).Create(ctx, m.Value(lastCut), m)
 }
 
-// copyDisks repeats safely: it resumes at its last checkpoint.
+// copyDisks repeats safely: what has begun goes on.
 func (p Planned) copyDisks(ctx context.Context, m *runbook.Memo) error {
-	return target(p.Item).Fill(ctx, m.Value(lastCut))
+	return target(p.Item).Bring(ctx, m, m.Value(lastCut))
 }
 
 // startVM repeats safely: a running VM is left alone.
@@ -112,7 +112,8 @@ func (p Planned) complete(ctx context.Context, m *runbook.Memo) error {
 	}
 	p.Forget()
 	return p.Record(ctx, protecteditem.CompletePlannedFailover{
-		JobID: p.State.Job.ID, Point: m.Value(lastCut), RecoveryVM: target(p.Item).Machine.ID, At: p.Now(),
+		JobID: p.State.Job.ID, Point: m.Value(lastCut), RecoveryVM: target(p.Item).Machine.ID,
+		CopyJobID: target(p.Item).copyJob(m), At: p.Now(),
 	})
 }
 

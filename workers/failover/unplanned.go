@@ -232,9 +232,9 @@ func (u Unplanned) createVM(ctx context.Context, m *runbook.Memo) error {
 	return target(u.Item).Create(ctx, u.State.FailoverPoint, m)
 }
 
-// copyDisks repeats safely: it resumes at its last checkpoint.
-func (u Unplanned) copyDisks(ctx context.Context, _ *runbook.Memo) error {
-	return target(u.Item).Fill(ctx, u.State.FailoverPoint)
+// copyDisks repeats safely: what has begun goes on.
+func (u Unplanned) copyDisks(ctx context.Context, m *runbook.Memo) error {
+	return target(u.Item).Bring(ctx, m, u.State.FailoverPoint)
 }
 
 // fenceSource tells the source's host, if it answers, that the VM is about to run
@@ -265,7 +265,7 @@ func (u Unplanned) complete(ctx context.Context, m *runbook.Memo) error {
 	u.Forget()
 	return u.Record(ctx, protecteditem.CompleteUnplannedFailover{
 		JobID: u.State.Job.ID, Point: u.State.FailoverPoint, RecoveryVM: target(u.Item).Machine.ID,
-		SourceStopped: m.Value(stopped) == yes, At: u.Now(),
+		SourceStopped: m.Value(stopped) == yes, CopyJobID: target(u.Item).copyJob(m), At: u.Now(),
 	})
 }
 

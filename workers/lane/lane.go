@@ -28,10 +28,11 @@ const (
 	Drill       Kind = "drill"
 	Upkeep      Kind = "upkeep"
 	Plan        Kind = "plan" // of a recovery plan, whose key is the lane's item
+	Copy        Kind = "copy" // of a failed-over VM's disks
 )
 
 // ItemKinds are the kinds of work of protected items.
-func ItemKinds() []Kind { return []Kind{Replication, Drill, Upkeep} }
+func ItemKinds() []Kind { return []Kind{Replication, Drill, Upkeep, Copy} }
 
 // The reasons for which a holder's context ends early; context.Cause tells them.
 var (

@@ -36,6 +36,8 @@ func (m *Manager) handleJob(ctx context.Context, id, event string) error {
 		kind = lane.Plan
 	case !interrupt: // its item's own event has woken the lane
 		return nil
+	case state.Kind == job.BackgroundCopy:
+		kind = lane.Copy
 	case state.Kind == job.TestFailover || state.Kind == job.TestFailoverCleanup:
 		kind = lane.Drill
 	}

@@ -74,6 +74,8 @@ func reactions() map[string]reaction {
 		protecteditem.RecoveryPointChangeStarted{}.EventType(): interrupt,
 		protecteditem.FailoverCancelStarted{}.EventType():      interrupt,
 		protecteditem.FailoverCanceled{}.EventType():           wake,
+		protecteditem.FailoverCommitFailed{}.EventType():       wake,
+		protecteditem.BackgroundCopyCompleted{}.EventType():    wake,
 		protecteditem.FailoverCommitStarted{}.EventType():      interrupt,
 		protecteditem.FailbackStarted{}.EventType():            interrupt,
 		protecteditem.FailbackCompletionStarted{}.EventType():  wake,
@@ -137,9 +139,9 @@ func (m *Manager) Handle(ctx context.Context, stream, event string) error {
 	if plan, ok := strings.CutPrefix(stream, recoveryplan.Category+"-"); ok {
 		return m.handlePlan(ctx, plan, event)
 	}
-	react, drill, watch, plan := reactions()[event], drillReactions()[event], watched(event), awaitsPlan(event)
+	react, drill, copying, watch, plan := reactions()[event], drillReactions()[event], copyReactions()[event], watched(event), awaitsPlan(event)
 	item, ok := strings.CutPrefix(stream, protecteditem.Category+"-")
-	if !ok || react == 0 && drill == 0 && !watch && !plan {
+	if !ok || react == 0 && drill == 0 && copying == 0 && !watch && !plan {
 		return nil
 	}
 	state, _, err := m.Items.Load(ctx, item)
@@ -153,6 +155,11 @@ func (m *Manager) Handle(ctx context.Context, stream, event string) error {
 	}
 	if drill != 0 {
 		if err := m.drill(ctx, item, state, drill); err != nil {
+			return err
+		}
+	}
+	if copying != 0 {
+		if err := m.copying(ctx, item, state, copying); err != nil {
 			return err
 		}
 	}

@@ -21,6 +21,7 @@ type Disable struct{ *workflow.Item }
 func (d Disable) Steps() []runbook.Step {
 	return []runbook.Step{
 		{Name: "end_test_failover", Title: "Remove the test VM", Run: d.endTestFailover},
+		{Name: "finish_background_copy", Title: "Finish the copy of the VM's disks", Run: d.finishCopy},
 		{Name: "release_source", Title: "Give the VM back to its host", Run: d.releaseSource},
 		{Name: "stop_replication", Title: "Remove the relationship from the host", Run: d.stopReplication},
 		{Name: "remove_replica", Title: "Remove or keep the replica", Run: d.removeReplica},
@@ -34,6 +35,19 @@ func (d Disable) endTestFailover(ctx context.Context, _ *runbook.Memo) error {
 		return nil
 	}
 	return testfailover.End(ctx, d.Item)
+}
+
+// finishCopy waits until a VM that runs on the recovery side does without the
+// replica. It repeats safely.
+func (d Disable) finishCopy(ctx context.Context, _ *runbook.Memo) error {
+	if d.State.ActiveLocation != protecteditem.Recovery {
+		return nil
+	}
+	overtaken, _, err := d.Jobs.Load(ctx, d.State.Ended.ID)
+	if err != nil {
+		return fmt.Errorf("load job %s: %w", d.State.Ended.ID, err)
+	}
+	return failover.FinishCopy(ctx, d.Item, overtaken)
 }
 
 // releaseSource takes back what a failover that was overtaken has begun: otherwise

@@ -70,10 +70,10 @@ func (r Run) createVM(ctx context.Context, m *runbook.Memo) error {
 	return r.unlessOvertaken(ctx, target(r.Item).Create(ctx, r.State.Test.Point, m))
 }
 
-// copyDisks repeats safely: it resumes at the last checkpoint, and blocks that are
-// written twice are the same.
-func (r Run) copyDisks(ctx context.Context, _ *runbook.Memo) error {
-	return target(r.Item).Fill(ctx, r.State.Test.Point)
+// copyDisks repeats safely: what has begun goes on. A test VM that runs from its
+// point does so to its end: the point is pinned as long, and nothing is copied.
+func (r Run) copyDisks(ctx context.Context, m *runbook.Memo) error {
+	return target(r.Item).Bring(ctx, m, r.State.Test.Point)
 }
 
 // startVM repeats safely: a running VM is left alone.

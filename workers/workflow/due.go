@@ -134,11 +134,28 @@ func dueFailedOver(s protecteditem.State, now time.Time) (time.Time, bool) {
 func Guarded(s protecteditem.State) bool {
 	switch s.Protection {
 	case protecteditem.FailoverCommitRequired, protecteditem.FailedOver:
-		return s.Job == nil && s.Recovery.VM != ""
+		return (s.Job == nil || commitWaits(s)) && s.Recovery.VM != ""
 	case protecteditem.FailbackSynchronizing, protecteditem.FailbackAwaitingCompletion:
 		return s.LeavesSource() && s.Job != nil && s.Job.Kind == protecteditem.FailbackJob
 	default:
 		return s.LeavesSource() && s.Job == nil
+	}
+}
+
+// commitWaits says whether a commit does nothing but wait for the disks.
+func commitWaits(s protecteditem.State) bool {
+	return s.CopyJob != nil && s.Job != nil && s.Job.Kind == protecteditem.FailoverCommitJob
+}
+
+// CopyDue says when the work on the copy of a failed-over VM's disks is due.
+func CopyDue(s protecteditem.State, now time.Time) (time.Time, bool) {
+	switch {
+	case s.CopyJob == nil || s.CopyRests():
+		return time.Time{}, false
+	case s.CopyRetry.Failure == nil:
+		return now, true
+	default:
+		return s.CopyRetry.NextAt, !s.CopyRetry.NextAt.IsZero()
 	}
 }
 

@@ -42,6 +42,9 @@ type Parts struct {
 	Hosts    Hosts
 	Stores   Stores
 	Progress Progress
+	// Backings says where a storage account is for a host to read recovery points
+	// by itself, if it can; nil: no host can, and disks are copied before a VM starts.
+	Backings func(ctx context.Context, vault, account string) (host.StoreAddress, bool, error)
 	Worker   string // this worker's name, for the record
 	// Networks is what is known of the networks around an item; nil: nothing is.
 	Networks func(ctx context.Context, s protecteditem.State) (protecteditem.Networks, error)
