@@ -15,6 +15,7 @@ import (
 	"farshore/cmd/farshore/demo"
 	"farshore/domain/storageaccount"
 	"farshore/workers/host/local"
+	"farshore/workers/host/local/nbd"
 	"farshore/workers/replica"
 )
 
@@ -47,7 +48,7 @@ func demoCommand() *cobra.Command {
 			}
 			return demo.Run(cmd.Context(), demo.Options{
 				Program: program, Root: root, Keep: keep, Out: cmd.OutOrStdout(),
-				OpenStore: openDemoStore, StartVM: startVM, StopHost: stopHost,
+				OpenStore: openDemoStore, StartVM: startVM, Attach: attach, StopHost: stopHost,
 			})
 		},
 	}
@@ -77,6 +78,14 @@ func startVM(ctx context.Context, directory, vm string) error {
 	}
 	defer c.Close()
 	return c.Start(ctx, vm)
+}
+
+func attach(ctx context.Context, directory, vm, disk string) (demo.Attached, error) {
+	socket, err := hostSocket(directory)
+	if err != nil {
+		return nil, err
+	}
+	return nbd.Dial(ctx, local.SocketPath(socket, vm, disk), disk)
 }
 
 // stopHost shuts the directory's VMs down and ends its host process.

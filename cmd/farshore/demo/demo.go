@@ -11,6 +11,7 @@ import (
 
 	"farshore/api/oapi"
 	"farshore/cmd/farshore/client"
+	"farshore/workers/proof"
 	"farshore/workers/replica"
 )
 
@@ -24,8 +25,16 @@ type Options struct {
 	OpenStore func(ctx context.Context, account oapi.StorageAccountInput) (replica.Store, error)
 	// StartVM starts a VM on a local host.
 	StartVM func(ctx context.Context, directory, vm string) error
+	// Attach reads a disk of a running VM as its guest sees it.
+	Attach func(ctx context.Context, directory, vm, disk string) (Attached, error)
 	// StopHost ends the process of a local host.
 	StopHost func(directory string) error
+}
+
+// Attached is a disk of a running VM.
+type Attached interface {
+	proof.Image
+	io.Closer
 }
 
 const (

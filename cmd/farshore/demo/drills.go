@@ -10,7 +10,6 @@ import (
 
 	"farshore/api/oapi"
 	"farshore/cmd/farshore/client"
-	"farshore/workers/disk"
 	"farshore/workers/proof"
 )
 
@@ -176,13 +175,14 @@ func (p *play) proveRecovered(ctx context.Context, plan VM, step string) error {
 	return p.proveVM(ctx, plan, step, *i.Recovery.VirtualMachine)
 }
 
-// proveVM has the judge examine the disks of a VM on the recovery side.
+// proveVM has the judge examine the disks of a VM on the recovery side, as its
+// guest sees them: they need not be there yet.
 func (p *play) proveVM(ctx context.Context, plan VM, step, vm string) error {
 	var images []proof.Image
 	for d := range plan.Disks {
-		image, err := disk.OpenRaw(filepath.Join(p.scene.Recovery(), vm, DiskID(d)+".raw"), true)
+		image, err := p.Attach(ctx, p.scene.Recovery(), vm, DiskID(d))
 		if err != nil {
-			return fmt.Errorf("open a disk of %s: %w", vm, err)
+			return fmt.Errorf("attach a disk of %s: %w", vm, err)
 		}
 		defer image.Close() //nolint:errcheck // it was read only
 		images = append(images, image)

@@ -144,6 +144,10 @@ func (p *play) proveFailover(ctx context.Context, plan VM, took time.Duration) e
 	if i.Recovery == nil || i.Recovery.VirtualMachine == nil {
 		return fmt.Errorf("%s failed over, and its recovery VM is not named", plan.Name)
 	}
+	copying, err := p.copied(ctx, plan)
+	if err != nil {
+		return err
+	}
 	var images []proof.Image
 	for d := range plan.Disks {
 		source := filepath.Join(p.scene.Source(), plan.Name, DiskID(d)+".raw")
@@ -162,7 +166,20 @@ func (p *play) proveFailover(ctx context.Context, plan VM, took time.Duration) e
 	if err != nil {
 		return fmt.Errorf("planned failover of %s: %w", plan.Name, err)
 	}
-	return p.nothingLost(plan, "planned failover", v, fmt.Sprintf("stopped and new disks are equal, in %s", took))
+	return p.nothingLost(plan, "planned failover", v, fmt.Sprintf("the VM ran after %s, its disks were there %s later and equal the stopped ones", took, copying))
+}
+
+// copied waits until the recovery VM's disks are there, and returns how long that
+// took.
+func (p *play) copied(ctx context.Context, plan VM) (time.Duration, error) {
+	began := time.Now()
+	err := p.until(ctx, "the disks of "+plan.Name+" are copied", func() (bool, error) {
+		i, err := p.item(ctx, plan.Name)
+		return i.BackgroundCopy == nil, err
+	})
+	took := time.Since(began).Round(100 * time.Millisecond)
+	p.say("  its disks were there %s later", took)
+	return took, err
 }
 
 // proveCommit shows that one point is left and that the recovery VM's guest went
