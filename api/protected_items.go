@@ -106,6 +106,7 @@ func itemAsOf(row itemRow, transfers []projections.Progress, now time.Time) oapi
 		TestFailoverState:      oapi.TestFailoverState(st.TestFailover),
 		TestFailover:           testFailoverOf(st),
 		Failback:               failbackOf(st.Failback),
+		BackgroundCopy:         backgroundCopyOf(st),
 		ActiveLocation:         oapi.ActiveLocation(st.ActiveLocation),
 		AllowedOperations:      operationsOf(protecteditem.AllowedOperations(st, now)),
 		Site:                   st.Site, Host: st.Host, VirtualMachine: st.VM.ID, VirtualMachineName: optional(st.VM.Name),
@@ -179,6 +180,20 @@ func testFailoverOf(st protecteditem.State) oapi.TestFailover {
 	}
 	if st.TestJob != nil {
 		out.Job = &st.TestJob.ID
+	}
+	return out
+}
+
+func backgroundCopyOf(st protecteditem.State) *oapi.BackgroundCopy {
+	if st.CopyJob == nil {
+		return nil
+	}
+	out := &oapi.BackgroundCopy{
+		Job: st.CopyJob.ID, Point: st.Copy.Point, StartedAt: st.Copy.StartedAt.UTC(),
+		NextRetryAt: at(st.CopyRetry.NextAt), LastError: failureOf(st.CopyRetry.Failure, st.CopyRetry.Since),
+	}
+	if st.CopyRetry.Attempt > 0 {
+		out.Attempt = new(small(st.CopyRetry.Attempt))
 	}
 	return out
 }

@@ -106,6 +106,7 @@ func (e FailbackInputMode) Valid() bool {
 // Defines values for JobKind.
 const (
 	JobKindApplyRecoveryPoint              JobKind = "ApplyRecoveryPoint"
+	JobKindBackgroundCopy                  JobKind = "BackgroundCopy"
 	JobKindDisableProtection               JobKind = "DisableProtection"
 	JobKindDiskReplication                 JobKind = "DiskReplication"
 	JobKindEnableProtection                JobKind = "EnableProtection"
@@ -134,6 +135,8 @@ const (
 func (e JobKind) Valid() bool {
 	switch e {
 	case JobKindApplyRecoveryPoint:
+		return true
+	case JobKindBackgroundCopy:
 		return true
 	case JobKindDisableProtection:
 		return true
@@ -738,6 +741,23 @@ type ApplyRecoveryPointInput struct {
 	// Confirm That what the recovery VM has written may be lost; `false` is refused.
 	Confirm       bool `json:"confirm"`
 	RecoveryPoint UUID `json:"recoveryPoint"`
+}
+
+// BackgroundCopy The copy of a failed-over VM's disks. The VM runs from its recovery point meanwhile, which is pinned; the job tells the progress.
+type BackgroundCopy struct {
+	// Attempt Failed attempts so far.
+	Attempt *int32 `json:"attempt,omitempty"`
+	Job     UUID   `json:"job"`
+
+	// LastError Something of the catalogue that concerns a VM or an item.
+	LastError *Finding `json:"lastError,omitempty"`
+
+	// NextRetryAt Absent with a failed attempt: not before an operator acts.
+	NextRetryAt *Time `json:"nextRetryAt,omitempty"`
+
+	// Point The recovery point that the VM runs from.
+	Point     UUID `json:"point"`
+	StartedAt Time `json:"startedAt"`
 }
 
 // Bytes defines model for Bytes.
@@ -1480,8 +1500,11 @@ type ProtectedItem struct {
 	AppConsistency *AppConsistency `json:"appConsistency,omitempty"`
 
 	// Attempt Failed attempts since the last success.
-	Attempt    *int32  `json:"attempt,omitempty"`
-	CurrentJob *JobRef `json:"currentJob,omitempty"`
+	Attempt *int32 `json:"attempt,omitempty"`
+
+	// BackgroundCopy The copy of a failed-over VM's disks. The VM runs from its recovery point meanwhile, which is pinned; the job tells the progress.
+	BackgroundCopy *BackgroundCopy `json:"backgroundCopy,omitempty"`
+	CurrentJob     *JobRef         `json:"currentJob,omitempty"`
 
 	// Cycle Grows by one each time protection is enabled.
 	Cycle int64 `json:"cycle"`

@@ -79,6 +79,9 @@ func itemRows(i oapi.ProtectedItem) []row {
 		}
 		rows = append(rows, row{"failback", "to " + to})
 	}
+	if c := i.BackgroundCopy; c != nil {
+		rows = append(rows, row{"background copy", fmt.Sprintf("job %s, from recovery point %s, begun %s", c.Job, c.Point, ago(&c.StartedAt))})
+	}
 	if r := i.Recovery; r != nil && deref(r.Host) != "" {
 		rows = append(rows, row{"recovery side", fmt.Sprintf("%s on %s/%s", deref(r.VirtualMachineName), deref(r.Site), deref(r.Host))})
 	}

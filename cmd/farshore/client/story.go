@@ -190,6 +190,13 @@ func toldOfFailovers() map[string]func(f facts) string {
 		"protected_item.failover_point_chosen.v1":        func(f facts) string { return "the failover is to recovery point " + named(f.Point) },
 		"protected_item.unplanned_failover_completed.v1": runs,
 		"protected_item.unplanned_failover_failed.v1":    func(f facts) string { return "unplanned failover failed: " + failureText(f) },
+		"protected_item.failover_commit_failed.v1":       func(f facts) string { return "the failover was not committed: " + failureText(f) },
+		"protected_item.background_copy_started.v1": func(f facts) string {
+			return fmt.Sprintf("the VM runs from recovery point %s while its disks are copied", named(f.Point))
+		},
+		"protected_item.background_copy_completed.v1": func(f facts) string {
+			return fmt.Sprintf("the VM's disks are there, %s copied; it needs the replica no more", size(f.Bytes))
+		},
 		"protected_item.recovery_point_change_started.v1": func(f facts) string {
 			return fmt.Sprintf("the recovery VM makes way for one from recovery point %s; what it wrote is given up", named(f.Point))
 		},

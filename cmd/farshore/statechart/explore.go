@@ -27,6 +27,7 @@ type word struct {
 	test       protecteditem.TestFailoverState
 	paused     bool
 	job, disks string // the kinds of the jobs that run
+	copying    bool   // the disks of the recovery VM are being copied
 	elsewhere  bool   // a failback to a new VM is open
 	left       bool   // a host has not been told of a VM yet
 	behind     bool   // the test failover's point is not the newest
@@ -35,7 +36,7 @@ type word struct {
 
 func wordOf(s protecteditem.State) word {
 	w := word{
-		protection: s.Protection, resync: s.Resync.State, test: s.TestFailover, paused: s.Paused != nil,
+		protection: s.Protection, resync: s.Resync.State, test: s.TestFailover, paused: s.Paused != nil, copying: s.CopyJob != nil,
 		elsewhere: !s.Failback.Target.Original(), left: len(s.LeftBehind) > 0, released: len(s.Released) > 0,
 	}
 	if newest, ok := s.NewestPoint(); ok && s.Test.Point != "" {

@@ -49,7 +49,7 @@ func (m move) but(other string) move {
 // allMoves lists every move. What is first to lead to a word gives its sample, so
 // a resynchronization is rather required than asked for.
 func allMoves() []move {
-	return slices.Concat(resynchronization(), operations(), failoverOperations(), replication(), failovers(), failbacks(), testFailovers(), disks(), networks(), alerts())
+	return slices.Concat(resynchronization(), operations(), failoverOperations(), replication(), failovers(), backgroundCopies(), failbacks(), testFailovers(), disks(), networks(), alerts())
 }
 
 const gib = int64(1) << 30
@@ -78,6 +78,13 @@ func diskJob(s protecteditem.State) string {
 		return ""
 	}
 	return s.DiskJob.ID
+}
+
+func copyJob(s protecteditem.State) string {
+	if s.CopyJob == nil {
+		return ""
+	}
+	return s.CopyJob.ID
 }
 
 func cut(now time.Time) string { return "cut-" + now.Format("0102-1504") }

@@ -44,6 +44,7 @@ func situations() []situation {
 		{"a disk is being added", word{protection: p, resync: none, test: quiet, disks: protecteditem.DiskReplicationJob}, nil},
 		{"a failover waits for its commit", in(failover, ""), nil},
 		{"and a test failover is open", tested(in(failover, ""), protecteditem.TestFailoverAwaitingCleanup), nil},
+		{"and the VM's disks are being copied", word{protection: failover, resync: none, test: quiet, copying: true}, nil},
 		{"and its source is seen running", in(failover, ""), []string{"RecordSourceRunning"}},
 		{"its recovery point is being changed", in(failover, protecteditem.RecoveryPointChangeJob), nil},
 		{"that has failed, and there is no recovery VM", in(failover, protecteditem.RecoveryPointChangeJob), []string{"FailRecoveryPointChange"}},
