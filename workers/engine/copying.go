@@ -33,7 +33,7 @@ func (e Engine) copying(ctx context.Context, i *workflow.Item, stuck bool) (*lan
 // workOnCopy tries until the disks are copied: the VM runs, so there is no way back
 // but another workflow's.
 func (e Engine) workOnCopy(ctx context.Context, i *workflow.Item) error {
-	w := failover.BackgroundCopy{Item: i, JobID: i.State.CopyJob.ID}
+	w := failover.CopyBehind(i, i.State.CopyJob.ID)
 	rb := &runbook.Runbook{
 		Jobs: e.Jobs, ID: w.JobID, Kind: job.BackgroundCopy, Vault: i.State.Vault, Subject: i.State.Key(),
 		Steps: w.Steps(), Execution: i.Execution(), Now: e.Now,

@@ -350,7 +350,7 @@ func TestAnotherPointAndACancelEndTheCopy(t *testing.T) {
 
 func TestATestFailoverIsCleanedUpBesideACopy(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, slowCopy(400*time.Millisecond))
+	s := newScene(t, slowCopy(200*time.Millisecond))
 	s.work()
 	s.enableShort()
 	st := s.drill(newID(), protecteditem.LatestProcessed)

@@ -35,7 +35,7 @@ func TestAWorkerKilledAtAnyStepOfATestFailoverFinishesIt(t *testing.T) {
 		ended protecteditem.TestFailoverState
 	}{
 		{
-			[]string{"inspect_recovery_host", "choose_recovery_point", "create_test_vm", "copy_disks", "start_test_vm", "complete_test_failover"},
+			[]string{"inspect_recovery_host", "choose_recovery_point", "create_test_vm", "copy_disks", "start_test_vm", "verify_recovery_point", "complete_test_failover"},
 			func(id string) {
 				s.do(protecteditem.StartTestFailover{JobID: id, Choice: protecteditem.PointChoice(st.Points[0].ID), At: s.now()})
 			},

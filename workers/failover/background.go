@@ -21,7 +21,14 @@ import (
 // followed by one that goes on there.
 type BackgroundCopy struct {
 	*workflow.Item
-	JobID string // under which it is done
+	JobID   string            // under which it is done
+	VM      string            // whose disks are copied
+	Damaged errorcatalog.Code // of a point that does not match its manifest
+}
+
+// CopyBehind is the background copy of the VM that takes the source's place.
+func CopyBehind(i *workflow.Item, job string) BackgroundCopy {
+	return BackgroundCopy{Item: i, JobID: job, VM: target(i).Machine.ID, Damaged: errorcatalog.RunningPointCorrupt}
 }
 
 // Steps is the workflow as a table.
@@ -76,18 +83,16 @@ func (b BackgroundCopy) left(ctx context.Context) ([]host.BackedDisk, host.Backe
 	if err != nil {
 		return nil, nil, err
 	}
-	disks, err := recovery.BackedDisks(ctx, b.vm())
+	disks, err := recovery.BackedDisks(ctx, b.VM)
 	switch {
 	case workflow.Is(err, errorcatalog.VMNotFound) && b.State.Protection == protecteditem.DisablingProtection:
 		return nil, recovery, nil
 	case err != nil:
-		return nil, nil, fmt.Errorf("list disks of vm %s: %w", b.vm(), err)
+		return nil, nil, fmt.Errorf("list disks of vm %s: %w", b.VM, err)
 	default:
 		return disks, recovery, nil
 	}
 }
-
-func (b BackgroundCopy) vm() string { return target(b.Item).Machine.ID }
 
 func (b BackgroundCopy) copyDisk(ctx context.Context, recovery host.Backer, d host.BackedDisk, done *behind) error {
 	store, err := b.Replica(ctx)
@@ -103,7 +108,7 @@ func (b BackgroundCopy) copyDisk(ctx context.Context, recovery host.Backer, d ho
 		return err
 	}
 	defer reader.Close() //nolint:errcheck // read only
-	filler, err := recovery.OpenBacked(ctx, b.vm(), d.Disk, d.Point)
+	filler, err := recovery.OpenBacked(ctx, b.VM, d.Disk, d.Point)
 	if err != nil {
 		return fmt.Errorf("open disk to be filled in: %w", err)
 	}
@@ -165,7 +170,7 @@ func (c *diskCopy) stretch(ctx context.Context, e disk.Extent) (int64, error) {
 		return 0, err
 	}
 	if bad := a.bad.Load(); bad > 0 {
-		return 0, errorcatalog.Fail(errorcatalog.RunningPointCorrupt, "disk %s of recovery point %s does not match its manifest at %d",
+		return 0, errorcatalog.Fail(c.Damaged, "disk %s of recovery point %s does not match its manifest at %d",
 			c.disk.Disk, c.disk.Point, (bad-1)*checksum.BlockSize)
 	}
 	if err := c.filler.Flush(); err != nil {
@@ -216,7 +221,7 @@ func (b BackgroundCopy) settleAll(ctx context.Context) error {
 		return err
 	}
 	for _, d := range disks {
-		if err := recovery.SettleDisk(ctx, b.vm(), d.Disk); err != nil {
+		if err := recovery.SettleDisk(ctx, b.VM, d.Disk); err != nil {
 			return fmt.Errorf("settle disk %s: %w", d.Disk, err)
 		}
 	}
@@ -268,7 +273,12 @@ func FinishCopy(ctx context.Context, i *workflow.Item, overtaken job.State) erro
 	if err := AwaitCopy(ctx, i); err != nil || overtaken.Kind != job.ApplyRecoveryPoint {
 		return err
 	}
-	b := BackgroundCopy{Item: i, JobID: i.State.Job.ID}
+	return CopyBehind(i, i.State.Job.ID).Finish(ctx)
+}
+
+// Finish copies what is left and lets the disks do without the recovery point. It
+// repeats safely.
+func (b BackgroundCopy) Finish(ctx context.Context) error {
 	if _, err := b.copyAll(ctx); err != nil {
 		return err
 	}

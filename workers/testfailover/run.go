@@ -14,6 +14,7 @@ import (
 	"farshore/domain"
 	"farshore/domain/errorcatalog"
 	"farshore/domain/protecteditem"
+	"farshore/workers/failover"
 	"farshore/workers/runbook"
 	"farshore/workers/workflow"
 )
@@ -33,6 +34,7 @@ func (r Run) Steps() []runbook.Step {
 		{Name: createStep, Title: "Create the test VM", Run: r.createVM},
 		{Name: "copy_disks", Title: "Bring the disks to the test VM", Run: r.copyDisks},
 		{Name: "start_test_vm", Title: "Start the test VM", Run: r.startVM},
+		{Name: "verify_recovery_point", Title: "Verify the recovery point and copy it behind the running VM", Run: r.verify},
 		{Name: "complete_test_failover", Title: "Complete the test failover", Run: r.complete},
 	}
 	for n, step := range steps {
@@ -70,8 +72,7 @@ func (r Run) createVM(ctx context.Context, m *runbook.Memo) error {
 	return r.unlessOvertaken(ctx, target(r.Item).Create(ctx, r.State.Test.Point, m))
 }
 
-// copyDisks repeats safely: what has begun goes on. A test VM that runs from its
-// point does so to its end: the point is pinned as long, and nothing is copied.
+// copyDisks repeats safely: what has begun goes on.
 func (r Run) copyDisks(ctx context.Context, m *runbook.Memo) error {
 	return target(r.Item).Bring(ctx, m, r.State.Test.Point)
 }
@@ -82,6 +83,16 @@ func (r Run) startVM(ctx context.Context, _ *runbook.Memo) error {
 		return err
 	}
 	return target(r.Item).Start(ctx)
+}
+
+// verify is for a VM that runs from its point: every block of it is held against
+// the manifest on its way to the VM's disks, for a drill is to find what a disaster
+// would. It repeats safely.
+func (r Run) verify(ctx context.Context, _ *runbook.Memo) error {
+	if err := r.stillOpen(ctx); err != nil {
+		return err
+	}
+	return failover.BackgroundCopy{Item: r.Item, JobID: jobOf(r.State), VM: vmID(r.State), Damaged: errorcatalog.ReplicaCorrupt}.Finish(ctx)
 }
 
 func (r Run) complete(ctx context.Context, _ *runbook.Memo) error {

@@ -15,7 +15,7 @@ import (
 func TestStepNamesAreNeverChanged(t *testing.T) {
 	t.Parallel()
 	run := []string{
-		"inspect_recovery_host", "choose_recovery_point", "create_test_vm", "copy_disks", "start_test_vm", "complete_test_failover",
+		"inspect_recovery_host", "choose_recovery_point", "create_test_vm", "copy_disks", "start_test_vm", "verify_recovery_point", "complete_test_failover",
 	}
 	if got := runbook.Names(testfailover.Run{}.Steps()); !slices.Equal(got, run) {
 		t.Errorf("the steps of a test failover are %v", got)
