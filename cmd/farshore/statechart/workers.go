@@ -125,9 +125,6 @@ func failovers() []move {
 		one("", func(s state, now time.Time) protecteditem.CompleteFailoverCommit {
 			return protecteditem.CompleteFailoverCommit{JobID: job(s), At: now}
 		}),
-		one("", func(s state, now time.Time) protecteditem.FailFailoverCommit {
-			return protecteditem.FailFailoverCommit{JobID: job(s), Failure: failure(), At: now}
-		}),
 		one("", func(_ state, now time.Time) protecteditem.RecordSourceRunning {
 			return protecteditem.RecordSourceRunning{Detail: "hv-1", At: now}
 		}),
@@ -140,6 +137,9 @@ func failovers() []move {
 func backgroundCopies() []move {
 	type state = protecteditem.State
 	return []move{
+		one("", func(s state, now time.Time) protecteditem.FailFailoverCommit {
+			return protecteditem.FailFailoverCommit{JobID: job(s), Failure: failure(), At: now}
+		}),
 		one("CompleteUnplannedFailover (VM runs from its point)", func(s state, now time.Time) protecteditem.CompleteUnplannedFailover {
 			return protecteditem.CompleteUnplannedFailover{
 				JobID: job(s), Point: cmp.Or(s.FailoverPoint, latest(s)), RecoveryVM: "sql-1-dr", CopyJobID: "background-copy", At: now,

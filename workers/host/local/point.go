@@ -58,7 +58,7 @@ func (p *point) ReadAt(b []byte, off int64) (int, error) {
 	}
 	err := p.patiently(func(r disk.Reader) error {
 		_, err := r.ReadAt(b[:n], off)
-		return err
+		return err //nolint:wrapcheck // wrapped below
 	})
 	if err != nil {
 		return 0, fmt.Errorf("read %d bytes at %d of recovery point %s: %w", n, off, p.backing.Point, err)
@@ -74,7 +74,7 @@ func (p *point) Extents(off, n int64) (found []disk.Extent, err error) {
 	}
 	err = p.patiently(func(r disk.Reader) (err error) {
 		found, err = r.Extents(off, n)
-		return err //nolint:wrapcheck // wrapped below
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("find data of recovery point %s: %w", p.backing.Point, err)
