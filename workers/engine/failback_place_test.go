@@ -129,7 +129,7 @@ func TestASourceThatComesBackAfterAFailbackElsewhereIsKeptOff(t *testing.T) {
 func (s *scene) reached() int64 {
 	s.t.Helper()
 	var n *int64
-	must(s.t, s.pool.QueryRow(s.t.Context(), `SELECT max((checkpoint->'disks'->>'os')::bigint) FROM lanes WHERE item = $1`, itemKey).Scan(&n))
+	must(s.t, s.pool.QueryRow(s.t.Context(), `SELECT max((checkpoint->'brought'->>'os')::bigint) FROM lanes WHERE item = $1`, itemKey).Scan(&n))
 	if n == nil {
 		return 0
 	}

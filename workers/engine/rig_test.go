@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"log/slog"
 	"os"
@@ -52,6 +53,11 @@ func TestMain(m *testing.M) {
 		case "host":
 			os.Exit(exitCode(childHost(os.Args[2], os.Args[3])))
 		}
+	}
+	flag.Parse()
+	// The tests mostly wait: for leases, and for what is away to come back.
+	if err := flag.Set("test.parallel", "5"); err != nil {
+		os.Exit(exitCode(err))
 	}
 	os.Exit(m.Run())
 }
