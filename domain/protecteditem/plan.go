@@ -44,7 +44,8 @@ func PlanCommand(s State, operation string, c PlanChoices, id string, at time.Ti
 // Settled says whether an item is already where an operation of a recovery plan
 // would bring it, and in words what it is: the plan skips it.
 func Settled(s State, operation string) (string, bool) {
-	over := s.Protection == FailoverCommitRequired || s.Protection == FailedOver
+	returning := s.Job != nil && s.Job.Kind == FailoverCancelJob
+	over := s.Protection == FailedOver || s.Protection == FailoverCommitRequired && !returning
 	back := s.Protection == FailedBack || s.Protection == ReverseReplicating
 	switch operation {
 	case PlannedFailoverJob, UnplannedFailoverJob:

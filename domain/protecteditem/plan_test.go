@@ -22,6 +22,7 @@ func TestAPlanSkipsWhatIsWhereItWouldBringIt(t *testing.T) {
 		"what is protected":  {given: following, settled: []string{cleanup, back, commit}},
 		"what fails over":    {given: failing, settled: []string{cleanup}},
 		"what failed over":   {given: uncommitted, settled: []string{test, cleanup, planned, unplanned}},
+		"what is given back": {given: cancelling, settled: []string{cleanup}},
 		"what is committed":  {given: history(uncommitted, committing, committed), settled: []string{test, cleanup, planned, unplanned, commit}},
 		"what is tested":     {given: history(following, drilling, testPoint, tested), settled: []string{test, back, commit}},
 		"what waits to end":  {given: awaiting, settled: []string{cleanup}},
