@@ -80,8 +80,9 @@ func (s *service) work(ctx context.Context, g *errgroup.Group) error {
 	return nil
 }
 
-// planSlots is how many plans a process does something for at the same time.
-const planSlots = 4
+// planSlots is how many plans a process does something for at the same time. A
+// script keeps its slot until it ends, so there are enough for those of many plans.
+const planSlots = 64
 
 // snapshotEvery bounds how many events are folded to load a protected item.
 const snapshotEvery = 100
