@@ -3,6 +3,9 @@ package planrun_test
 import (
 	"context"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -56,7 +59,7 @@ func newStage(t *testing.T, d recoveryplan.Definition) stage {
 		},
 		Plans: planrun.Plans{Store: store, Category: recoveryplan.Category, Decider: recoveryplan.Decider},
 	}}
-	vm := site.VirtualMachine{ID: "web", Name: "web", Generation: 2, CPUs: 1, MemoryMiB: 64, Disks: []site.Disk{{ID: "os", File: "os.raw", Format: site.Raw, SizeBytes: 1 << 20, OS: true}}}
+	vm := site.VirtualMachine{ID: "web", Name: "web", Generation: 2, CPUs: 1, MemoryMiB: 64, NICs: []site.NIC{{Name: "nic-1", Network: "lan"}}, Disks: []site.Disk{{ID: "os", File: "os.raw", Format: site.Raw, SizeBytes: 1 << 20, OS: true}}}
 	first := protecteditem.Point{ID: "cut-1", Instant: noon, Consistency: protecteditem.CrashConsistent, Disks: []protecteditem.PointDisk{{Disk: "os", SizeBytes: 1 << 20, Root: "aa"}}}
 	s.item(
 		protecteditem.EnableProtection{
@@ -168,6 +171,48 @@ func TestARestartedRunMovesWhatTheFailedOneHasLeftOut(t *testing.T) {
 	s.job(id, job.CompleteTask{Task: "await_release", At: noon}, job.Succeed{At: noon})
 	s.turn()
 	s.ended(recoveryplan.Succeeded, recoveryplan.Succeeded)
+}
+
+func TestAScriptThatLeavesSomethingBehindSucceedsAndTakesItAlong(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, recoveryplan.Definition{Name: "Shop", OnFailure: recoveryplan.Stop, Groups: []recoveryplan.Group{{
+		Items: []string{"web"}, PostActions: []recoveryplan.Action{{Name: "leave", Kind: recoveryplan.Script, Script: "leave.sh", TimeoutSeconds: 60}},
+	}}})
+	s.Scripts = t.TempDir()
+	if err := os.WriteFile(filepath.Join(s.Scripts, "leave.sh"), []byte("#!/bin/sh\nsleep 300 &\necho $! > left\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	id := uuid.Must(uuid.NewV7()).String()
+	s.plan(recoveryplan.StartRun{JobID: id, Operation: recoveryplan.Failback, At: noon})
+	s.turn()
+	s.ended(recoveryplan.Succeeded, recoveryplan.Skipped)
+	left, err := os.ReadFile(filepath.Join(s.Scripts, "left"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		stat, err := os.ReadFile(filepath.Join("/proc", strings.TrimSpace(string(left)), "stat"))
+		if err != nil || strings.Contains(string(stat), ") Z ") { // nobody may have waited for it
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("what the script left runs on: %s", stat)
+		}
+	}
+}
+
+func TestARunAsksItsItemsWithTheNetworksThereAreNow(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, recoveryplan.Definition{Name: "Shop", OnFailure: recoveryplan.Stop, Groups: []recoveryplan.Group{{Items: []string{"web"}}}})
+	s.Networks = func(context.Context, protecteditem.State) (protecteditem.Networks, error) {
+		return protecteditem.Networks{Loaded: true, RecoveryLoaded: true, Source: []site.Network{{ID: "lan", Name: "lan"}}}, nil
+	}
+	id := s.start("")
+	s.ended(recoveryplan.Failed, recoveryplan.Failed)
+	journal, _, err := s.Jobs.Load(t.Context(), planrun.ChildID(id, "web"))
+	if err != nil || journal.Failure == nil || journal.Failure.Code != errorcatalog.NetworksUnmapped {
+		t.Errorf("the item's job failed with %+v, %v", journal.Failure, err)
+	}
 }
 
 func TestAnItemCanceledWhileTheRunWaitsFailsIt(t *testing.T) {

@@ -88,7 +88,7 @@ func (r *run) script(ctx context.Context, step recoveryplan.Step, out map[string
 }
 
 // runProgram runs a program and everything it starts, in a process group that ends
-// with ctx. The program itself ends with this process, too.
+// with the program or with ctx. The program itself ends with this process, too.
 func runProgram(ctx context.Context, path string, arguments, environment []string, printed *tail) error {
 	ended := make(chan error, 1)
 	go func() {
@@ -101,7 +101,14 @@ func runProgram(ctx context.Context, path string, arguments, environment []strin
 		cmd.SysProcAttr = ownGroup()
 		cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 		cmd.WaitDelay = scriptGrace
-		ended <- cmd.Run()
+		err := cmd.Run()
+		if cmd.Process != nil { // what it has left in the background ends with it
+			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		}
+		if errors.Is(err, exec.ErrWaitDelay) { // only what it has left still held its output
+			err = nil
+		}
+		ended <- err
 	}()
 	if err := <-ended; err != nil {
 		return fmt.Errorf("run %s: %w", filepath.Base(path), errors.Join(err, ctx.Err()))
