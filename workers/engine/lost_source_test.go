@@ -3,6 +3,7 @@ package engine_test
 import (
 	"testing"
 
+	"farshore/domain/errorcatalog"
 	"farshore/domain/job"
 	"farshore/domain/protecteditem"
 	"farshore/domain/site"
@@ -68,4 +69,24 @@ func TestAHeldFailoverThatIsNotTakenBackIsTriedOnScheduleAndYields(t *testing.T)
 	s.endedWell(id)
 	s.jobIs(planned, job.Canceled)
 	s.recoveredFrom(st.FailoverPoint)
+}
+
+func TestAHeldFailoverWhoseSourceWasStartedIsTakenBack(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, seldom)
+	s.work()
+	s.enable()
+	s.until("protected", protected)
+	id := s.held()
+	must(t, s.host.SetActive(t.Context(), "web", true))
+	must(t, s.host.Start(t.Context(), "web"))
+	s.do(protecteditem.ReleasePlannedFailover{JobID: id, At: s.now()})
+	st := s.until("protected again", protected)
+	s.jobIs(id, job.Failed)
+	if st.Failure == nil || st.Failure.Code != errorcatalog.SourceStillRunning {
+		t.Errorf("the failover ended with %+v", st.Failure)
+	}
+	s.power(site.Running)
+	s.nothingOf("web-dr")
+	s.followed()
 }

@@ -103,7 +103,33 @@ func (p Planned) copyDisks(ctx context.Context, m *runbook.Memo) error {
 
 // startVM repeats safely: a running VM is left alone.
 func (p Planned) startVM(ctx context.Context, _ *runbook.Memo) error {
+	if p.State.Hold == protecteditem.HoldReleased {
+		if err := p.stillOff(ctx); err != nil {
+			return err
+		}
+	}
 	return target(p.Item).Start(ctx)
+}
+
+// stillOff looks after the source once more, which may have been started while the
+// failover was held: what it has written since was not shipped. A host that does not
+// answer holds nothing up, for the VM was off when it was last seen.
+func (p Planned) stillOff(ctx context.Context) error {
+	quick, cancel := context.WithTimeout(ctx, fencePatience)
+	defer cancel()
+	source, err := p.Source(quick)
+	if err != nil {
+		return err
+	}
+	state, err := source.PowerState(quick, p.VM())
+	switch {
+	case err != nil && workflow.OutcomeOf(ctx, err) != workflow.Failed:
+		return fmt.Errorf("read power state of %s: %w", p.VM(), err)
+	case err == nil && state == site.Running:
+		return errorcatalog.Fail(errorcatalog.SourceStillRunning, "%s was started on %s while its failover waited", p.VM(), p.State.Host)
+	default:
+		return nil
+	}
 }
 
 func (p Planned) complete(ctx context.Context, m *runbook.Memo) error {
