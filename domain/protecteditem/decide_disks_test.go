@@ -180,3 +180,37 @@ func TestTheStatesOfDisks(t *testing.T) {
 		t.Errorf("disks = %v of %+v", s.Disks, s.VM.Disks)
 	}
 }
+
+// A failover to a point needs the descriptions of the disks that it holds.
+func TestDisksThatAPointMayHoldStayDescribed(t *testing.T) {
+	t.Parallel()
+	open := history(following, adding, shipped3)
+	removed := history(following, protecteditem.DisksRemoved{Disks: []string{"data"}, At: noon},
+		failingOver, stopped, shipped3, thirdPoint, failedOver, committing, committed)
+	there := history(removed, goingElsewhere, pulled, switching, switchedOver, accepting, acceptedThere)
+	smaller := vm()
+	smaller.Disks = smaller.Disks[:1]
+	gone := protecteditem.DiskReplicationFailed{JobID: "job-disk", Failure: *unreachable, At: noon}
+	for name, tt := range map[string]struct {
+		given []protecteditem.Event
+		want  []string
+	}{
+		"a disk given up for a failover":  {history(open, crashing), []string{"os", "data", "logs"}},
+		"a disk given up":                 {history(open, gone), []string{"os", "data", "logs"}},
+		"a disk given up twice":           {history(open, gone, adding, gone), []string{"os", "data", "logs"}},
+		"a disk that grew, given up":      {history(following, grown, gone), []string{"os", "data"}},
+		"a failback to a new VM":          {there, []string{"os", "data"}},
+		"a VM without it, followed again": {history(there, protecteditem.ReverseReplicationStarted{JobID: "job-reverse", VM: &smaller, At: noon}), []string{"os", "data"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var got []string
+			for _, d := range after(tt.given).VM.Disks {
+				got = append(got, d.ID)
+			}
+			if !slices.Equal(got, tt.want) {
+				t.Errorf("described are %v, want %v", got, tt.want)
+			}
+		})
+	}
+}

@@ -126,15 +126,16 @@ func (s State) startDisks(job string, disks []site.Disk) State {
 	return s
 }
 
+// endDisks ends the disk job. Disks that were given up stay described: the store may
+// have made a point that holds them, and a failover to it brings them up.
 func (s State) endDisks(failed bool) State {
 	if s.DiskJob != nil {
 		s.EndedDisks = EndedJob{ID: s.DiskJob.ID, Failed: failed}
 	}
-	for _, d := range s.NewDisks {
-		if !slices.Contains(s.Disks, d.ID) {
-			s = s.formerDisk(d.ID)
-		}
+	for _, d := range Added(s) {
+		s = s.formerDisk(d.ID)
 	}
+	s = s.describe(Added(s)...)
 	s.NewDisks, s.DiskJob, s.DiskRetry = nil, nil, Retry{}
 	return s
 }

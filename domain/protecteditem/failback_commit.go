@@ -105,7 +105,9 @@ func (e FailbackCommitted) evolve(s State) State {
 	s.SourceStopped, s.Fencing, s.VM.ID = false, Fencing{}, e.VM
 	if !e.Target.Original() {
 		s.Site, s.Host, s.VM.Name = e.Target.Site, e.Target.Host, e.Target.VMName
+		held := s.heldDisks()
 		s.VM.Disks = s.ProtectedDisks()
+		s = s.describe(held...)
 	}
 	return s.endJob(false)
 }

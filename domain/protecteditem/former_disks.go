@@ -3,6 +3,8 @@ package protecteditem
 import (
 	"slices"
 	"time"
+
+	"farshore/domain/site"
 )
 
 // formerDisk remembers a disk of which the replica store may still hold something.
@@ -11,6 +13,25 @@ func (s State) formerDisk(id string) State {
 		s.FormerDisks = append(slices.Clone(s.FormerDisks), id)
 	}
 	return s
+}
+
+// describe adds the descriptions of disks to those of the VM, unless it has them.
+func (s State) describe(disks ...site.Disk) State {
+	lacking := slices.DeleteFunc(slices.Clone(disks), func(d site.Disk) bool { return contains(s.VM.Disks, d.ID) })
+	s.VM.Disks = slices.Concat(s.VM.Disks, lacking)
+	return s
+}
+
+// heldDisks describes the disks that recovery points hold.
+func (s State) heldDisks() []site.Disk {
+	return slices.DeleteFunc(slices.Clone(s.VM.Disks), func(d site.Disk) bool {
+		_, held := s.heldBy(d.ID)
+		return !held
+	})
+}
+
+func contains(disks []site.Disk, id string) bool {
+	return slices.ContainsFunc(disks, func(d site.Disk) bool { return d.ID == id })
 }
 
 // Unheld returns the former disks that no recovery point holds: their replicas are

@@ -66,7 +66,9 @@ func (ReverseReplicationStarted) EventType() string {
 func (e ReverseReplicationStarted) evolve(s State) State {
 	s.Protection, s.Failure = ReverseReplicating, nil
 	if e.VM != nil {
+		held := s.heldDisks()
 		s.VM = *e.VM
+		s = s.describe(held...)
 	}
 	return s.restartChain().startJob(e.JobID, ReverseReplicationJob)
 }
