@@ -91,6 +91,34 @@ func DropAdding(ctx context.Context, i *workflow.Item, disks []string) error {
 	return nil
 }
 
+// DropAdded ends the tracking of disks that are being added, if there are any, and
+// forgets how far they have come: their copy begins anew.
+func DropAdded(ctx context.Context, i *workflow.Item, source host.Host) error {
+	var ids []string
+	for _, d := range protecteditem.Added(i.State) {
+		ids = append(ids, d.ID)
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	rel, err := source.Replication(ctx, i.VM())
+	if err != nil {
+		return fmt.Errorf("read relationship of %s: %w", i.VM(), err)
+	}
+	if err := DropAdding(ctx, i, ids); err != nil {
+		return err
+	}
+	if err := source.DeleteSnapshot(ctx, i.VM(), i.State.DiskJob.ID); err != nil {
+		return fmt.Errorf("delete snapshot %s: %w", i.State.DiskJob.ID, err)
+	}
+	next := rel.Relationship
+	next.Disks = i.State.Disks
+	if err := source.UpdateRelationship(ctx, i.VM(), next); err != nil {
+		return fmt.Errorf("end the tracking of disks of %s: %w", i.VM(), err)
+	}
+	return nil
+}
+
 // MarkReady says that the disks are copied: every cut that was begun so far is
 // shipped, so those behind them are later than the last block that was read.
 func MarkReady(ctx context.Context, i *workflow.Item, a Adding) error {
@@ -211,8 +239,17 @@ var ErrAdded = errors.New("of a disk that is being added")
 
 // ofAdded marks a failure that only an added disk is the cause of.
 func (r Redo) ofAdded(disk string, err error) error {
+	if !slices.Contains(r.added, disk) {
+		return err
+	}
+	return unusable(err)
+}
+
+// unusable marks a failure that says that what there is of an added disk cannot be
+// used.
+func unusable(err error) error {
 	f := errorcatalog.Of(err)
-	if !slices.Contains(r.added, disk) || errorcatalog.ClassOf(f.Code) != errorcatalog.Resynchronize && f.Code != errorcatalog.ReplicaCorrupt {
+	if errorcatalog.ClassOf(f.Code) != errorcatalog.Resynchronize && f.Code != errorcatalog.ReplicaCorrupt {
 		return err
 	}
 	return fmt.Errorf("%w: %w", ErrAdded, err)

@@ -145,11 +145,15 @@ func put(ctx context.Context, i *workflow.Item, source host.Tracker, store repli
 	if err != nil {
 		return err
 	}
+	added := protecteditem.Added(i.State)
 	for _, d := range cut.Disks {
 		for n, log := range d.Logs {
 			body := &logBody{ctx: ctx, source: source, vm: i.VM(), disk: d.Disk, log: log}
 			err := store.PutObject(ctx, i.ReplicaID(), logName(d.Disk, number, n, log.ID), body, log.Bytes)
 			if err := body.settle(err); err != nil {
+				if hasDisk(added, d.Disk) {
+					err = unusable(err)
+				}
 				return fmt.Errorf("ship log %s of disk %s: %w", log.ID, d.Disk, err)
 			}
 		}

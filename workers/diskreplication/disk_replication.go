@@ -152,7 +152,7 @@ func (r DiskReplication) begin(ctx context.Context, source host.Host, rel host.R
 	if err != nil {
 		return none, err
 	}
-	if err := discard(ctx, r.Item, source, rel, r.State.DiskJob.ID); err != nil {
+	if err := deltareplication.DropAdded(ctx, r.Item, source); err != nil {
 		return none, err
 	}
 	for _, d := range protecteditem.Added(r.State) {
@@ -173,26 +173,6 @@ func (r DiskReplication) begin(ctx context.Context, source host.Host, rel host.R
 	}
 	a := deltareplication.Adding{Job: r.State.DiskJob.ID}
 	return a, a.Save(ctx, store, r.ReplicaID())
-}
-
-// discard ends the tracking of disks that are being added, and forgets how far they
-// have come.
-func discard(ctx context.Context, i *workflow.Item, source host.Host, rel host.Relationship, job string) error {
-	var ids []string
-	for _, d := range protecteditem.Added(i.State) {
-		ids = append(ids, d.ID)
-	}
-	if err := deltareplication.DropAdding(ctx, i, ids); err != nil {
-		return err
-	}
-	if err := source.DeleteSnapshot(ctx, i.VM(), job); err != nil {
-		return fmt.Errorf("delete snapshot %s: %w", job, err)
-	}
-	rel.Disks = i.State.Disks
-	if err := source.UpdateRelationship(ctx, i.VM(), rel); err != nil {
-		return fmt.Errorf("end the tracking of disks of %s: %w", i.VM(), err)
-	}
-	return nil
 }
 
 // deleteSnapshot repeats safely: an unknown snapshot was deleted before.
@@ -285,7 +265,7 @@ func Isolate(ctx context.Context, i *workflow.Item, cause error) (*errorcatalog.
 	if f == nil {
 		return nil, nil //nolint:nilnil // none of them is the cause
 	}
-	return f, discard(ctx, i, source, rel.Relationship, i.State.DiskJob.ID)
+	return f, deltareplication.DropAdded(ctx, i, source)
 }
 
 // Erase removes what the store still has of disks that are no longer protected, once

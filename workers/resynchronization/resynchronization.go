@@ -84,6 +84,10 @@ func (r Resynchronization) begin(ctx context.Context, store replica.Store) error
 	if err := source.DeleteSnapshot(ctx, r.VM(), r.snapshot()); err != nil {
 		return fmt.Errorf("delete snapshot: %w", err)
 	}
+	// What is wrong with a disk that is being added must not keep the others from it.
+	if err := deltareplication.DropAdded(ctx, r.Item, source); err != nil {
+		return err
+	}
 	if err := source.RestartTracking(ctx, r.VM(), r.State.Disks); err != nil {
 		return fmt.Errorf("restart tracking of %s: %w", r.VM(), err)
 	}
