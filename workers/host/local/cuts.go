@@ -30,7 +30,8 @@ func isCutFile(name string) bool {
 	return strings.HasPrefix(name, "cut-") && (strings.HasSuffix(name, ".json") || strings.HasSuffix(name, ".json.tmp"))
 }
 
-// cuts reads the records, oldest first.
+// cuts reads the records, oldest first. What one says of a disk that has left the
+// relationship since is void: its logs are gone, or about to go.
 func (m *machine) cuts() ([]cutRecord, error) {
 	entries, err := os.ReadDir(m.dir)
 	if err != nil {
@@ -44,6 +45,9 @@ func (m *machine) cuts() ([]cutRecord, error) {
 		var c cutRecord
 		if err := loadJSON(m.path(entry.Name()), &c); err != nil {
 			return nil, errorcatalog.Fail(errorcatalog.LogMissing, "the record of a cut of VM %s cannot be read", m.id()).Because(err)
+		}
+		if m.rel != nil {
+			c.Disks = slices.DeleteFunc(c.Disks, func(d host.DiskCut) bool { return !slices.Contains(m.rel.Disks, d.Disk) })
 		}
 		out = append(out, c)
 	}

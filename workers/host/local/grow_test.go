@@ -1,7 +1,6 @@
 package local_test
 
 import (
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"testing"
@@ -55,12 +54,5 @@ func sizeIn(c host.Cut, disk string) int64 {
 // intend writes what a host says before it grows a disk.
 func intend(t *testing.T, path, disk string, size int64) {
 	t.Helper()
-	p, err := os.ReadFile(path)
-	must(t, err)
-	var record map[string]any
-	must(t, json.Unmarshal(p, &record))
-	record["growing"] = map[string]int64{disk: size}
-	p, err = json.Marshal(record)
-	must(t, err)
-	must(t, os.WriteFile(path, p, 0o600))
+	rewrite(t, path, "growing", map[string]int64{disk: size})
 }

@@ -82,21 +82,29 @@ func (m *machine) track(ctx context.Context, disks []string) error {
 }
 
 // untrack ends tracking of disks. The record comes first: without their logs they
-// would make it look as if all of the VM's were gone. What a crash leaves after it
-// is swept when the VM is loaded.
+// would make it look as if all of the VM's were gone. What it leaves when it fails or
+// is cut short is of no disk any more, and goes with the next call, if a later load
+// has not swept it.
 func (m *machine) untrack(disks []string) error {
+	if len(disks) > 0 {
+		was := m.rel.Relationship
+		m.rel.Disks = without(was.Disks, disks)
+		if err := m.saveRelationship(); err != nil {
+			m.rel.Relationship = was
+			return err
+		}
+		for _, d := range disks {
+			delete(m.rel.Sizes, d)
+			delete(m.rel.Distrust, d)
+		}
+	}
+	for _, d := range m.vm.Load().Disks {
+		if !slices.Contains(m.rel.Disks, d.ID) && !slices.Contains(disks, d.ID) {
+			disks = append(slices.Clone(disks), d.ID)
+		}
+	}
 	if len(disks) == 0 {
 		return nil
-	}
-	was := m.rel.Relationship
-	m.rel.Disks = without(was.Disks, disks)
-	if err := m.saveRelationship(); err != nil {
-		m.rel.Relationship = was
-		return err
-	}
-	for _, d := range disks {
-		delete(m.rel.Sizes, d)
-		delete(m.rel.Distrust, d)
 	}
 	if err := m.forgetCuts(disks); err != nil {
 		return err
