@@ -115,7 +115,7 @@ func (i *item) openBase(st *state, diskName string, readonly bool) (*disk.File, 
 	if err != nil {
 		return nil, failed(err, "open disk %s of item %s", diskName, i.name)
 	}
-	if f.Size() == st.Growing[diskName] {
+	if f.Size() > size && f.Size() <= st.Growing[diskName] {
 		f.Cap(size)
 	}
 	if f.Size() != size {

@@ -2,6 +2,7 @@ package directory_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -350,4 +351,60 @@ func TestALongReadOfAPointSeesNoApplyThatBeganMeanwhile(t *testing.T) {
 	}
 	close(done)
 	<-read
+}
+
+// A crash while a disk grew has left its file longer; it is to grow to another size
+// now, and there is a crash again before the file has that.
+func TestADiskThatIsToGrowToASecondSizeAfterACrashIsReadAndGrows(t *testing.T) {
+	t.Parallel()
+	const first = size + 1<<20
+	for name, second := range map[string]int64{"larger": first + 1<<20, "smaller": size + 1<<19} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, d, root := withPoint(t)
+			if err := d.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Truncate(filepath.Join(root, item, "disks", "os.raw"), first); err != nil {
+				t.Fatal(err)
+			}
+			intend(t, root, max(first, second))
+			s := open(t, root)
+			wantPoint(t, s, "p1", bytes.Repeat([]byte{1}, size))
+			if err := s.GrowDisk(t.Context(), replica.DiskSpec{Item: item, Disk: "os", SizeBytes: second}, 1); err != nil {
+				t.Fatal(err)
+			}
+			wantPoint(t, s, "p1", bytes.Repeat([]byte{1}, size))
+			grown, err := s.OpenDisk(t.Context(), item, "os", 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = grown.Close() }()
+			got := make([]byte, second)
+			if _, err := grown.ReadAt(got, 0); err != nil || !bytes.Equal(got, append(bytes.Repeat([]byte{1}, size), make([]byte, second-size)...)) {
+				t.Errorf("the disk holds something else, %v", err)
+			}
+		})
+	}
+}
+
+// intend writes what the store says before it grows the disk.
+func intend(t *testing.T, root string, to int64) {
+	t.Helper()
+	path := filepath.Join(root, item, "state.json")
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var state map[string]any
+	if err := json.Unmarshal(content, &state); err != nil {
+		t.Fatal(err)
+	}
+	state["growing"] = map[string]int64{"os": to}
+	if content, err = json.Marshal(state); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -44,7 +44,7 @@ func (s *Store) growDisk(ctx context.Context, spec replica.DiskSpec, fence int64
 }
 
 func (i *item) grow(ctx context.Context, st *state, spec replica.DiskSpec, fence int64) error {
-	if st.Growing[spec.Disk] != spec.SizeBytes {
+	if st.Growing[spec.Disk] < spec.SizeBytes { // more may be left from an earlier call
 		next := st.clone()
 		if next.Growing == nil {
 			next.Growing = map[string]int64{}

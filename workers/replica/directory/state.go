@@ -19,7 +19,7 @@ import (
 // state is an item's state.json. One that was read is never changed.
 type state struct {
 	Disks   map[string]int64 `json:"disks"`             // sizes in bytes
-	Growing map[string]int64 `json:"growing,omitempty"` // disks whose files may have this size already
+	Growing map[string]int64 `json:"growing,omitempty"` // disks whose files may be as long as this already
 	Points  []point          `json:"points,omitempty"`  // oldest first
 	Pending *pending         `json:"pending,omitempty"` // the apply under way
 }
