@@ -135,3 +135,33 @@ func TestALateCommitNeverMakesAPoint(t *testing.T) {
 		})
 	}
 }
+
+func TestADiskIsNotRemovedByAWriterThatWakesLate(t *testing.T) {
+	t.Parallel()
+	y := newYard(t)
+	late := y.store(t, nil)
+	createDisk(t, late, "os", 8*mib, 1)
+	createDisk(t, late, "logs", 8*mib, 1)
+	mustCommit(t, late, "cut-1", 1, "os")
+	arrived, release, passed := make(chan struct{}, 1), make(chan struct{}), make(chan int, 1)
+	isDelete := func(r *http.Request) bool { return r.Method == http.MethodDelete }
+	y.proxy.Add(faultproxy.Rule{When: isDelete, Times: 1, Do: faultproxy.Hold(arrived, release, passed)})
+	failed := make(chan error, 1)
+	go func() { failed <- late.RemoveDisk(t.Context(), item, "logs", 1) }()
+	<-arrived
+
+	s := y.other(t)
+	if err := s.BeginApply(t.Context(), item, "cut-2", 2, change(0, mib)); err != nil {
+		t.Fatalf("begin apply: %v", err)
+	}
+	data := noise(9, mib)
+	mustWrite(t, openDisk(t, s, "logs", 2), data, 0)
+	mustCommit(t, s, "cut-2", 2, "os", "logs")
+
+	close(release)
+	if status := <-passed; status != http.StatusPreconditionFailed {
+		t.Errorf("the late removal was answered with %d", status)
+	}
+	wantCode(t, <-failed, errorcatalog.Fenced)
+	mustPoint(t, s, "cut-2", "logs", data, 0)
+}

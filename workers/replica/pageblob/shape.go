@@ -99,14 +99,38 @@ func (s *Store) adjust(ctx context.Context, v *volume, request func(context.Cont
 }
 
 // RemoveDisk deletes a disk that no point holds, with what is left of its snapshots.
+// It deletes the blob as it was before it was looked whether a point holds it: a
+// writer that has come since has changed it.
 func (s *Store) RemoveDisk(ctx context.Context, item, name string, fence int64) error {
-	x, err := s.change(ctx, item, fence, func(*index) error { return nil })
-	if err != nil {
+	if err := s.claim(ctx, item, fence); err != nil {
 		return err
 	}
-	if x.held()[name] {
-		return errorcatalog.Fail(errorcatalog.DiskInRecoveryPoints, "disk %s of %s", name, item)
+	what := fmt.Sprintf("remove disk %s of %s", name, item)
+	client := s.container.NewPageBlobClient(diskName(item, name))
+	for {
+		p, err := s.inspect(ctx, client)
+		missing := isMissing(err)
+		if err != nil && !missing {
+			return explain(ctx, err, what)
+		}
+		if !missing && fenceOf(p.sequence) > fence {
+			return fenced(item, fence, fenceOf(p.sequence))
+		}
+		x, err := s.change(ctx, item, fence, func(*index) error { return nil })
+		if err != nil {
+			return err
+		}
+		if x.held()[name] {
+			return errorcatalog.Fail(errorcatalog.DiskInRecoveryPoints, "disk %s of %s", name, item)
+		}
+		s.grants.forget(item)
+		if missing {
+			return nil
+		}
+		o := withSnapshots()
+		o.AccessConditions = ifMatch(p.etag)
+		if err := s.erase(ctx, diskName(item, name), o); !isConflict(err) {
+			return explain(ctx, err, what)
+		}
 	}
-	s.grants.forget(item)
-	return s.removeDisk(ctx, diskName(item, name))
 }

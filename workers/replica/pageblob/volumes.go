@@ -226,16 +226,20 @@ func (s *Store) RemoveItem(ctx context.Context, item string, fence int64) error 
 }
 
 func (s *Store) remove(ctx context.Context, name string) error {
-	return s.erase(ctx, name, nil)
+	return explain(ctx, s.erase(ctx, name, nil), "delete "+name)
 }
 
 // removeDisk removes a disk and its snapshots.
 func (s *Store) removeDisk(ctx context.Context, name string) error {
-	return s.erase(ctx, name, &blob.DeleteOptions{DeleteSnapshots: to.Ptr(blob.DeleteSnapshotsOptionTypeInclude)})
+	return explain(ctx, s.erase(ctx, name, withSnapshots()), "delete "+name)
+}
+
+func withSnapshots() *blob.DeleteOptions {
+	return &blob.DeleteOptions{DeleteSnapshots: to.Ptr(blob.DeleteSnapshotsOptionTypeInclude)}
 }
 
 func (s *Store) erase(ctx context.Context, name string, o *blob.DeleteOptions) error {
-	return s.do(ctx, "delete "+name, func(ctx context.Context) error {
+	return s.ask(ctx, func(ctx context.Context) error {
 		client := s.container.NewBlobClient(name)
 		_, err := client.Delete(ctx, o)
 		if isMissing(err) {
