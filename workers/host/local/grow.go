@@ -59,14 +59,14 @@ const mib = 1 << 20
 
 func (m *machine) growDisk(spec site.Disk, from, to int64) error {
 	if m.rel == nil || !slices.Contains(m.rel.Disks, spec.ID) || m.rel.Distrust[spec.ID] != nil {
-		return grow(m.path(spec.File), spec, from, to)
+		return m.growUnfollowed(growth{Disk: spec.ID, From: from, To: to})
 	}
 	trusted, err := changelog.Closed(m.trackedAs(spec))
 	if err != nil {
 		return fmt.Errorf("look at the tracking of disk %s of VM %s: %w", spec.ID, m.id(), err)
 	}
 	if !trusted {
-		return grow(m.path(spec.File), spec, from, to)
+		return m.growUnfollowed(growth{Disk: spec.ID, From: from, To: to})
 	}
 	if m.rel.Growing == nil {
 		m.rel.Growing = map[string]int64{}
@@ -84,8 +84,49 @@ func (m *machine) trackedAs(spec site.Disk) changelog.TrackedDisk {
 	return changelog.TrackedDisk{ID: spec.ID, Base: path, Stamp: func() (string, error) { return stamp(path) }}
 }
 
+// growth is what the host says before it grows a disk whose tracking does not go on.
+type growth struct {
+	Disk string `json:"disk"`
+	From int64  `json:"from"`
+	To   int64  `json:"to"`
+}
+
+func (m *machine) growthFile() string { return m.ownFile("growing", ".json") }
+
+func (m *machine) growUnfollowed(g growth) error {
+	if err := saveJSON(m.growthFile(), g); err != nil {
+		return err
+	}
+	return m.finishUnfollowed()
+}
+
+// finishUnfollowed goes on with growUnfollowed. A disk of a third size is another one
+// by now.
+func (m *machine) finishUnfollowed() error {
+	if !exists(m.growthFile()) {
+		return nil
+	}
+	var g growth
+	if err := loadJSON(m.growthFile(), &g); err != nil {
+		return err
+	}
+	spec, gone := m.disk(g.Disk)
+	if now := sizeOf(m.dir, spec); gone == nil && (now == g.From || now == g.To) {
+		if err := grow(m.path(spec.File), spec, g.From, g.To); err != nil {
+			if sizeOf(m.dir, spec) == g.From { // nothing has begun that is to be ended
+				err = errors.Join(err, removeFile(m.growthFile()))
+			}
+			return err
+		}
+	}
+	return removeFile(m.growthFile())
+}
+
 // finishGrowing makes disks what they were about to become. They are closed.
 func (m *machine) finishGrowing() error {
+	if err := m.finishUnfollowed(); err != nil {
+		return err
+	}
 	if m.rel == nil || len(m.rel.Growing) == 0 {
 		return nil
 	}

@@ -235,7 +235,7 @@ func (e *Engine) DeleteVM(ctx context.Context, vm string) error {
 	delete(e.machines, vm)
 	e.mu.Unlock()
 	return errors.Join(removeFile(m.powerFile()), removeFile(m.guestFile()), removeFile(m.ownFile("guest", ".log")),
-		removeFile(m.freezeFile()), removeFile(m.leftFile()), removeFile(m.freezeLog()))
+		removeFile(m.freezeFile()), removeFile(m.leftFile()), removeFile(m.freezeLog()), removeFile(m.growthFile()))
 }
 
 func orNone(err error) error {
