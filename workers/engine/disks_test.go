@@ -348,8 +348,9 @@ func TestWhatIsWrongWithADiskThatIsAddedTouchesNoOther(t *testing.T) {
 	s.judge(s.replicate())
 	// Its logs outgrow their limit while a resynchronization of the others is asked for.
 	letGo = s.hold()
+	length := s.traced()
 	s.do(protecteditem.RetryNow{At: s.now()})
-	eventually(t, waitForJob, "the disk is tracked again", func() bool { return len(s.tracking()) > 0 && s.addedTo() == 0 })
+	eventually(t, waitForJob, "the disk is copied anew", func() bool { return s.written(length) != "" })
 	repair := newID()
 	s.do(protecteditem.RepairReplication{JobID: repair, At: s.now()})
 	s.interrupted()
