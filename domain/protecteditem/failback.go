@@ -50,6 +50,7 @@ func (t FailbackTarget) validate() error {
 
 // FailbackRun is the failback that is open.
 type FailbackRun struct {
+	JobID     string // the failback's own, whichever job is at it now
 	Mode      FailbackMode
 	Target    FailbackTarget
 	VM        string // the VM's id on the primary side, once it runs there
@@ -155,7 +156,7 @@ func (FailbackStarted) EventType() string { return "protected_item.failback_star
 
 func (e FailbackStarted) evolve(s State) State {
 	s.Protection, s.Failure = FailbackSynchronizing, nil
-	s.Failback = FailbackRun{Mode: e.Mode, Target: e.Target, StartedAt: e.At}
+	s.Failback = FailbackRun{JobID: e.JobID, Mode: e.Mode, Target: e.Target, StartedAt: e.At}
 	return s.startJob(e.JobID, FailbackJob)
 }
 

@@ -41,8 +41,8 @@ func (c Cancel) complete(ctx context.Context, m *runbook.Memo) error {
 // leftBehind is what the step notes of a new VM at a host that does not answer.
 const leftBehind = "leftBehind"
 
-// TakeBack takes the failback back that the item's last job was at, for a workflow
-// that has overtaken it. A failback whose commit has begun stays: the VM runs on
+// TakeBack takes the failback back that is open, for a workflow that has overtaken
+// it or its cancel. A failback whose commit has begun stays: the VM runs on
 // the primary side. It repeats safely.
 func TakeBack(ctx context.Context, i *workflow.Item) error {
 	left, err := takeBackEnded(ctx, i)
@@ -53,14 +53,19 @@ func TakeBack(ctx context.Context, i *workflow.Item) error {
 }
 
 func takeBackEnded(ctx context.Context, i *workflow.Item) (left bool, err error) {
-	journal, _, err := i.Jobs.Load(ctx, i.State.Ended.ID)
+	overtaken, _, err := i.Jobs.Load(ctx, i.State.Ended.ID)
 	if err != nil {
 		return false, fmt.Errorf("load job %s: %w", i.State.Ended.ID, err)
 	}
-	if journal.Kind == job.FailbackCommit {
+	if overtaken.Kind == job.FailbackCommit {
 		return false, nil
 	}
-	return takeBack(ctx, i, i.State.Ended.ID, journal)
+	id := i.State.Failback.JobID // not a cancel's: its journal says nothing of what was begun
+	journal, _, err := i.Jobs.Load(ctx, id)
+	if err != nil {
+		return false, fmt.Errorf("load job %s: %w", id, err)
+	}
+	return takeBack(ctx, i, id, journal)
 }
 
 // takeBack leaves the VM to the recovery side. While the one on the primary side

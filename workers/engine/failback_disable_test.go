@@ -1,0 +1,46 @@
+package engine_test
+
+import (
+	"os"
+	"testing"
+
+	"farshore/domain/protecteditem"
+	"farshore/domain/site"
+	"farshore/eventstore/pgtest"
+)
+
+func TestDisablingOverAStuckCancelLeavesOneVM(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Database(t)
+	s := newScene(t, func(c *config) { c.Database = db.URL })
+	e := s.third()
+	w := s.child("w")
+	s.failOver()
+	h := s.holdTasks(pgtest.Open(t, db.OwnerURL))
+	h.at("start_primary_vm")
+	e.start(newID(), protecteditem.MinimizeDowntime)
+	s.completes("start_primary_vm")
+	h.await("start_primary_vm")
+	end(w)
+	socket := s.Hosts["h3"]
+	must(t, os.Rename(socket, socket+".away"))
+	h.at("")
+	s.child("next")
+	s.do(protecteditem.CancelFailback{JobID: newID(), At: s.now()})
+	stuck := func(p protecteditem.ProtectionState, kind string) func(protecteditem.State) bool {
+		return func(st protecteditem.State) bool {
+			return st.Protection == p && st.Job != nil && st.Job.Kind == kind && st.Retry.Attempt > 0
+		}
+	}
+	s.until("the cancel is stuck", stuck(protecteditem.FailbackCompleting, protecteditem.FailbackCancelJob))
+	s.do(protecteditem.DisableProtection{JobID: newID(), Force: true, Survivor: "web-dr", At: s.now()})
+	s.until("so is disabling", stuck(protecteditem.DisablingProtection, protecteditem.DisableProtectionJob))
+	s.awayPower(site.Off) // the new VM runs
+	must(t, os.Rename(socket+".away", socket))
+	s.do(protecteditem.RetryNow{At: s.now()})
+	s.until("unprotected", is(protecteditem.Unprotected))
+	e.alone()
+	s.awayPower(site.Running)
+	s.cleanRecovery()
+	s.writesOn()
+}
