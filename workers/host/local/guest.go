@@ -34,6 +34,7 @@ type guest struct {
 	gone   chan struct{} // closed once the VM is off
 	err    error         // of switching off; read after gone
 	asked  atomic.Bool   // to shut down
+	again  bool          // to be started once it has shut down; guarded by the machine
 	seen   atomic.Bool   // whether a client has been connected since this process began
 }
 
@@ -152,9 +153,10 @@ func (m *machine) watch(ctx context.Context, g *guest) {
 		defer m.mu.Unlock()
 		lost := g.cmd == nil && !g.seen.Load() && !g.asked.Load()
 		g.err = m.switchOff() //nolint:contextcheck // an end is not cut short
-		if lost && m.power.Active {
-			// It had lost its disks with the process before and ended of it.
-			m.e.o.Log.InfoContext(ctx, "guest started again after the host's restart", "vm", m.id())
+		if (lost || g.again) && m.power.Active {
+			// It had lost its disks with the process before and ended of it, or was
+			// wanted again while it shut down.
+			m.e.o.Log.InfoContext(ctx, "guest started again", "vm", m.id(), "lost", lost)
 			g.err = errors.Join(g.err, m.start(ctx))
 		}
 		if g.err != nil {

@@ -69,10 +69,15 @@ func record(i int) []byte {
 	return []byte(strings.Repeat(fmt.Sprintf("%-15d\n", i), recordSize/16))
 }
 
+func fileExists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
 // playGuest writes numbered records to its disks in turn and keeps a journal of
 // those acknowledged. Its words: restful writes nothing while the file
 // <journal>.freeze exists, and says its last record in <journal>.frozen; stubborn ignores SIGTERM, mortal ends when it
-// loses a disk, brief ends by itself.
+// loses a disk, brief ends by itself, reluctant shuts down once the file <journal>.end exists.
 func playGuest(args []string) error {
 	journal, err := os.OpenFile(args[0], os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
@@ -81,7 +86,7 @@ func playGuest(args []string) error {
 	term := make(chan os.Signal, 1)
 	signal.Notify(term, syscall.SIGTERM)
 	has := func(word string) bool { return strings.Contains(strings.Join(args[1:], " "), word) }
-	disks := map[string]*nbd.Client{}
+	disks, asked := map[string]*nbd.Client{}, false
 	p, _ := os.ReadFile(args[0])
 	for i := strings.Count(string(p), "\n") + 1; ; i++ {
 		if has("brief") && i > 20 {
@@ -92,10 +97,11 @@ func playGuest(args []string) error {
 		}
 		select {
 		case <-term:
-			if !has("stubborn") {
-				return endGuest(disks)
-			}
+			asked = true
 		default:
+		}
+		if asked && !has("stubborn") && (!has("reluctant") || fileExists(args[0]+".end")) {
+			return endGuest(disks)
 		}
 		for {
 			err := writeRecord(disks, i)

@@ -61,6 +61,9 @@ func (e *Engine) Start(ctx context.Context, vm string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.running.Load() {
+		if m.guest != nil && m.guest.asked.Load() { // it may still shut down
+			m.guest.again = true
+		}
 		return nil
 	}
 	if m.guest != nil { // it lives, only its disks could not be brought back
@@ -150,6 +153,7 @@ func (e *Engine) Stop(ctx context.Context, vm string) error {
 		return m.switchOff() //nolint:contextcheck // an end is not cut short
 	}
 	g.asked.Store(true)
+	g.again = false
 	err = g.signal(syscall.SIGTERM)
 	m.mu.Unlock()
 	if err != nil {

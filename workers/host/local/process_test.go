@@ -207,6 +207,35 @@ func TestGuestThatIgnoresItsShutdownIsLeftRunning(t *testing.T) {
 	}
 }
 
+func TestGuestThatIsWantedAgainWhileItShutsDownIsStartedAgain(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, "reluctant")
+	tooSlow := func() {
+		t.Helper()
+		if err := l.client.Stop(within(t), l.vm.ID); errorcatalog.Of(err).Code != errorcatalog.GuestShutdownTimeout {
+			t.Fatalf("stop answered %v", err)
+		}
+	}
+	must(t, l.client.Start(within(t), l.vm.ID))
+	l.more()
+	first := l.state().VMs[0].GuestPID
+	tooSlow()
+	must(t, l.client.Start(within(t), l.vm.ID))
+	must(t, os.WriteFile(l.journal+".end", nil, 0o600))
+	until(t, "another guest runs", func() bool {
+		s := l.state().VMs[0]
+		return s.Power == site.Running && s.GuestPID > 0 && s.GuestPID != first
+	})
+	must(t, os.Remove(l.journal+".end"))
+	l.more()
+	tooSlow()
+	must(t, l.client.Start(within(t), l.vm.ID))
+	tooSlow() // the last word counts
+	must(t, os.WriteFile(l.journal+".end", nil, 0o600))
+	until(t, "the VM is off", func() bool { return l.state().VMs[0].Power == site.Off })
+	l.judge()
+}
+
 func TestGuestThatEndsByItselfSwitchesItsVMOff(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, "brief")
