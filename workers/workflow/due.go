@@ -93,8 +93,8 @@ func due(s protecteditem.State, now time.Time) (time.Time, bool) {
 	case protecteditem.FailbackSynchronizing, protecteditem.FailbackCompleting, protecteditem.FailbackCommitRequired,
 		protecteditem.FailedBack, protecteditem.ReverseReplicating:
 		return now, s.Job != nil
-	case protecteditem.FailbackAwaitingCompletion: // its own job waits for an operator
-		return now, s.Job != nil && s.Job.Kind != protecteditem.FailbackJob
+	case protecteditem.FailbackAwaitingCompletion:
+		return now, s.Job != nil && !awaitsWord(s)
 	case protecteditem.FailoverCommitRequired, protecteditem.FailedOver:
 		return dueFailedOver(s, now)
 	case protecteditem.Unprotected:
@@ -102,6 +102,12 @@ func due(s protecteditem.State, now time.Time) (time.Time, bool) {
 	default:
 		return time.Time{}, false
 	}
+}
+
+// awaitsWord says whether a failback's own job waits for an operator. One that
+// downloads everything tells itself to go on.
+func awaitsWord(s protecteditem.State) bool {
+	return s.Job.Kind == protecteditem.FailbackJob && s.Failback.Mode != protecteditem.FullDownload
 }
 
 func dueProtected(s protecteditem.State, now time.Time) (time.Time, bool) {

@@ -73,6 +73,10 @@ func TestWorkIsDueWhenTheStateSaysSo(t *testing.T) {
 			Protection: protecteditem.FailbackAwaitingCompletion, Job: &protecteditem.JobRef{ID: "j", Kind: protecteditem.FailbackJob},
 			Failback: protecteditem.FailbackRun{Mode: protecteditem.MinimizeDowntime},
 		}, time.Time{}},
+		"a full download that has not told itself to go on": {protecteditem.State{
+			Protection: protecteditem.FailbackAwaitingCompletion, Job: &protecteditem.JobRef{ID: "j", Kind: protecteditem.FailbackJob},
+			Failback: protecteditem.FailbackRun{Mode: protecteditem.FullDownload},
+		}, now},
 		"a VM that was left behind": {protecteditem.State{Protection: protecteditem.FailedBack, LeftBehind: []protecteditem.LeftBehind{{VM: "web"}}}, now.Add(time.Minute)},
 		"what was left behind waits for an attempt": {protecteditem.State{
 			Protection: protecteditem.Protected, Policy: frequent, Resync: none, LeftBehind: []protecteditem.LeftBehind{{VM: "web"}},
