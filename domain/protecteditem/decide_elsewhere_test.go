@@ -107,6 +107,13 @@ func TestAFailbackElsewhereLeavesTheSourceBehind(t *testing.T) {
 	}
 }
 
+func TestAVMThatIsFailedBackToIsNotLeftBehind(t *testing.T) {
+	t.Parallel()
+	if s := after(history(canceledWithout, goingElsewhere, pulled, switching, switchedOver)); len(s.LeftBehind) > 0 {
+		t.Errorf("the VM that runs is left behind: %+v", s.LeftBehind)
+	}
+}
+
 func TestAVMBegunAtALostHostIsRememberedOnce(t *testing.T) {
 	t.Parallel()
 	s := after(history(canceledWithout, goingElsewhere, takingBack, leftThere))

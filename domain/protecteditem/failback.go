@@ -291,6 +291,11 @@ func (FailbackCompleted) EventType() string { return "protected_item.failback_co
 
 func (e FailbackCompleted) evolve(s State) State {
 	s.Protection, s.ActiveLocation, s.Failback.VM = FailbackCommitRequired, Primary, e.VM
+	at := s.Failback.Target
+	if at.Original() {
+		at.Site, at.Host = s.Site, s.Host
+	}
+	s = s.forget(at.Site, at.Host, e.VM) // it is the VM that is to run
 	if !s.LeavesSource() {
 		s.Fencing = Fencing{Held: s.Fencing.Held}
 	}
