@@ -49,6 +49,7 @@ func stored() []protecteditem.Event {
 		protecteditem.FailbackFailed{JobID: "job-back", Failure: *unreachable, Left: true, At: noon},
 		protecteditem.FailbackCancelStarted{JobID: "job-cancel", OvertakenJobID: "job-back", At: noon},
 		protecteditem.FailbackCanceled{JobID: "job-cancel", Left: true, At: noon},
+		protecteditem.FailbackCancelFailed{JobID: "job-cancel", Failure: *unreachable, At: noon},
 		accepting, accepted, reversing, reversedOver,
 		protecteditem.ReverseReplicationFailed{JobID: "job-reverse", Failure: *unreachable, At: noon},
 		protecteditem.LeftBehindSettled{Site: "linz", Host: "hv-1", VM: "sql-1", At: noon},

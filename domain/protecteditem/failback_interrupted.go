@@ -158,6 +158,40 @@ func (e FailbackCanceled) evolve(s State) State {
 	return s.endJob(false).returnToRecovery()
 }
 
+// FailFailbackCancel gives the cancel of a completed failback up before anything
+// was changed: the original disks cannot be restored any more.
+type FailFailbackCancel struct {
+	JobID   string
+	Failure *errorcatalog.Failure
+	At      time.Time
+}
+
+func (c FailFailbackCancel) decide(s State) ([]Event, error) {
+	if s.repeats(c.JobID, true) {
+		return nil, nil
+	}
+	if err := s.requireStepOf(FailbackCancelJob, c.JobID, FailbackCommitRequired); err != nil {
+		return nil, err
+	}
+	return []Event{FailbackCancelFailed{JobID: c.JobID, Failure: plain(c.Failure), At: c.At}}, nil
+}
+
+// FailbackCancelFailed leaves the failback to be committed.
+type FailbackCancelFailed struct {
+	JobID   string               `json:"jobId"`
+	Failure errorcatalog.Failure `json:"failure"`
+	At      time.Time            `json:"at"`
+}
+
+// EventType implements domain.Event.
+func (FailbackCancelFailed) EventType() string { return "protected_item.failback_cancel_failed.v1" }
+
+func (e FailbackCancelFailed) evolve(s State) State {
+	s = s.endJob(true)
+	s.Failure, s.FailedAt = &e.Failure, e.At
+	return s
+}
+
 // returnToRecovery leaves an item failed over after a failback that came to
 // nothing.
 func (s State) returnToRecovery() State {

@@ -219,6 +219,9 @@ func (g *generator) failback(kind, b int, fresh string) protecteditem.Command {
 	case cancelFailback:
 		return protecteditem.CancelFailback{JobID: fresh, At: g.now}
 	case failbackCanceled:
+		if b%2 == 1 && g.s.Protection == protecteditem.FailbackCommitRequired {
+			return protecteditem.FailFailbackCancel{JobID: g.job, Failure: unreachable, At: g.now}
+		}
 		return protecteditem.CompleteFailbackCancel{JobID: g.job, Left: b%3 == 0, At: g.now}
 	case commitFailback:
 		return protecteditem.CommitFailback{JobID: fresh, At: g.now}

@@ -152,6 +152,7 @@ func failbackEvents() []Event {
 		FailbackFailed{},
 		FailbackCancelStarted{},
 		FailbackCanceled{},
+		FailbackCancelFailed{},
 		FailbackCommitStarted{},
 		FailbackCommitted{},
 		ReverseReplicationStarted{},

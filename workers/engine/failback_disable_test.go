@@ -2,8 +2,11 @@ package engine_test
 
 import (
 	"os"
+	"path/filepath"
 	"testing"
 
+	"farshore/domain/errorcatalog"
+	"farshore/domain/job"
 	"farshore/domain/protecteditem"
 	"farshore/domain/site"
 	"farshore/eventstore/pgtest"
@@ -43,4 +46,29 @@ func TestDisablingOverAStuckCancelLeavesOneVM(t *testing.T) {
 	s.awayPower(site.Running)
 	s.cleanRecovery()
 	s.writesOn()
+}
+
+func TestAFailbackThatCannotBeTakenBackStays(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, nil)
+	s.child("w")
+	s.failOver()
+	s.do(protecteditem.StartFailback{JobID: newID(), Mode: protecteditem.FullDownload, At: s.now()})
+	s.until("failed back", is(protecteditem.FailbackCommitRequired))
+	must(t, os.Truncate(filepath.Join(s.source, "os.raw.failback.undo"), 1))
+	id := newID()
+	s.do(protecteditem.CancelFailback{JobID: id, At: s.now()})
+	s.jobIs(id, job.Failed)
+	st := s.until("failed back still", is(protecteditem.FailbackCommitRequired))
+	if st.Failure == nil || st.Failure.Code != errorcatalog.ReturnNotUndoable {
+		t.Errorf("the cancel has left %v", st.Failure)
+	}
+	s.power(site.Running)
+	s.awayPower(site.Off)
+	s.writesOn()
+	s.do(protecteditem.DisableProtection{JobID: newID(), Force: true, Survivor: "web-dr", At: s.now()})
+	s.until("unprotected", is(protecteditem.Unprotected))
+	s.power(site.Off)
+	s.awayPower(site.Running)
+	s.cleanHost()
 }

@@ -421,7 +421,7 @@ func TestStepNamesOfTheWayBackAreNeverChanged(t *testing.T) {
 			"inspect_hosts", "create_primary_vm", "stop_recovery_vm", "bring_disks", "complete_synchronization",
 			"complete_primary_vm", "start_primary_vm", "complete_failback",
 		}},
-		"cancel": {failback.Cancel{}.Steps(), []string{"take_back", "complete_failback_cancel"}},
+		"cancel": {failback.Cancel{}.Steps(), []string{"check_original_disks", "take_back", "complete_failback_cancel"}},
 		"commit": {failback.Commit{}.Steps(), []string{"settle_disks", "remove_recovery_vm", "complete_failback_commit"}},
 		"reverse replication": {
 			reversereplication.ReverseReplication{}.Steps(),

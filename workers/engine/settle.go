@@ -44,6 +44,11 @@ func (e Engine) settle(ctx context.Context, i *workflow.Item, rb *runbook.Runboo
 			return err
 		}
 		return e.undo(ctx, i, rb, f)
+	case rb.Kind == job.FailbackCancel && failback.Cancel{Item: i}.GivenUp(step, f):
+		if err := i.Record(ctx, protecteditem.FailFailbackCancel{JobID: rb.ID, Failure: f, At: e.Now()}); err != nil {
+			return err
+		}
+		return e.close(ctx, rb, f)
 	case slices.Contains(unending(), rb.Kind):
 		// Giving up would leave an item that can neither follow nor be let go.
 		f = persistent(f)

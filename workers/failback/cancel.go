@@ -18,9 +18,30 @@ type Cancel struct{ *workflow.Item }
 // Steps is the workflow as a table.
 func (c Cancel) Steps() []runbook.Step {
 	return []runbook.Step{
+		{Name: checkStep, Title: "See whether the original disks can be restored", Run: c.check},
 		{Name: "take_back", Title: "Restore the original disks and go on with the recovery VM", Run: c.takeBack},
 		{Name: "complete_failback_cancel", Title: "Stay failed over", Run: c.complete},
 	}
+}
+
+// checkStep is the only one that may give the cancel up: nothing has changed yet.
+const checkStep = "check_original_disks"
+
+// GivenUp says whether a step's failure ends a cancel. A failback that has not
+// completed is taken back as far as it can be.
+func (c Cancel) GivenUp(step string, f *errorcatalog.Failure) bool {
+	return step == checkStep && f.Code == errorcatalog.ReturnNotUndoable
+}
+
+func (c Cancel) check(ctx context.Context, _ *runbook.Memo) error {
+	if c.State.Protection != protecteditem.FailbackCommitRequired {
+		return nil
+	}
+	p, err := openPrimary(ctx, c.Item)
+	if err != nil {
+		return err
+	}
+	return p.checkUndo(ctx)
 }
 
 // takeBack repeats safely: what is restored stays so, and a running VM is left
@@ -115,7 +136,13 @@ func giveBack(ctx context.Context, i *workflow.Item) error {
 	if err := resume(ctx, i); err != nil {
 		return err
 	}
-	return p.drop(ctx)
+	err = p.drop(ctx)
+	if i.State.Protection == protecteditem.DisablingProtection && workflow.Is(err, errorcatalog.ReturnNotUndoable) {
+		// Nobody is left to restore the disks for.
+		i.Logger.WarnContext(ctx, "the original disks keep what was brought back", "item", i.Item(), "error", err)
+		return p.settle(ctx)
+	}
+	return err
 }
 
 // goOn lets the recovery VM run, and its host forget the failback.

@@ -28,10 +28,7 @@ func (c Commit) settle(ctx context.Context, _ *runbook.Memo) error {
 	if err != nil {
 		return err
 	}
-	if err := primary.host.SettleReturn(ctx, primary.vm, returnID); err != nil {
-		return fmt.Errorf("settle the return of %s: %w", primary.vm, err)
-	}
-	return nil
+	return primary.settle(ctx)
 }
 
 // removeVM repeats safely: what is gone is gone.

@@ -136,6 +136,25 @@ func (p primary) drop(ctx context.Context) error {
 	return nil
 }
 
+// checkUndo says whether drop could give the disks back what they held.
+func (p primary) checkUndo(ctx context.Context) error {
+	if p.built {
+		return nil
+	}
+	if err := p.host.CheckUndo(ctx, p.vm, returnID); err != nil {
+		return fmt.Errorf("ask whether the return of %s can be undone: %w", p.vm, err)
+	}
+	return nil
+}
+
+// settle gives up what the disks held before. It repeats safely.
+func (p primary) settle(ctx context.Context) error {
+	if err := p.host.SettleReturn(ctx, p.vm, returnID); err != nil {
+		return fmt.Errorf("settle the return of %s: %w", p.vm, err)
+	}
+	return nil
+}
+
 // begun says whether a job has begun a step.
 func begun(journal job.State, step string) bool {
 	t, ok := journal.Task(step)

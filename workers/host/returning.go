@@ -27,6 +27,9 @@ type Returning interface {
 	// UndoReturn gives the disks back exactly what they held before the merge, and
 	// drops the overlays. Without such a return, it succeeds.
 	UndoReturn(ctx context.Context, vm, id string) error
+	// CheckUndo fails with return_not_undoable if UndoReturn would do so for good. It
+	// may be asked while the VM runs, too.
+	CheckUndo(ctx context.Context, vm, id string) error
 	// SettleReturn gives up the undo logs: the merge is final. Without such a return,
 	// it succeeds.
 	SettleReturn(ctx context.Context, vm, id string) error

@@ -81,6 +81,7 @@ func reactions() map[string]reaction {
 		protecteditem.FailbackCompletionStarted{}.EventType():  wake,
 		protecteditem.FailbackCancelStarted{}.EventType():      interrupt,
 		protecteditem.FailbackCanceled{}.EventType():           wake,
+		protecteditem.FailbackCancelFailed{}.EventType():       wake,
 		protecteditem.FailbackFailed{}.EventType():             wake,
 		protecteditem.FailbackCommitStarted{}.EventType():      interrupt,
 		protecteditem.ReverseReplicationStarted{}.EventType():  wake,

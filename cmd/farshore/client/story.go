@@ -256,6 +256,7 @@ func toldOfFailbacks() map[string]func(f facts) string {
 		"protected_item.failback_failed.v1":         func(f facts) string { return "failback failed: " + failureText(f) + left(f) },
 		"protected_item.failback_cancel_started.v1": func(facts) string { return "the failback is being taken back" },
 		"protected_item.failback_canceled.v1":       func(f facts) string { return "the failback was taken back; the recovery VM goes on" + left(f) },
+		"protected_item.failback_cancel_failed.v1":  func(f facts) string { return "the failback was not taken back: " + failureText(f) },
 		"protected_item.failback_commit_started.v1": func(facts) string { return "the failback is being committed" },
 		"protected_item.failback_committed.v1":      func(facts) string { return "the failback is final; the VM is not replicated yet" },
 		"protected_item.left_behind_settled.v1": func(f facts) string {

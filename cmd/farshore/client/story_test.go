@@ -41,6 +41,7 @@ func TestEventsAreToldInSentences(t *testing.T) {
 		{"failback_failed", `{` + failure + `}`, "failback failed: no answer [host_unreachable]"},
 		{"failback_cancel_started", `{}`, "the failback is being taken back"},
 		{"failback_canceled", `{}`, "the recovery VM goes on"},
+		{"failback_cancel_failed", `{` + failure + `}`, "the failback was not taken back: no answer"},
 		{"failback_commit_started", `{}`, "the failback is being committed"},
 		{"failback_committed", `{"target":{},"vm":"web"}`, "the failback is final"},
 		{"reverse_replication_started", `{}`, "the VM is being replicated again"},

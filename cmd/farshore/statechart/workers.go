@@ -174,6 +174,9 @@ func failbacks() []move {
 		one("", func(s state, now time.Time) protecteditem.CompleteFailbackCancel {
 			return protecteditem.CompleteFailbackCancel{JobID: job(s), At: now}
 		}),
+		one("", func(s state, now time.Time) protecteditem.FailFailbackCancel {
+			return protecteditem.FailFailbackCancel{JobID: job(s), Failure: failure(), At: now}
+		}),
 		one("CompleteFailbackCancel (the new VM is left)", func(s state, now time.Time) protecteditem.CompleteFailbackCancel {
 			return protecteditem.CompleteFailbackCancel{JobID: job(s), Left: true, At: now}
 		}),

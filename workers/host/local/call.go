@@ -129,6 +129,9 @@ func diskMethods() map[string]method {
 		"undoReturn": func(ctx context.Context, e *Engine, c call) (any, error) {
 			return nothing{}, e.UndoReturn(ctx, c.VM, c.ID)
 		},
+		"checkUndo": func(ctx context.Context, e *Engine, c call) (any, error) {
+			return nothing{}, e.CheckUndo(ctx, c.VM, c.ID)
+		},
 		"settleReturn": func(ctx context.Context, e *Engine, c call) (any, error) {
 			return nothing{}, e.SettleReturn(ctx, c.VM, c.ID)
 		},

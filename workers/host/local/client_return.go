@@ -35,6 +35,11 @@ func (c *Client) UndoReturn(ctx context.Context, vm, id string) error {
 	return c.call(ctx, "undoReturn", call{VM: vm, ID: id}, nil)
 }
 
+// CheckUndo tells whether the merge can be undone.
+func (c *Client) CheckUndo(ctx context.Context, vm, id string) error {
+	return c.call(ctx, "checkUndo", call{VM: vm, ID: id}, nil)
+}
+
 // SettleReturn makes the merge final.
 func (c *Client) SettleReturn(ctx context.Context, vm, id string) error {
 	return c.call(ctx, "settleReturn", call{VM: vm, ID: id}, nil)

@@ -27,6 +27,43 @@ func (e *Engine) UndoReturn(ctx context.Context, vm, id string) error {
 	return m.undo(ctx)
 }
 
+// CheckUndo tells whether the merge can be undone, also while the VM runs.
+func (e *Engine) CheckUndo(ctx context.Context, vm, id string) error {
+	if err := checkID("return", id); err != nil {
+		return err
+	}
+	m, err := e.find(vm)
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.isReturn(id) || m.ret.record.State != returnMerged {
+		return nil
+	}
+	if err := m.undoableNow(); err != nil {
+		return err
+	}
+	return m.verifyUndo(ctx)
+}
+
+// undoableNow is undoable, but for what is open while the VM runs.
+func (m *machine) undoableNow() error {
+	if m.stack == nil {
+		return m.undoable()
+	}
+	for _, d := range m.ret.record.Disks {
+		kept := m.ret.kept[d.Disk]
+		if kept == nil {
+			return errorcatalog.Fail(errorcatalog.ReturnNotUndoable, "disk %s of VM %s: what the VM overwrites is not kept", d.Disk, m.id())
+		}
+		if err := kept.Err(); err != nil {
+			return errorcatalog.Fail(errorcatalog.ReturnNotUndoable, "disk %s of VM %s", d.Disk, m.id()).Because(err)
+		}
+	}
+	return nil
+}
+
 func (m *machine) undo(ctx context.Context) error {
 	was := m.ret.record.State
 	if was == returnBegun {
