@@ -305,6 +305,13 @@ func TestWhatIsNotMappedIsToldBeforeAFailover(t *testing.T) {
 	if v := decoded[oapi.Validation](t, w.send("POST", path+"plannedFailover?validateOnly=true", w.key, ""), http.StatusOK); v.Warnings != nil {
 		t.Errorf("warnings: %+v", v.Warnings)
 	}
+	// A copy does not come up in a network that VMs fail over to.
+	i.refusing(func() answer {
+		return w.send("POST", path+"testFailover?validateOnly=true", w.key, `{"network":"DR DMZ"}`)
+	}, http.StatusConflict, "test_network_not_isolated")
+	i.refusing(func() answer {
+		return w.send("POST", path+"testFailover", w.key, `{"network":"DR LAM"}`)
+	}, http.StatusBadRequest, "network_not_found")
 	jobIn(t, w.send("POST", path+"plannedFailover", w.key, ""))
 }
 

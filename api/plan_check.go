@@ -85,6 +85,11 @@ func (s *Server) itemFinding(ctx context.Context, vault, item string, op recover
 		}
 		choices.Networks = &networks
 	}
+	if op == recoveryplan.TestFailover {
+		if choices.Known, err = s.drillNetworks(ctx, vault, item, choices.Network); err != nil {
+			return nil, err
+		}
+	}
 	_, cmd := protecteditem.PlanCommand(state, string(op), choices, s.newID(), s.now())
 	if _, err := protecteditem.Decider.Decide(state, cmd); err != nil {
 		r, refused := errors.AsType[*domain.RejectionError](err)

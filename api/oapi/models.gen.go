@@ -1877,7 +1877,7 @@ type TestFailoverCleanupInput struct {
 
 // TestFailoverInput defines model for TestFailoverInput.
 type TestFailoverInput struct {
-	// Network The isolated network that the copy is attached to; none when absent.
+	// Network The isolated network that the copy is attached to; none when absent. One that recovery VMs are connected to is refused (test_network_not_isolated).
 	Network *string `json:"network,omitempty"`
 
 	// RecoveryPoint `Latest`: all that was shipped, once it is applied; `LatestProcessed`: the newest point there is; `LatestAppConsistent`: the newest that is app-consistent; or a point's id.

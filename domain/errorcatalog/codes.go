@@ -83,6 +83,7 @@ const (
 	NetworkMappingNotFound Code = "network_mapping_not_found"
 	NetworkMappedAlready   Code = "network_mapped_already"
 	NetworksUnmapped       Code = "networks_unmapped"
+	TestNetworkNotIsolated Code = "test_network_not_isolated"
 	NICNotFound            Code = "nic_not_found"
 	HostWithoutCloud       Code = "host_without_cloud"
 )

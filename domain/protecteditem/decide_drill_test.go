@@ -7,6 +7,7 @@ import (
 
 	"farshore/domain/errorcatalog"
 	"farshore/domain/protecteditem"
+	"farshore/domain/site"
 )
 
 var (
@@ -27,6 +28,15 @@ func drillRows() map[string]scenario {
 	complete := protecteditem.CompleteTestFailover{JobID: "job-test", Point: "cut-1", VM: "vm-7", At: noon}
 	fail := protecteditem.FailTestFailover{JobID: "job-test", Failure: unreachable, At: noon}
 	gone := protecteditem.TestFailoverFailed{JobID: "job-test", Failure: *unreachable, At: noon}
+	in := func(network string, change func(*protecteditem.Networks)) protecteditem.StartTestFailover {
+		c, known := start, networks(change)
+		c.Network, c.Known = network, &known
+		return c
+	}
+	isolated := drilling
+	isolated.Network = "DR DMZ"
+	ledToDMZ := func(n *protecteditem.Networks) { n.Led = []site.Network{{ID: "dr-dmz", Name: "DMZ once"}} }
+	anywhere := func(n *protecteditem.Networks) { n.RecoveryLoaded, n.Recovery = false, nil }
 	other := start
 	other.JobID = "other"
 	return map[string]scenario{
@@ -45,8 +55,15 @@ func drillRows() map[string]scenario {
 		"a test failover of what fails over is refused":        {Given: failing, When: start, Refused: errorcatalog.NotProtected},
 		"a test failover of what failed over is refused":       {Given: done, When: start, Refused: errorcatalog.NotProtected},
 		"a test failover of an unknown item is refused":        {When: start, Refused: errorcatalog.ProtectedItemNotFound},
-		"a test failover needs a job":                          {Given: following, When: protecteditem.StartTestFailover{Choice: "cut-1"}, Refused: errorcatalog.ValidationFailed, Field: "/jobId"},
-		"a test failover of an unknown point is refused":       {Given: following, When: protecteditem.StartTestFailover{JobID: "j", Choice: "cut-0"}, Refused: errorcatalog.RecoveryPointNotFound, Field: "/recoveryPoint"},
+		"a test failover in a network that nothing leads to":   {Given: withNICs(following), When: in("DR DMZ", nil), Then: history(isolated)},
+		"a test failover in a network that VMs fail over to":   {Given: withNICs(following), When: in("DR LAN", nil), Refused: errorcatalog.TestNetworkNotIsolated, Field: "/network"},
+		"by its id, too":              {Given: withNICs(following), When: in("dr-lan", nil), Refused: errorcatalog.TestNetworkNotIsolated, Field: "/network"},
+		"or that others fail over to": {Given: withNICs(following), When: in("DR DMZ", ledToDMZ), Refused: errorcatalog.TestNetworkNotIsolated, Field: "/network"},
+		"a test failover in a network that the site does not have":  {Given: withNICs(following), When: in("DR LAB", nil), Refused: errorcatalog.NetworkNotFound, Field: "/network"},
+		"a test failover in a network of a site that tells of none": {Given: withNICs(following), When: in("DR DMZ", anywhere), Then: history(isolated)},
+		"a test failover in what it fails over to of such a site":   {Given: withNICs(following), When: in("DR LAN", anywhere), Refused: errorcatalog.TestNetworkNotIsolated, Field: "/network"},
+		"a test failover needs a job":                               {Given: following, When: protecteditem.StartTestFailover{Choice: "cut-1"}, Refused: errorcatalog.ValidationFailed, Field: "/jobId"},
+		"a test failover of an unknown point is refused":            {Given: following, When: protecteditem.StartTestFailover{JobID: "j", Choice: "cut-0"}, Refused: errorcatalog.RecoveryPointNotFound, Field: "/recoveryPoint"},
 
 		"replication goes on beside a test failover":     {Given: testOpen, When: protecteditem.RecordDelta{Cut: "cut-3", PreviousCut: "cut-2", Instant: shipped3.Instant, At: noon}, Then: history(shipped3)},
 		"a planned failover beside a test failover":      {Given: testOpen, When: protecteditem.StartPlannedFailover{JobID: "job-fail", At: noon}, Then: history(failingOver)},

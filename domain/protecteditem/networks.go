@@ -18,6 +18,7 @@ type Networks struct {
 	Source         []site.Network
 	Recovery       []site.Network
 	Mappings       []networkmapping.Mapping // from the item's site to its recovery site
+	Led            []site.Network           // of the recovery site, which any mapping or adapter's settings lead to
 	Taken          []TakenAddress
 }
 

@@ -6,6 +6,7 @@ import "time"
 type PlanChoices struct {
 	Point          PointChoice // of a test or an unplanned failover
 	Network        string      // of a test failover
+	Known          *Networks   // of a test failover; nil: its network is not looked at
 	ShutDownSource bool        // of an unplanned failover
 	Resume         bool        // of a planned failover
 	Hold           bool        // of a planned failover
@@ -22,7 +23,7 @@ type PlanChoices struct {
 func PlanCommand(s State, operation string, c PlanChoices, id string, at time.Time) (kind string, cmd Command) {
 	switch operation {
 	case TestFailoverJob:
-		return operation, StartTestFailover{JobID: id, Choice: c.Point, Network: c.Network, At: at}
+		return operation, StartTestFailover{JobID: id, Choice: c.Point, Network: c.Network, Known: c.Known, At: at}
 	case TestFailoverCleanupJob:
 		return operation, CleanUpTestFailover{JobID: id, Notes: c.Notes, At: at}
 	case PlannedFailoverJob:

@@ -1,10 +1,12 @@
 package protecteditem
 
 import (
+	"slices"
 	"time"
 
 	"farshore/domain"
 	"farshore/domain/errorcatalog"
+	"farshore/domain/site"
 )
 
 // TestRun is the test failover that is open.
@@ -23,6 +25,7 @@ type StartTestFailover struct {
 	JobID   string
 	Choice  PointChoice
 	Network string
+	Known   *Networks // nil: the network is not looked at
 	At      time.Time
 }
 
@@ -40,11 +43,42 @@ func (c StartTestFailover) decide(s State) ([]Event, error) {
 		return nil, domain.Reject(domain.Conflict, errorcatalog.TestFailoverOpen, "a test failover is open since %s (%s)",
 			s.Test.StartedAt.UTC().Format(time.RFC3339), s.TestFailover)
 	}
+	if c.Known != nil {
+		if err := s.requireIsolated(c.Network, *c.Known); err != nil {
+			return nil, err
+		}
+	}
 	point, err := s.choose(c.Choice)
 	if err != nil {
 		return nil, err
 	}
 	return []Event{TestFailoverStarted{JobID: c.JobID, Choice: c.Choice, Point: point, Network: c.Network, At: c.At}}, nil
+}
+
+// requireIsolated refuses a network that recovery VMs are meant to be connected to: a
+// copy in it would stand beside the VM, or beside those of others. It refuses one that
+// the recovery site does not have, too.
+func (s State) requireIsolated(network string, known Networks) error {
+	if network == "" {
+		return nil
+	}
+	there, found := site.FindNetwork(known.Recovery, network)
+	switch {
+	case !found && known.RecoveryLoaded:
+		return domain.Reject(domain.Invalid, errorcatalog.NetworkNotFound, "site %q has no network %q", s.Recovery.Site, network).At("/network")
+	case !found:
+		there = site.Network{ID: network, Name: network}
+	}
+	used := slices.Clone(known.Led)
+	for _, nic := range PlanNetworks(s, known).NICs {
+		if nic.Network != "" {
+			used = append(used, site.Network{Name: nic.Network})
+		}
+	}
+	if slices.ContainsFunc(used, func(u site.Network) bool { return u.ID == there.ID || u.Name == there.Name }) {
+		return domain.Reject(domain.Conflict, errorcatalog.TestNetworkNotIsolated, "recovery VMs are connected to network %q of site %q", there.Name, s.Recovery.Site).At("/network")
+	}
+	return nil
 }
 
 func (s State) testOpen() bool { return s.TestFailover != "" && s.TestFailover != TestFailoverNone }

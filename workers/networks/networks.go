@@ -111,8 +111,14 @@ func (r *reading) around(ctx context.Context, s protecteditem.State) (protectedi
 		}
 		r.mappings[s.Vault] = mapped
 	}
+	var led []site.Network
+	for _, e := range mapped.Entries {
+		if e.RecoverySite == s.Recovery.Site {
+			led = append(led, site.Network{ID: e.RecoveryNetwork, Name: e.RecoveryNetworkName})
+		}
+	}
 	return protecteditem.Networks{
-		Told: source.Inventoried || mapped.Ever(s.Site, s.Recovery.Site), Loaded: source.NetworksLoaded(), Source: source.KnownNetworks(),
+		Led: led, Told: source.Inventoried || mapped.Ever(s.Site, s.Recovery.Site), Loaded: source.NetworksLoaded(), Source: source.KnownNetworks(),
 		RecoveryLoaded: recovery.NetworksLoaded(), Recovery: recovery.KnownNetworks(),
 		Mappings: mapped.Between(s.Site, s.Recovery.Site),
 	}, nil

@@ -187,12 +187,13 @@ func (r *run) bring(ctx context.Context, step recoveryplan.Step, item string) (c
 func (r *run) request(ctx context.Context, step recoveryplan.Step, c child) (child, error) {
 	choices := r.choices()
 	choices.Hold = step.Kind == recoveryplan.Prepare
-	if r.now.Operation == recoveryplan.PlannedFailover && r.Networks != nil {
+	drill := r.now.Operation == recoveryplan.TestFailover && choices.Network != ""
+	if (drill || r.now.Operation == recoveryplan.PlannedFailover) && r.Networks != nil {
 		known, err := r.Networks(ctx, c.state)
 		if err != nil {
 			return c, fmt.Errorf("look for the networks of %s: %w", c.item, err)
 		}
-		choices.Networks = new(protecteditem.PlanNetworks(c.state, known))
+		choices.Networks, choices.Known = new(protecteditem.PlanNetworks(c.state, known)), &known
 	}
 	kind, cmd := protecteditem.PlanCommand(c.state, string(r.now.Operation), choices, c.id, r.Now())
 	if err := r.tell(ctx, c, job.Announce{Vault: r.vault, Kind: job.Kind(kind), Subject: r.vault + "." + c.item, Parent: r.now.JobID, At: r.Now()}); err != nil {
