@@ -122,7 +122,7 @@ func (f Failback) inspectTarget(ctx context.Context, p primary) error {
 
 // create repeats safely: nothing that an earlier attempt has made is used, so that
 // the disks are known to be zeroes.
-func (f Failback) create(ctx context.Context, _ *runbook.Memo) error {
+func (f Failback) create(ctx context.Context, m *runbook.Memo) error {
 	p, err := openPrimary(ctx, f.Item)
 	if err != nil {
 		return err
@@ -137,6 +137,7 @@ func (f Failback) create(ctx context.Context, _ *runbook.Memo) error {
 	if err := p.host.CreateVM(ctx, vm); err != nil {
 		return fmt.Errorf("create vm %s on the host to fail back to: %w", vm.ID, err)
 	}
+	warnUnconnected(f.Item, m)
 	done := anew(f.State.Job.ID)
 	if f.State.Failback.Mode == protecteditem.FullDownload {
 		done = anew(lastSnapshot(f.State.Job.ID))

@@ -3,12 +3,15 @@ package failback
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"farshore/domain/errorcatalog"
 	"farshore/domain/job"
+	"farshore/domain/protecteditem"
 	"farshore/domain/site"
 	"farshore/workers/host"
+	"farshore/workers/runbook"
 	"farshore/workers/workflow"
 )
 
@@ -36,11 +39,36 @@ func openPrimary(ctx context.Context, i *workflow.Item) (primary, error) {
 	return primary{host: h, vm: i.VM()}, nil
 }
 
-// machine describes the new VM as it is to be.
+// machine describes the new VM as it is to be. The networks of another site are not
+// those of the item's, whatever their names: there its adapters come up unconnected.
 func machine(i *workflow.Item) site.VirtualMachine {
 	vm := i.State.VM
+	if elsewhere(i.State) {
+		vm.NICs = slices.Clone(vm.NICs)
+		for n := range vm.NICs {
+			vm.NICs[n].Network, vm.NICs[n].Address = "", nil
+		}
+	}
 	vm.ID, vm.Name, vm.Disks = i.State.Failback.Target.VM(), i.State.Failback.Target.VMName, i.State.ProtectedDisks()
 	return vm
+}
+
+// elsewhere says whether the VM fails back to another site than its own.
+func elsewhere(s protecteditem.State) bool {
+	t := s.Failback.Target
+	return !t.Original() && t.Site != s.Site
+}
+
+// warnUnconnected notes the adapters that come up unconnected because of it.
+func warnUnconnected(i *workflow.Item, m *runbook.Memo) {
+	if !elsewhere(i.State) {
+		return
+	}
+	for _, nic := range i.State.VM.NICs {
+		if nic.Network != "" {
+			m.Warn(errorcatalog.NetworkUnmapped, nic.Name, fmt.Sprintf("%s: network %s is of site %s, the VM fails back to site %s", nic.Name, nic.Network, i.State.Site, i.State.Failback.Target.Site))
+		}
+	}
 }
 
 // vacant makes sure that the new VM, which a failback that is taken back deletes,
