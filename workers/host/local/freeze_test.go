@@ -205,9 +205,9 @@ func TestAGuestThatWasLeftFrozenIsThawedWithoutAnotherCut(t *testing.T) {
 func TestAHostKilledWhileItsGuestIsFrozenThawsItWhenItIsBack(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct{ pre, post, reached string }{
-		"while pre runs": {"echo $$ > J.pid; touch J.freeze J.reached; until [ -e J.go ]; do sleep 0.02; done; touch J.freeze", thaws, ".reached"},
+		"while pre runs": {"echo $$ > J.pid; touch J.freeze J.reached; until [ -e J.go ] || [ ! -e J.reached ]; do sleep 0.02; done; touch J.freeze", thaws, ".reached"},
 		"before post has ended": {
-			freezes, "if [ ! -e J.reached ]; then echo $$ > J.pid; touch J.reached; until [ -e J.go ]; do sleep 0.02; done; fi; " + thaws, ".reached",
+			freezes, "if [ ! -e J.reached ]; then echo $$ > J.pid; touch J.reached; until [ -e J.go ] || [ ! -e J.reached ]; do sleep 0.02; done; fi; " + thaws, ".reached",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
