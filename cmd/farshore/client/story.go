@@ -105,7 +105,7 @@ func restOf(f facts) string {
 func healthOf(f facts) string {
 	text, between := fmt.Sprintf("health is %s, it was %s", f.Health, f.Previous), ": "
 	if f.Health == f.Previous {
-		text = fmt.Sprintf("health is still %s", f.Health)
+		text = "health is still " + f.Health
 	}
 	for _, r := range f.Reasons {
 		text, between = text+between+r.Code, ", "
