@@ -54,8 +54,10 @@ func (e Engine) Handle(ctx context.Context, s *lane.Session) (lane.Result, error
 		return e.handle(ctx, s, e.upkeep)
 	case lane.Copy:
 		return e.handle(ctx, s, e.copying)
-	default:
+	case lane.Replication:
 		return e.handle(ctx, s, e.replicate)
+	default:
+		return lane.Result{}, fmt.Errorf("handle lane of %s: unknown kind %q", s.Item(), s.Kind())
 	}
 }
 
