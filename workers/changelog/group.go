@@ -198,9 +198,10 @@ func (g *Group) switchAround(ctx context.Context, o CutOptions, next []*openLog)
 		return g.switchLogs(ctx, o, next)
 	}
 	held := false
-	refused := o.Around(func() {
+	refused := o.Around(func(ctx context.Context) error {
 		before, instant, err = g.switchLogs(ctx, o, next)
 		held = true
+		return err
 	})
 	if !held {
 		return nil, instant, fmt.Errorf("prepare the hold: %w", refused)

@@ -1,6 +1,7 @@
 package changelog
 
 import (
+	"context"
 	"time"
 
 	"farshore/domain/errorcatalog"
@@ -64,10 +65,11 @@ type CutOptions struct {
 	// none is admitted: what it sees on the disks is exactly what the logs of this
 	// cut lead to. An error abandons the cut. It must be quick: guests wait.
 	InHold func() error
-	// Around, if set, gets the hold and calls it, or returns why there is to be no cut.
+	// Around, if set, gets the hold and calls it, again if it has failed, or returns why
+	// there is to be no cut. The hold waits for as long as the context that it is given.
 	// What it does before and after costs the guests' writes nothing: the new logs are
 	// ready, the old ones not yet sealed.
-	Around func(hold func()) error
+	Around func(hold func(ctx context.Context) error) error
 	// Record makes the cut exist, durably. It gets the sealed logs and the
 	// instant. Should it fail, the logs go into the next cut.
 	Record func(instant time.Time, disks []DiskLogs) error

@@ -110,7 +110,7 @@ func (m *machine) cut(ctx context.Context, st *stack, c *cutRecord, req host.Cut
 		return err
 	}
 	var snap *snapshot
-	o := changelog.CutOptions{Around: func(hold func()) error { return m.around(ctx, c, req, hold) }}
+	o := changelog.CutOptions{Around: func(hold holding) error { return m.around(ctx, c, req, hold) }}
 	if c.Snapshot != "" {
 		var err error
 		if snap, err = m.prepareSnapshot(st, c.Snapshot); err != nil {

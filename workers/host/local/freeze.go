@@ -45,10 +45,13 @@ func (m *machine) freezeLog() string  { return m.ownFile("freeze", ".log") }
 // thawed, whoever has thawed it.
 func (m *machine) leftFile() string { return m.ownFile("freeze", ".left") }
 
+// holding is a cut's hold. It may be called again if it has failed.
+type holding = func(ctx context.Context) error
+
 // around calls a cut's hold, with the guest's applications at rest if they are to
 // be and can be. It says in the cut's record what came of it. A guest that was left
 // frozen is thawed first, whatever the cut is to be.
-func (m *machine) around(ctx context.Context, c *cutRecord, req host.CutRequest, hold func()) error {
+func (m *machine) around(ctx context.Context, c *cutRecord, req host.CutRequest, hold holding) error {
 	defer m.thawLater(firstThawDelay) //nolint:contextcheck // it outlives the cut
 	began := m.e.o.Now()
 	left, failure := m.thaw() //nolint:contextcheck // an end is not cut short
@@ -57,35 +60,35 @@ func (m *machine) around(ctx context.Context, c *cutRecord, req host.CutRequest,
 		if left {
 			c.Freeze = &host.Freeze{Failure: failure}
 		}
-		hold()
+		_ = hold(ctx) // the cut tells of it
 		return nil
 	}
-	held, failure := m.freeze(ctx, hold)
+	held, failure, stuck := m.freeze(ctx, hold)
 	if err := ctx.Err(); err != nil && !held {
 		return fmt.Errorf("freeze VM %s: %w", m.id(), err)
 	}
 	c.AppConsistent = failure == nil
 	if !held {
-		hold()
+		_ = hold(ctx) // as above
 	}
-	// Once more, if that after the hold has failed.
-	if _, f := m.thaw(); f != nil { //nolint:contextcheck // as above
-		failure = f
+	if stuck != nil {
+		failure = stuck
 	}
 	c.Freeze = &host.Freeze{Milliseconds: m.e.o.Now().Sub(began).Milliseconds(), Failure: failure}
 	return nil
 }
 
 // freeze calls the hold while the guest's applications are at rest. If they cannot
-// be brought to it, it lets them go on and returns why, without the hold; or with
-// it, if that has taken longer than they can be trusted to stay at rest.
-func (m *machine) freeze(ctx context.Context, hold func()) (held bool, failure *errorcatalog.Failure) {
+// be brought to it, or the hold takes longer than they can be trusted to stay at
+// rest, it lets them go on and returns why. Stuck says that they may not have gone on:
+// a watcher tries that again, for whom nobody has to wait.
+func (m *machine) freeze(ctx context.Context, hold holding) (held bool, failure, stuck *errorcatalog.Failure) {
 	hooks := m.hooks()
 	switch {
 	case hooks == nil:
-		return false, errorcatalog.Fail(errorcatalog.FreezeHookMissing, "VM %s describes no freeze", m.id())
+		return false, errorcatalog.Fail(errorcatalog.FreezeHookMissing, "VM %s describes no freeze", m.id()), nil
 	case !m.running.Load():
-		return false, errorcatalog.Fail(errorcatalog.VMNotRunning, "VM %s is off", m.id())
+		return false, errorcatalog.Fail(errorcatalog.VMNotRunning, "VM %s is off", m.id()), nil
 	}
 	frozen, cancel := context.WithTimeout(ctx, bounded(hooks.TimeoutSeconds))
 	defer cancel()
@@ -93,16 +96,16 @@ func (m *machine) freeze(ctx context.Context, hold func()) (held bool, failure *
 		return saveJSON(m.freezeFile(), freezeRecord{Pre: r, Post: hooks.Post, TimeoutSeconds: hooks.TimeoutSeconds})
 	})
 	if held = err == nil && frozen.Err() == nil; held {
-		hold()
+		held = hold(frozen) == nil || frozen.Err() == nil
 	}
 	if err == nil {
 		err = frozen.Err()
 	}
-	_, _ = m.thaw() //nolint:contextcheck // an end is not cut short; whoever called asks again
+	_, stuck = m.thaw() //nolint:contextcheck // an end is not cut short
 	if err != nil {
-		return held, errorcatalog.Fail(errorcatalog.FreezeHookFailed, "pre of VM %s", m.id()).Because(err)
+		failure = errorcatalog.Fail(errorcatalog.FreezeHookFailed, "pre of VM %s", m.id()).Because(err)
 	}
-	return true, nil
+	return held, failure, stuck
 }
 
 // hooks are the VM's as its description has them now: a guest that runs need not
