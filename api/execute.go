@@ -17,6 +17,7 @@ type request struct {
 	vault   string
 	job     string // the job it begins; empty: none
 	ifMatch *string
+	ifNew   bool    // only as the first of its stream
 	key     *string // Idempotency-Key
 }
 
@@ -44,7 +45,7 @@ func execute[C any, E domain.Event, S any](ctx context.Context, s *Server, repo 
 	}
 	out, err := repo.Execute(ctx, id, cmd, how)
 	switch {
-	case errors.Is(err, eventstore.ErrVersionConflict) && how.IfVersion != 0:
+	case errors.Is(err, eventstore.ErrVersionConflict) && (how.IfVersion != 0 || how.IfNew):
 		return done{}, none, errStale
 	case err != nil:
 		return done{}, none, err
@@ -70,7 +71,7 @@ func executionOf(ctx context.Context, r request) (eventstore.Execution, error) {
 		return eventstore.Execution{}, err
 	}
 	return eventstore.Execution{
-		Metadata: c.metadata(r.vault, r.job), IfVersion: cond.version, Idempotency: c.idempotency(r.vault, r.key),
+		Metadata: c.metadata(r.vault, r.job), IfVersion: cond.version, IfNew: r.ifNew, Idempotency: c.idempotency(r.vault, r.key),
 	}, nil
 }
 

@@ -158,7 +158,7 @@ func (s *Server) changeMapping(ctx context.Context, vault, id string, ifMatch *s
 		if err := mappingMayChange(state, id, ifMatch, cmd); err != nil {
 			return known, mappingDone{}, err
 		}
-		d, after, err := execute(ctx, s, s.networkMappings, vault, cmd, request{vault: vault, ifMatch: streamAt(version)})
+		d, after, err := execute(ctx, s, s.networkMappings, vault, cmd, request{vault: vault, ifMatch: streamAt(version), ifNew: version == 0})
 		if errors.Is(err, errStale) && attempt < raceRetries { // another mapping has changed
 			continue
 		}
@@ -167,7 +167,7 @@ func (s *Server) changeMapping(ctx context.Context, vault, id string, ifMatch *s
 	}
 }
 
-// streamAt is the condition that nothing has been added to a stream.
+// streamAt is the condition that nothing has been added to a stream that has begun.
 func streamAt(version eventstore.Version) *string {
 	if version == 0 {
 		return nil

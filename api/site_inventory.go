@@ -36,6 +36,11 @@ func (s *Server) LoadSiteInventory(ctx context.Context, r oapi.LoadSiteInventory
 		}
 		out := oapi.SiteInventoryLoadedJSONResponse{Body: body, Headers: oapi.SiteInventoryLoadedResponseHeaders{ETag: new(etagOf(version))}}
 		if value(r.Params.ValidateOnly) {
+			if cond, err := conditionOf(r.Params.IfMatch); err != nil {
+				return nil, err
+			} else if cond.version != 0 && cond.version != version {
+				return nil, errStale
+			}
 			return oapi.LoadSiteInventory200JSONResponse{SiteInventoryLoadedJSONResponse: out}, nil
 		}
 		d, _, err := execute(ctx, s, s.sites, r.Vault+"."+r.Site, site.Command(cmd), request{vault: r.Vault, ifMatch: ifMatch})

@@ -37,6 +37,7 @@ type SnapshotPolicy struct {
 type Execution struct {
 	Metadata    Metadata
 	IfVersion   Version // refuse unless the stream is at it; 0: whatever it is at
+	IfNew       bool    // refuse unless the stream has no event yet
 	Idempotency *Idempotency
 	Fence       *Fence
 }
@@ -49,12 +50,12 @@ type Outcome[E, S any] struct {
 }
 
 // Execute decides cmd on the aggregate's present state and records the outcome.
-// With IfVersion set, a stream at another version is ErrVersionConflict at once;
+// With IfVersion or IfNew set, a stream at another version is ErrVersionConflict;
 // otherwise a lost race is decided afresh.
 func (r Repository[C, E, S]) Execute(ctx context.Context, id string, cmd C, how Execution) (Outcome[E, S], error) {
 	for range conflictRetries {
 		out, err := r.attempt(ctx, id, cmd, how)
-		if how.IfVersion != 0 || !errors.Is(err, ErrVersionConflict) {
+		if how.IfVersion != 0 || how.IfNew || !errors.Is(err, ErrVersionConflict) {
 			return out, err
 		}
 	}
@@ -96,7 +97,7 @@ func (r Repository[C, E, S]) attempt(ctx context.Context, id string, cmd C, how 
 	if err != nil {
 		return Outcome[E, S]{}, err
 	}
-	if how.IfVersion != 0 && how.IfVersion != version {
+	if (how.IfVersion != 0 && how.IfVersion != version) || (how.IfNew && version != 0) {
 		return Outcome[E, S]{State: state}, ErrVersionConflict
 	}
 	events, err := r.Decider.Decide(state, cmd)

@@ -105,6 +105,12 @@ func TestAConditionOnTheVersionIsNotTriedAgain(t *testing.T) {
 	if err != nil || out.Events != nil || out.Version != 0 {
 		t.Fatalf("a command that changes nothing: %+v, %v", out, err)
 	}
+	if _, err := notes.Execute(t.Context(), "new", "one", eventstore.Execution{IfNew: true}); err != nil {
+		t.Errorf("the first of a stream: %v", err)
+	}
+	if _, err := notes.Execute(t.Context(), "new", "one", eventstore.Execution{IfNew: true}); !errors.Is(err, eventstore.ErrVersionConflict) {
+		t.Errorf("a stream that has begun was taken for new: %v", err)
+	}
 }
 
 func TestASnapshotSavesTheReplayAndNothingElse(t *testing.T) {
