@@ -35,24 +35,7 @@ type HealthError struct {
 // HealthOf returns an item's health, which is that of its worst reason, and the
 // reasons, the worst first.
 func HealthOf(s State, now time.Time) (Health, []HealthError) {
-	var critical, warning []HealthError
-	for _, r := range []Retry{s.Retry, s.CopyRetry} {
-		f := r.Failure
-		if f == nil {
-			continue
-		}
-		e := HealthError{Code: f.Code, Detail: f.Detail, Since: r.Since}
-		if errorcatalog.ClassOf(f.Code) == errorcatalog.Recoverable {
-			warning = append(warning, e)
-		} else {
-			critical = append(critical, e)
-		}
-		if s.Retry.Attempt >= repeatedly {
-			critical = append(critical, HealthError{
-				Code: errorcatalog.RepeatedFailures, Detail: fmt.Sprintf("%d attempts in a row have failed", s.Retry.Attempt), Since: s.Retry.Since,
-			})
-		}
-	}
+	critical, warning := attempted(s)
 	if s.Fencing.SourceActive {
 		critical = append(critical, HealthError{Code: errorcatalog.SourceStillRunning, Detail: s.Fencing.Detail, Since: s.Fencing.Since})
 	}
@@ -92,6 +75,29 @@ func HealthOf(s State, now time.Time) (Health, []HealthError) {
 	default:
 		return Normal, nil
 	}
+}
+
+// attempted returns the reasons that come from failed attempts: of the replication
+// or the item's job, and of the background copy.
+func attempted(s State) (critical, warning []HealthError) {
+	for _, r := range []Retry{s.Retry, s.CopyRetry} {
+		f := r.Failure
+		if f == nil {
+			continue
+		}
+		e := HealthError{Code: f.Code, Detail: f.Detail, Since: r.Since}
+		if errorcatalog.ClassOf(f.Code) == errorcatalog.Recoverable {
+			warning = append(warning, e)
+		} else {
+			critical = append(critical, e)
+		}
+		if r.Attempt >= repeatedly {
+			critical = append(critical, HealthError{
+				Code: errorcatalog.RepeatedFailures, Detail: fmt.Sprintf("%d attempts in a row have failed", r.Attempt), Since: r.Since,
+			})
+		}
+	}
+	return critical, warning
 }
 
 // following returns the reasons that come from how well the replica follows.
