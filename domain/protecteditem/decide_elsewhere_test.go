@@ -107,6 +107,25 @@ func TestAFailbackElsewhereLeavesTheSourceBehind(t *testing.T) {
 	}
 }
 
+func TestTheEndOfProtectionForgetsNoVMThatIsLeftBehind(t *testing.T) {
+	t.Parallel()
+	ended := history(committedThere, disabling, disabled)
+	source := after(done)
+	want := protecteditem.LeftBehind{Site: source.Site, Host: source.Host, VM: source.VM.ID, Since: noon}
+	if s := after(ended); !slices.Equal(s.LeftBehind, []protecteditem.LeftBehind{want}) {
+		t.Errorf("left behind: %+v", s.LeftBehind)
+	}
+	again := enabling
+	again.Cycle = 2
+	if s := after(history(ended, again)); len(s.LeftBehind) > 0 {
+		t.Errorf("the VM that is protected again is left behind: %+v", s.LeftBehind)
+	}
+	again.VM.ID = "another"
+	if s := after(history(ended, again)); !slices.Equal(s.LeftBehind, []protecteditem.LeftBehind{want}) {
+		t.Errorf("left behind once another VM is protected: %+v", s.LeftBehind)
+	}
+}
+
 func TestAVMThatIsFailedBackToIsNotLeftBehind(t *testing.T) {
 	t.Parallel()
 	if s := after(history(canceledWithout, goingElsewhere, pulled, switching, switchedOver)); len(s.LeftBehind) > 0 {

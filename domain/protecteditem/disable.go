@@ -132,5 +132,6 @@ func (e ProtectionDisabled) evolve(s State) State {
 		Resync: Resync{State: ResyncNone}, TestFailover: TestFailoverNone, ActiveLocation: s.ActiveLocation,
 		Site: s.Site, Host: s.Host, VM: s.VM, Disks: s.Disks, PolicyID: s.PolicyID, Policy: s.Policy, Store: s.Store,
 		Recovery: s.Recovery, Ended: s.Ended, EndedCopy: s.EndedCopy, DisabledAt: e.At, ReplicaUntil: e.ReplicaUntil, Reported: s.Reported,
+		LeftBehind: s.LeftBehind, // its hosts are told when they answer
 	}
 }

@@ -128,14 +128,14 @@ func (ProtectionEnabling) EventType() string { return "protected_item.protection
 
 func (e ProtectionEnabling) evolve(before State) State {
 	s := State{
-		Reported: before.Reported,
+		Reported: before.Reported, LeftBehind: before.LeftBehind,
 
 		Vault: e.Vault, Item: e.Item, Cycle: e.Cycle, Protection: EnablingProtection,
 		Resync: Resync{State: ResyncNone}, TestFailover: TestFailoverNone, ActiveLocation: Primary,
 		Site: e.Site, Host: e.Host, VM: e.VM, Disks: e.Disks, PolicyID: e.PolicyID, Policy: e.Policy, Store: e.Store,
 		Recovery: RecoveryTarget{Site: e.RecoverySite, Host: e.RecoveryHost, VMName: e.RecoveryVMName}, NICs: e.NICs,
 	}
-	return s.startJob(e.JobID, EnableProtectionJob)
+	return s.forget(e.Site, e.Host, e.VM.ID).startJob(e.JobID, EnableProtectionJob)
 }
 
 // RecordRelationship reports that the host tracks the VM's disks for Farshore.

@@ -97,7 +97,10 @@ func TestWorkIsDueWhenTheStateSaysSo(t *testing.T) {
 		"a disk that is added waits for the end of a pause": {protecteditem.State{
 			Protection: protecteditem.Protected, Policy: frequent, Resync: none, DiskJob: &protecteditem.JobRef{ID: "j"}, Paused: &protecteditem.Pause{},
 		}, time.Time{}},
-		"disabling":      {protecteditem.State{Protection: protecteditem.DisablingProtection}, now},
+		"disabling": {protecteditem.State{Protection: protecteditem.DisablingProtection}, now},
+		"a VM that the end of protection left behind": {protecteditem.State{
+			Protection: protecteditem.Unprotected, LeftBehind: []protecteditem.LeftBehind{{VM: "web"}},
+		}, now.Add(time.Minute)},
 		"a kept replica": {protecteditem.State{Protection: protecteditem.Unprotected, ReplicaUntil: later}, later},
 	} {
 		t.Run(name, func(t *testing.T) {
