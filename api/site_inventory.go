@@ -7,6 +7,7 @@ import (
 	"farshore/api/oapi"
 	"farshore/domain/errorcatalog"
 	"farshore/domain/site"
+	"farshore/eventstore"
 )
 
 // raceRetries bounds how often a change is decided afresh whose answer tells of the
@@ -36,12 +37,7 @@ func (s *Server) LoadSiteInventory(ctx context.Context, r oapi.LoadSiteInventory
 		}
 		out := oapi.SiteInventoryLoadedJSONResponse{Body: body, Headers: oapi.SiteInventoryLoadedResponseHeaders{ETag: new(etagOf(version))}}
 		if value(r.Params.ValidateOnly) {
-			if cond, err := conditionOf(r.Params.IfMatch); err != nil {
-				return nil, err
-			} else if cond.version != 0 && cond.version != version {
-				return nil, errStale
-			}
-			return oapi.LoadSiteInventory200JSONResponse{SiteInventoryLoadedJSONResponse: out}, nil
+			return oapi.LoadSiteInventory200JSONResponse{SiteInventoryLoadedJSONResponse: out}, holdsAt(version, r.Params.IfMatch)
 		}
 		d, _, err := execute(ctx, s, s.sites, r.Vault+"."+r.Site, site.Command(cmd), request{vault: r.Vault, ifMatch: ifMatch})
 		if errors.Is(err, errStale) && r.Params.IfMatch == nil && attempt < raceRetries {
@@ -53,6 +49,15 @@ func (s *Server) LoadSiteInventory(ctx context.Context, r oapi.LoadSiteInventory
 		out.Headers.ETag, out.Headers.XEventPosition = d.etag(), d.at()
 		return oapi.LoadSiteInventory200JSONResponse{SiteInventoryLoadedJSONResponse: out}, nil
 	}
+}
+
+// holdsAt refuses a condition that a state of that version does not meet.
+func holdsAt(version eventstore.Version, ifMatch *string) error {
+	cond, err := conditionOf(ifMatch)
+	if err == nil && cond.version != 0 && cond.version != version {
+		err = errStale
+	}
+	return err
 }
 
 func inventoryFrom(in *oapi.SiteInventoryInput) site.LoadInventory {

@@ -12,7 +12,7 @@ import (
 // A return has an id, is bound to its disks as they were when it began, and
 // survives the end of the host process. It is begun, merged and undone only while
 // the VM is off.
-type Returning interface {
+type Returning interface { //nolint:interfacebloat // one return, from its beginning to its end
 	// BeginReturn prepares a sparse overlay beside each of the given disks. A return
 	// of the same id is taken up again if its disks are what they were, and begun
 	// anew, empty, if not; fresh tells which.
