@@ -32,7 +32,8 @@ func (e Engine) conclude(ctx context.Context, i *workflow.Item, ended protectedi
 	rb := runbook.Runbook{Jobs: e.Jobs, ID: ended.ID, Kind: state.Kind, Subject: state.Subject, Execution: how, Now: e.Now}
 	switch {
 	case !ended.Failed && state.Kind == job.FailoverCommit:
-		if err := retention.Sweep(ctx, i); err != nil {
+		// What a store that is away keeps is swept when the lane is next at work.
+		if err := e.later(ctx, i, retention.Sweep(ctx, i)); err != nil {
 			return err
 		}
 		return rb.Succeed(ctx, state)
