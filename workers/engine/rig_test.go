@@ -56,7 +56,7 @@ func TestMain(m *testing.M) {
 	}
 	flag.Parse()
 	// The tests mostly wait: for leases, and for what is away to come back.
-	if err := flag.Set("test.parallel", "5"); err != nil {
+	if err := flag.Set("test.parallel", "3"); err != nil {
 		os.Exit(exitCode(err))
 	}
 	os.Exit(m.Run())

@@ -68,7 +68,7 @@ func run(m *testing.M) (int, error) {
 	}
 	// The tests mostly wait: for leases, for a database that is away.
 	flag.Parse()
-	if err := flag.Set("test.parallel", "6"); err != nil {
+	if err := flag.Set("test.parallel", "4"); err != nil {
 		return 0, fmt.Errorf("let more tests wait at once: %w", err)
 	}
 	code := m.Run()
