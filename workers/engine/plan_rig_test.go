@@ -261,6 +261,7 @@ func (s shop) runsAway(vm string) bool {
 // sameDisk compares a VM's disk with that of its copy away.
 func (s shop) sameDisk(id, copied string) {
 	s.t.Helper()
+	eventually(s.t, waitForJob, "the disks of "+copied+" are there", func() bool { return s.item(id).CopyJob == nil })
 	want, err := os.ReadFile(filepath.Join(s.dir, "primary", id, "os.raw"))
 	must(s.t, err)
 	got, err := os.ReadFile(filepath.Join(s.dir, "away", copied, "os.raw"))
