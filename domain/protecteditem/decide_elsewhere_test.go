@@ -141,3 +141,24 @@ func TestAVMBegunAtALostHostIsRememberedOnce(t *testing.T) {
 		t.Errorf("%s with %+v", s.Protection, s.LeftBehind)
 	}
 }
+
+func TestANewVMIsProtectedWithTheDisksThatHadFailedOver(t *testing.T) {
+	t.Parallel()
+	older, withLogs := crashing, point("cut-3", 9)
+	withLogs.Disks = append(withLogs.Disks, protecteditem.PointDisk{Disk: "logs", SizeBytes: 10 * gib, Root: "cc"})
+	older.Choice, older.Point, older.OvertakenJobID = "cut-2", "cut-2", ""
+	removed := protecteditem.DisksRemoved{Disks: []string{"data"}, At: noon}
+	gave := protecteditem.FailoverCommitted{JobID: "job-commit", Point: "cut-2", RemovedPoints: []string{"cut-1", "cut-3"}, At: noon}
+	given := history(following, adding, diskDone, protecteditem.RecoveryPointCreated{Point: withLogs, At: noon}, removed, older, crashed, committing, gave)
+	if s := after(given); !slices.Equal(s.Disks, []string{"os", "logs"}) || !slices.Equal(s.FormerDisks, []string{"data"}) {
+		t.Fatalf("%v are protected, %v were", s.Disks, s.FormerDisks)
+	}
+	there := after(history(given, goingElsewhere, pulled, switching, switchedOver, accepting, acceptedThere))
+	if !slices.Equal(there.Disks, []string{"os", "data"}) || !slices.Equal(there.FormerDisks, []string{"logs"}) || len(there.VM.Disks) != 2 {
+		t.Errorf("the new VM: %v are protected, %v were, %+v", there.Disks, there.FormerDisks, there.VM.Disks)
+	}
+	back := after(history(given, goingBack, pulled, switching, switched, accepting, accepted))
+	if !slices.Equal(back.Disks, []string{"os", "logs"}) || !slices.Equal(back.FormerDisks, []string{"data"}) {
+		t.Errorf("the original VM: %v are protected, %v were", back.Disks, back.FormerDisks)
+	}
+}

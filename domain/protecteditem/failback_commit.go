@@ -86,7 +86,8 @@ func (c CompleteFailbackCommit) decide(s State) ([]Event, error) {
 }
 
 // FailbackCommitted makes the VM on the primary side the item's source, wherever
-// it runs there. It is not replicated yet.
+// it runs there. It is not replicated yet. A new VM has the disks that had failed
+// over, and they are what is protected from now on.
 type FailbackCommitted struct {
 	JobID  string         `json:"jobId"`
 	Target FailbackTarget `json:"target"`
@@ -105,9 +106,7 @@ func (e FailbackCommitted) evolve(s State) State {
 	s.SourceStopped, s.Fencing, s.VM.ID = false, Fencing{}, e.VM
 	if !e.Target.Original() {
 		s.Site, s.Host, s.VM.Name = e.Target.Site, e.Target.Host, e.Target.VMName
-		held := s.heldDisks()
-		s.VM.Disks = s.ProtectedDisks()
-		s = s.describe(held...)
+		s = s.takeOver(s.FailedOverDisks())
 	}
 	return s.endJob(false)
 }

@@ -30,6 +30,22 @@ func (s State) heldDisks() []site.Disk {
 	})
 }
 
+// takeOver makes the given disks those of the VM, all of them protected.
+func (s State) takeOver(disks []site.Disk) State {
+	held, before := s.heldDisks(), s.Disks
+	s.VM.Disks, s.Disks = disks, nil
+	for _, d := range disks {
+		s.Disks = append(s.Disks, d.ID)
+	}
+	s.FormerDisks = slices.DeleteFunc(slices.Clone(s.FormerDisks), func(id string) bool { return contains(disks, id) })
+	for _, id := range before {
+		if !contains(disks, id) {
+			s = s.formerDisk(id)
+		}
+	}
+	return s.describe(held...)
+}
+
 func contains(disks []site.Disk, id string) bool {
 	return slices.ContainsFunc(disks, func(d site.Disk) bool { return d.ID == id })
 }

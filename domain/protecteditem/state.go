@@ -271,14 +271,21 @@ func (s State) Key() string { return s.Vault + "." + s.Item }
 // ReplicaID names the replica of the item's present cycle in its store.
 func (s State) ReplicaID() string { return s.Key() + "." + strconv.Itoa(s.Cycle) }
 
-// ProtectedDisks describes the disks that are protected, in their order.
-func (s State) ProtectedDisks() []site.Disk {
+// FailedOverDisks describes the disks that the item has failed over with, which are
+// those of the failover's recovery point, as they are on the primary side: one may
+// have grown after the point. Before a failover it is the protected ones.
+func (s State) FailedOverDisks() []site.Disk {
+	ids := s.Disks
+	if point, ok := s.Point(s.FailoverPoint); ok {
+		ids = nil
+		for _, d := range point.Disks {
+			ids = append(ids, d.Disk)
+		}
+	}
 	var out []site.Disk
-	for _, id := range s.Disks {
-		for _, d := range s.VM.Disks {
-			if d.ID == id {
-				out = append(out, d)
-			}
+	for _, id := range ids {
+		if n := slices.IndexFunc(s.VM.Disks, func(d site.Disk) bool { return d.ID == id }); n >= 0 {
+			out = append(out, s.VM.Disks[n])
 		}
 	}
 	return out

@@ -177,7 +177,7 @@ func (f Failback) bring(ctx context.Context, m *runbook.Memo, p primary, recover
 	for _, id := range f.FailedOverDisks() {
 		todo := []disk.Extent{{Length: f.DiskSize(id)}}
 		if only != nil {
-			todo = disk.ClipExtents(disk.AlignExtents(only[id], checksum.BlockSize), 0, f.DiskSize(id))
+			todo = disk.AlignExtents(only[id], checksum.BlockSize)
 		}
 		if err := f.bringDisk(ctx, p, recovery, id, todo, done); err != nil {
 			return fmt.Errorf("bring disk %s: %w", id, err)
@@ -189,13 +189,15 @@ func (f Failback) bring(ctx context.Context, m *runbook.Memo, p primary, recover
 	return nil
 }
 
+// bringDisk brings ranges of a disk, as far as the recovery VM has it: one that has
+// grown since the recovery point keeps what lies behind that.
 func (f Failback) bringDisk(ctx context.Context, p primary, recovery host.Snapshotter, id string, todo []disk.Extent, done *progress) (err error) {
 	reader, err := recovery.OpenSnapshot(ctx, f.State.Recovery.VM, done.Snapshot, id)
 	if err != nil {
 		return fmt.Errorf("open snapshot %s: %w", done.Snapshot, err)
 	}
 	defer reader.Close() //nolint:errcheck // read only
-	if reader.Size() != f.DiskSize(id) {
+	if reader.Size() > f.DiskSize(id) {
 		return errorcatalog.Fail(errorcatalog.DiskSizeChanged, "disk %s has %d bytes on the recovery side, %d on the primary side", id, reader.Size(), f.DiskSize(id))
 	}
 	target, err := p.open(ctx, id)
@@ -204,6 +206,7 @@ func (f Failback) bringDisk(ctx context.Context, p primary, recovery host.Snapsh
 	}
 	defer func() { err = errors.Join(err, target.Close()) }()
 	b := bringing{Failback: f, id: id, reader: reader, target: target, done: done}
+	todo = disk.ClipExtents(todo, 0, reader.Size())
 	total := disk.TotalLength(todo)
 	for {
 		rest := disk.ClipExtents(todo, done.Disks[id], reader.Size()-done.Disks[id])

@@ -72,11 +72,12 @@ func (f Failback) Steps() []runbook.Step {
 
 // inspect makes sure that nothing runs on the disks that are to be written, and
 // that nothing will; or that there is a place for a new VM.
-func (f Failback) inspect(ctx context.Context, _ *runbook.Memo) error {
+func (f Failback) inspect(ctx context.Context, m *runbook.Memo) error {
 	p, err := openPrimary(ctx, f.Item)
 	if err != nil {
 		return err
 	}
+	f.warnWithout(m)
 	if p.built {
 		return f.inspectTarget(ctx, p)
 	}
@@ -94,16 +95,45 @@ func (f Failback) inspect(ctx context.Context, _ *runbook.Memo) error {
 	if err := p.host.SetActive(ctx, p.vm, false); err != nil {
 		return fmt.Errorf("keep %s off: %w", p.vm, err)
 	}
+	return f.inspectDisks(ctx, p)
+}
+
+// inspectDisks makes sure that the original VM has the disks that are to be brought.
+func (f Failback) inspectDisks(ctx context.Context, p primary) error {
+	vm, err := p.host.VirtualMachine(ctx, p.vm)
+	if err != nil {
+		return fmt.Errorf("read vm %s: %w", p.vm, err)
+	}
+	for _, id := range f.FailedOverDisks() {
+		if !slices.ContainsFunc(vm.Disks, func(d site.Disk) bool { return d.ID == id }) {
+			return errorcatalog.Fail(errorcatalog.DiskNotFound, "%s has no disk %s, which %s has: attach one, or fail back to a new vm", p.vm, id, f.State.Recovery.VM)
+		}
+	}
 	return nil
+}
+
+// warnWithout notes the protected disks that do not come back: the recovery point
+// was made before they were added.
+func (f Failback) warnWithout(m *runbook.Memo) {
+	fate := "stays what it is"
+	if !f.State.Failback.Target.Original() {
+		fate = "is not on the new vm"
+	}
+	back := f.FailedOverDisks()
+	for _, id := range f.State.Disks {
+		if !slices.Contains(back, id) {
+			m.Warn(errorcatalog.DiskNotInRecoveryPoint, id, fmt.Sprintf("disk %s was not failed over: it %s", id, fate))
+		}
+	}
 }
 
 // inspectTarget reads, and removes what an earlier failback to the same place has
 // left there.
 func (f Failback) inspectTarget(ctx context.Context, p primary) error {
-	if err := p.room(ctx, f.TotalBytes()); err != nil {
+	vm := machine(f.Item)
+	if err := p.room(ctx, vm.Disks); err != nil {
 		return err
 	}
-	vm := machine(f.Item)
 	if err := p.vacant(ctx, vm); err != nil {
 		return err
 	}
@@ -228,7 +258,7 @@ func (f Failback) finish(ctx context.Context, _ *runbook.Memo) error {
 		return fmt.Errorf("complete vm %s: %w", p.vm, err)
 	}
 	err = p.host.StartReplication(ctx, p.vm, host.Relationship{
-		ID: f.ReplicaID(), Disks: f.State.Disks, LogLimitPercent: f.State.Policy.ResyncThresholdPercent,
+		ID: f.ReplicaID(), Disks: f.FailedOverDisks(), LogLimitPercent: f.State.Policy.ResyncThresholdPercent,
 	})
 	if err != nil {
 		return fmt.Errorf("begin to track %s: %w", p.vm, err)

@@ -49,7 +49,7 @@ func machine(i *workflow.Item) site.VirtualMachine {
 			vm.NICs[n].Network, vm.NICs[n].Address = "", nil
 		}
 	}
-	vm.ID, vm.Name, vm.Disks = i.State.Failback.Target.VM(), i.State.Failback.Target.VMName, i.State.ProtectedDisks()
+	vm.ID, vm.Name, vm.Disks = i.State.Failback.Target.VM(), i.State.Failback.Target.VMName, i.State.FailedOverDisks()
 	return vm
 }
 
@@ -107,7 +107,11 @@ const (
 )
 
 // room makes sure that the disks fit, should they become full.
-func (p primary) room(ctx context.Context, need int64) error {
+func (p primary) room(ctx context.Context, disks []site.Disk) error {
+	var need int64
+	for _, d := range disks {
+		need += d.SizeBytes
+	}
 	space, err := p.host.Space(ctx, p.vm)
 	if err != nil {
 		return fmt.Errorf("read free space of the host to fail back to: %w", err)

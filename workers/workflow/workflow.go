@@ -221,16 +221,12 @@ func (i *Item) VM() string { return i.State.VM.ID }
 // ReplicaID names the replica in its store.
 func (i *Item) ReplicaID() string { return i.State.ReplicaID() }
 
-// FailedOverDisks are the disks of the recovery point that the item has failed over
-// to, which are those of the recovery VM.
+// FailedOverDisks are the disks of the recovery VM, which are those of the recovery
+// point that the item has failed over to.
 func (i *Item) FailedOverDisks() []string {
-	point, ok := i.State.Point(i.State.FailoverPoint)
-	if !ok {
-		return i.State.Disks
-	}
-	ids := make([]string, len(point.Disks))
-	for n, d := range point.Disks {
-		ids[n] = d.Disk
+	var ids []string
+	for _, d := range i.State.FailedOverDisks() {
+		ids = append(ids, d.ID)
 	}
 	return ids
 }
