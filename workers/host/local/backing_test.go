@@ -56,9 +56,9 @@ func newBackedLab(t *testing.T) *lab {
 		l.seeds[d.ID] = p
 		points = append(points, backIn(t, store, d.ID, p))
 	}
-	must(t, l.client.CreateVM(within(t), l.vm))
+	must(t, l.client.CreateVM(within(t), l.vm, owner))
 	must(t, l.client.BackVM(within(t), l.vm.ID, points))
-	must(t, l.client.CompleteVM(within(t), l.vm.ID))
+	must(t, l.client.CompleteVM(within(t), l.vm.ID, owner))
 	must(t, l.client.Start(within(t), l.vm.ID))
 	return l
 }
@@ -125,7 +125,7 @@ func TestAVMWhoseDisksAreNotThereYetOutlivesItsPowerState(t *testing.T) {
 	}
 	must(t, l.client.Stop(within(t), l.vm.ID))
 	l.judge()
-	must(t, l.client.DeleteVM(within(t), l.vm.ID))
+	must(t, l.client.DeleteVM(within(t), l.vm.ID, owner))
 }
 
 func TestAGuestsReadsWaitForAStoreThatIsAway(t *testing.T) {
@@ -143,9 +143,9 @@ func TestAGuestsReadsWaitForAStoreThatIsAway(t *testing.T) {
 	want := make([]byte, 1<<20)
 	_, _ = crand.Read(want)
 	vm.ID, vm.Name, vm.Disks = "away", "away", []site.Disk{{ID: "os", File: "os.raw", Format: site.Raw, SizeBytes: 1 << 20, OS: true}}
-	must(t, c.CreateVM(within(t), vm))
+	must(t, c.CreateVM(within(t), vm, owner))
 	must(t, c.BackVM(within(t), vm.ID, []host.Backing{backIn(t, t.TempDir(), "os", want)}))
-	must(t, c.CompleteVM(within(t), vm.ID))
+	must(t, c.CompleteVM(within(t), vm.ID, owner))
 	must(t, c.Start(within(t), vm.ID))
 	guest, err := nbd.Dial(within(t), local.SocketPath(o.Socket, vm.ID, "os"), "os")
 	must(t, err)

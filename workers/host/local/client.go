@@ -225,18 +225,18 @@ func (c *Client) SetActive(ctx context.Context, vm string, active bool) error {
 }
 
 // CreateVM prepares a VM whose disks are to be filled.
-func (c *Client) CreateVM(ctx context.Context, vm site.VirtualMachine) error {
-	return c.call(ctx, "createVM", call{Machine: &vm}, nil)
+func (c *Client) CreateVM(ctx context.Context, vm site.VirtualMachine, owner string) error {
+	return c.call(ctx, "createVM", call{Machine: &vm, Owner: owner}, nil)
 }
 
-// CompleteVM makes the VM appear in the inventory, off.
-func (c *Client) CompleteVM(ctx context.Context, vm string) error {
-	return c.call(ctx, "completeVM", call{VM: vm}, nil)
+// CompleteVM makes the owner's VM appear in the inventory, off.
+func (c *Client) CompleteVM(ctx context.Context, vm, owner string) error {
+	return c.call(ctx, "completeVM", call{VM: vm, Owner: owner}, nil)
 }
 
-// DeleteVM stops the VM and removes it with its disks.
-func (c *Client) DeleteVM(ctx context.Context, vm string) error {
-	return c.call(ctx, "deleteVM", call{VM: vm}, nil)
+// DeleteVM stops the owner's VM and removes it with its disks.
+func (c *Client) DeleteVM(ctx context.Context, vm, owner string) error {
+	return c.call(ctx, "deleteVM", call{VM: vm, Owner: owner}, nil)
 }
 
 // OpenLog reads a sealed log of a cut.
