@@ -98,7 +98,7 @@ func (w *tenant) proven() {
 	}
 	beside, err := os.ReadDir(filepath.Join(w.dir, "away", "web-dr"))
 	must(w.t, err)
-	if len(beside) != len(disks)+1 {
+	if len(beside) != len(disks)+2 { // its description and its owner
 		w.t.Errorf("beside the disks there is %v", beside)
 	}
 }

@@ -67,7 +67,9 @@ const leftBehind = "leftBehind"
 // it or its cancel, and says whether its VM on the primary side is left at a host that
 // does not answer. A failback whose commit has begun stays: the VM runs on the primary
 // side. It repeats safely.
-func TakeBack(ctx context.Context, i *workflow.Item) (left bool, err error) { return takeBackEnded(ctx, i) }
+func TakeBack(ctx context.Context, i *workflow.Item) (left bool, err error) {
+	return takeBackEnded(ctx, i)
+}
 
 func takeBackEnded(ctx context.Context, i *workflow.Item) (left bool, err error) {
 	overtaken, _, err := i.Jobs.Load(ctx, i.State.Ended.ID)

@@ -26,9 +26,9 @@ type Failback struct{ *workflow.Item }
 
 // The steps that are asked about.
 const (
-	createStep = "create_primary_vm"   // from which on there may be a new VM to take back
-	mergeStep  = "merge_disks"         // from which on the original disks may be changed
-	startStep  = "start_primary_vm"    // from which on the VM may run on the primary side
+	createStep = "create_primary_vm" // from which on there may be a new VM to take back
+	mergeStep  = "merge_disks"       // from which on the original disks may be changed
+	startStep  = "start_primary_vm"  // from which on the VM may run on the primary side
 )
 
 // What the steps tell each other.

@@ -244,6 +244,9 @@ func (s *session) itemDisable() *cobra.Command {
 	cmd.Flags().StringVar(&survivor, "survivor", "", "with --force and an open failback: the recovery VM, as the one that is left")
 	w.flags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if survivor != "" && !force {
+			return &usageError{"--survivor names what an open failback leaves: use it with --force"}
+		}
 		resp, err := s.api.DisableProtection(cmd.Context(), s.vault, args[0], &oapi.DisableProtectionParams{
 			KeepReplica: &keep, Reason: ref(reason), Cleanup: ref(tests), Force: ref(force), Survivor: ref(survivor),
 			IfMatch: new("*"), IdempotencyKey: newIdempotencyKey(),
