@@ -65,7 +65,7 @@ func replicaEntries() []Entry {
 		{TransferInterrupted, Recoverable, "A transfer to the replica store was cut off", []string{"the network was interrupted", "the store was restarted"}, "None is needed: the transfer goes on where it stopped."},
 		{TransferVerificationFailed, Recoverable, "What the replica store holds is not what was sent", []string{"bytes were changed or lost on the way or in the store"}, "None is needed unless it repeats: the data is sent again. If it repeats, have the network and the store examined."},
 		{Throttled, Recoverable, "The replica store asks for fewer requests", []string{"the account's limits are reached"}, "Spread the items over more storage accounts, or copy less often."},
-		{Fenced, Recoverable, "Another worker has taken over the replica", []string{"this worker was too slow to renew its lease"}, "None is needed: the other worker goes on."},
+		{Fenced, Recoverable, "Another worker has taken over the item", []string{"this worker was too slow to renew its lease"}, "None is needed: the other worker goes on."},
 	}
 }
 

@@ -191,6 +191,13 @@ type Power interface {
 	SetActive(ctx context.Context, vm string, active bool) error
 }
 
+// Fencer is a host that turns away whoever has lost the lane that it asks for.
+type Fencer interface {
+	// Fenced is the host for the holder of a lane. What it is asked for fails with
+	// fenced once anything was asked for with a later token of that lane.
+	Fenced(lane string, token int64) Host
+}
+
 // Provisioner creates VMs on the recovery side.
 type Provisioner interface {
 	// CreateVM prepares a VM whose disks are to be filled. What the same owner has

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 
 	"farshore/domain/errorcatalog"
 	"farshore/domain/site"
@@ -28,11 +29,14 @@ const socketBuffer = 1 << 20
 type Client struct {
 	socket string
 	http   *http.Client
+	lane   string // for whose holder it asks, or nobody's
+	token  int64
 }
 
 var (
 	_ host.Host          = (*Client)(nil)
 	_ host.ProblemLister = (*Client)(nil)
+	_ host.Fencer        = (*Client)(nil)
 )
 
 // Dial returns a client of the host process at a control socket. It connects
@@ -57,6 +61,11 @@ func Dial(socket string) *Client {
 
 // Close lets go of idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Fenced is the same client for the holder of a lane.
+func (c *Client) Fenced(lane string, token int64) host.Host {
+	return &Client{socket: c.socket, http: c.http, lane: lane, token: token}
+}
 
 // State tells what the process serves.
 func (c *Client) State(ctx context.Context) (State, error) {
@@ -105,6 +114,10 @@ func (c *Client) do(ctx context.Context, verb, path string, body io.Reader) (*ht
 	req, err := http.NewRequestWithContext(ctx, verb, "http://host"+path, body) //nolint:gosec // it goes to a unix socket, whatever the address
 	if err != nil {
 		return nil, fmt.Errorf("build request: %w", err)
+	}
+	if c.lane != "" {
+		req.Header.Set(laneHeader, c.lane)
+		req.Header.Set(tokenHeader, strconv.FormatInt(c.token, 10))
 	}
 	res, err := c.http.Do(req) //nolint:gosec // it goes to a unix socket, whatever the address
 	if err != nil {
