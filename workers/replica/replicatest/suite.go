@@ -57,6 +57,7 @@ func Run(t *testing.T, newMedium func(t *testing.T) Medium) {
 		"a rolled back apply leaves no trace":                          rollbackLeavesNoTrace,
 		"the newest point is kept and the last one may go":             newestPointIsKept,
 		"objects are kept by name":                                     objectsAreKept,
+		"what cannot be read is not stored, and says why":              unreadableIsNotStored,
 		"a removed item is gone, and removed again":                    removedItemIsGone,
 		"usage grows with what is written":                             usageGrows,
 		"a flipped bit is found":                                       flippedBitIsFound,
