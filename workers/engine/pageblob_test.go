@@ -132,14 +132,14 @@ func TestAGuestReadsAndWritesBeforeWhileAndAfterItsPageBlobsAreCopied(t *testing
 	}
 }
 
-// reads reads 4 KiB at each of some offsets of a disk at the same time.
-func (g *resident) reads(c *nbd.Client, disk string, offsets []int64) error {
+// reads reads 4 KiB at each of some offsets of disk data at the same time.
+func (g *resident) reads(c *nbd.Client, offsets []int64) error {
 	var wg sync.WaitGroup
 	failed := make([]error, len(offsets))
 	for n, off := range offsets {
 		wg.Go(func() {
 			got := make([]byte, 4096)
-			if _, failed[n] = c.ReadAt(got, off); failed[n] == nil && !bytes.Equal(got, g.want[disk][off:off+4096]) {
+			if _, failed[n] = c.ReadAt(got, off); failed[n] == nil && !bytes.Equal(got, g.want["data"][off:off+4096]) {
 				failed[n] = fmt.Errorf("what is at %d is not what it should be", off)
 			}
 		})
@@ -161,7 +161,7 @@ func TestAGuestsReadsWaitForPageBlobsThatAreAwayAndFailInTime(t *testing.T) {
 		}
 		return offsets
 	}
-	must(t, guest.reads(c, "data", blocks(0)))
+	must(t, guest.reads(c, blocks(0)))
 
 	asked := make(chan struct{}, 1)
 	when := func(*http.Request) bool {
@@ -174,7 +174,7 @@ func TestAGuestsReadsWaitForPageBlobsThatAreAwayAndFailInTime(t *testing.T) {
 	for n, fault := range []faultproxy.Rule{{When: when, Do: faultproxy.Busy}, {When: when, Raw: true, Do: faultproxy.Cut}} {
 		back := proxy.Add(fault)
 		waited := make(chan error, 1)
-		go func() { waited <- guest.reads(c, "data", blocks(int64(3+2*n)<<20)) }()
+		go func() { waited <- guest.reads(c, blocks(int64(3+2*n)<<20)) }()
 		for range 3 {
 			<-asked // in vain
 		}
@@ -184,7 +184,7 @@ func TestAGuestsReadsWaitForPageBlobsThatAreAwayAndFailInTime(t *testing.T) {
 
 	back := proxy.Add(faultproxy.Rule{When: faultproxy.Always, Do: faultproxy.Busy})
 	since := time.Now()
-	err := guest.reads(c, "data", blocks(8<<20))
+	err := guest.reads(c, blocks(8<<20))
 	if took := time.Since(since); err == nil || took > 45*time.Second {
 		t.Errorf("blocks that nobody has were answered with %v after %s", err, took)
 	}
@@ -192,9 +192,9 @@ func TestAGuestsReadsWaitForPageBlobsThatAreAwayAndFailInTime(t *testing.T) {
 	_, err = c.WriteAt(whole, 12<<20)
 	must(t, errors.Join(err, c.Flush()))
 	copy(guest.want["data"][12<<20:], whole)
-	must(t, guest.reads(c, "data", []int64{12 << 20}))
+	must(t, guest.reads(c, []int64{12 << 20}))
 	back()
-	must(t, guest.reads(c, "data", blocks(8<<20)))
+	must(t, guest.reads(c, blocks(8<<20)))
 	guest.lives()
 }
 

@@ -143,7 +143,7 @@ func (p *point) reopen(ctx context.Context, failed disk.Reader) error {
 	if p.open == nil {
 		return errorcatalog.Fail(errorcatalog.BackingUnavailable, "the host opens no replica stores")
 	}
-	r, err := p.open(p.ctx, p.backing)
+	r, err := p.open(p.ctx, p.backing) //nolint:contextcheck // the reader outlives who asks for it
 	if err != nil {
 		return err
 	}

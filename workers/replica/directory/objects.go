@@ -55,7 +55,7 @@ func fill(ctx context.Context, f *os.File, r io.ReadSeeker, size int64) error {
 		err = sourceError{io.ErrUnexpectedEOF}
 	}
 	if err != nil {
-		return err //nolint:wrapcheck // the caller says what was written
+		return err
 	}
 	if err := f.Sync(); err != nil {
 		return err //nolint:wrapcheck // the caller says what was written
@@ -94,7 +94,7 @@ func (c contextReader) Read(p []byte) (int, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		err = sourceError{err}
 	}
-	return n, err //nolint:wrapcheck // io.Reader
+	return n, err
 }
 
 // sourceError is a failure of what is to be stored, not of the store.
