@@ -141,7 +141,12 @@ func slowCopy(step time.Duration) func(*config) {
 
 func TestAVMRunsFromItsPointWhileItsDisksAreCopied(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, func(c *config) { slowCopy(120 * time.Millisecond)(c); c.MortalDR = true })
+	runsFromItsPoint(t, func(*config) {})
+}
+
+func runsFromItsPoint(t *testing.T, in func(*config)) {
+	t.Helper()
+	s := newScene(t, func(c *config) { in(c); slowCopy(120 * time.Millisecond)(c); c.MortalDR = true })
 	s.enable()
 	w := s.child("w")
 	s.until("protected", protected)
