@@ -206,9 +206,9 @@ func TestManyReadsTogetherWaitNoLongerForAStoreThanOne(t *testing.T) {
 	}
 	c := served(t, o)
 	vm.ID, vm.Name, vm.Disks = "away", "away", []site.Disk{{ID: "os", File: "os.raw", Format: site.Raw, SizeBytes: 2 << 20, OS: true}}
-	must(t, c.CreateVM(within(t), vm))
+	must(t, c.CreateVM(within(t), vm, owner))
 	must(t, c.BackVM(within(t), vm.ID, []host.Backing{backIn(t, t.TempDir(), "os", make([]byte, 2<<20))}))
-	must(t, c.CompleteVM(within(t), vm.ID))
+	must(t, c.CompleteVM(within(t), vm.ID, owner))
 	must(t, c.Start(within(t), vm.ID))
 	guest, err := nbd.Dial(within(t), local.SocketPath(o.Socket, vm.ID, "os"), "os")
 	must(t, err)
