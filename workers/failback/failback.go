@@ -157,6 +157,9 @@ func (f Failback) create(ctx context.Context, m *runbook.Memo) error {
 		return err
 	}
 	vm := machine(f.Item)
+	if vm.NICs, err = adapters(ctx, f.Item, m); err != nil {
+		return err
+	}
 	if err := p.vacant(ctx, vm); err != nil {
 		return err
 	}
@@ -166,7 +169,6 @@ func (f Failback) create(ctx context.Context, m *runbook.Memo) error {
 	if err := p.host.CreateVM(ctx, vm, p.owner); err != nil {
 		return fmt.Errorf("create vm %s on the host to fail back to: %w", vm.ID, err)
 	}
-	warnUnconnected(f.Item, m)
 	done := anew(f.State.Job.ID)
 	if f.State.Failback.Mode == protecteditem.FullDownload {
 		done = anew(lastSnapshot(f.State.Job.ID))

@@ -3,7 +3,6 @@ package failback
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	"farshore/domain/errorcatalog"
@@ -40,36 +39,24 @@ func openPrimary(ctx context.Context, i *workflow.Item) (primary, error) {
 	return primary{host: h, vm: i.VM()}, nil
 }
 
-// machine describes the new VM as it is to be. The networks of another site are not
-// those of the item's, whatever their names: there its adapters come up unconnected.
+// machine describes the new VM as it is to be, but for its adapters.
 func machine(i *workflow.Item) site.VirtualMachine {
 	vm := i.State.VM
-	if elsewhere(i.State) {
-		vm.NICs = slices.Clone(vm.NICs)
-		for n := range vm.NICs {
-			vm.NICs[n].Network, vm.NICs[n].Address = "", nil
-		}
-	}
 	vm.ID, vm.Name, vm.Disks = i.State.Failback.Target.VM(), i.State.Failback.Target.VMName, i.State.FailedOverDisks()
 	return vm
 }
 
-// elsewhere says whether the VM fails back to another site than its own.
-func elsewhere(s protecteditem.State) bool {
-	t := s.Failback.Target
-	return !t.Original() && t.Site != s.Site
-}
-
-// warnUnconnected notes the adapters that come up unconnected because of it.
-func warnUnconnected(i *workflow.Item, m *runbook.Memo) {
-	if !elsewhere(i.State) {
-		return
+// adapters are those of the new VM. What is wrong with them is noted.
+func adapters(ctx context.Context, i *workflow.Item, m *runbook.Memo) ([]site.NIC, error) {
+	known, err := i.KnownNetworks(ctx, i.State.TowardTarget())
+	if err != nil {
+		return nil, err
 	}
-	for _, nic := range i.State.VM.NICs {
-		if nic.Network != "" {
-			m.Warn(errorcatalog.NetworkUnmapped, nic.Name, fmt.Sprintf("%s: network %s is of site %s, the VM fails back to site %s", nic.Name, nic.Network, i.State.Site, i.State.Failback.Target.Site))
-		}
+	plan := protecteditem.PlanFailbackNetworks(i.State, known)
+	for _, f := range plan.Findings {
+		m.Warn(f.Code, f.NIC, f.Detail)
 	}
+	return plan.Adapters(), nil
 }
 
 // vacant makes sure that the host has no VM of the new one's id or name.

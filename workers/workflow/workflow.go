@@ -186,12 +186,12 @@ func (i *Item) Zone(ctx context.Context) *time.Location {
 	return time.UTC
 }
 
-// KnownNetworks is what is known of the networks around the item.
-func (i *Item) KnownNetworks(ctx context.Context) (protecteditem.Networks, error) {
+// KnownNetworks is what is known of the networks around the item in a state.
+func (i *Item) KnownNetworks(ctx context.Context, s protecteditem.State) (protecteditem.Networks, error) {
 	if i.Networks == nil {
 		return protecteditem.Networks{}, nil
 	}
-	known, err := i.Networks(ctx, i.State)
+	known, err := i.Networks(ctx, s)
 	if err != nil {
 		return known, fmt.Errorf("look for the networks of %s: %w", i.Item(), err)
 	}
