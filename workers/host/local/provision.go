@@ -46,25 +46,9 @@ func (e *Engine) CreateVM(_ context.Context, vm site.VirtualMachine, owner strin
 		return err
 	}
 	dir := filepath.Join(e.o.Directory, vm.ID)
-	made, err := e.ownerOf(vm.ID)
-	if err != nil {
+	complete, err := e.takeUp(dir, vm, owner)
+	if err != nil || complete {
 		return err
-	}
-	for _, m := range e.all() {
-		switch have := m.vm.Load(); {
-		case have.ID == vm.ID && made == owner:
-			return nil
-		case have.ID == vm.ID, have.Name == vm.Name:
-			return errorcatalog.Fail(errorcatalog.VMExists, "the host has a VM %q, of id %s", have.Name, have.ID)
-		}
-	}
-	if exists(dir) && (made != owner || !exists(filepath.Join(dir, incompleteFile))) {
-		return errorcatalog.Fail(errorcatalog.VMExists, "folder %s is there and holds no VM that was begun for %s", vm.ID, owner)
-	}
-	if begun, err := readIncomplete(dir); err == nil && !reflect.DeepEqual(begun, vm) {
-		if err := e.discard(dir, vm.ID); err != nil { // begun with other disks
-			return err
-		}
 	}
 	// What a VM of that id was meant to be, whose folder somebody has removed, is
 	// not meant for this one.
@@ -86,11 +70,40 @@ func (e *Engine) CreateVM(_ context.Context, vm site.VirtualMachine, owner strin
 	return errors.Join(syncDir(dir), syncDir(e.o.Directory))
 }
 
+// takeUp makes sure that nobody else has a VM of the id or the name, and says whether
+// the owner has completed it. What the owner has begun with other disks goes.
+func (e *Engine) takeUp(dir string, vm site.VirtualMachine, owner string) (complete bool, err error) {
+	made, err := e.ownerOf(vm.ID)
+	if err != nil {
+		return false, err
+	}
+	for _, m := range e.all() {
+		switch have := m.vm.Load(); {
+		case have.ID == vm.ID && made == owner:
+			return true, nil
+		case have.ID == vm.ID, have.Name == vm.Name:
+			return false, errorcatalog.Fail(errorcatalog.VMExists, "the host has a VM %q, of id %s", have.Name, have.ID)
+		}
+	}
+	if !exists(dir) {
+		return false, nil
+	}
+	begun, err := readIncomplete(dir)
+	switch {
+	case made != owner || !exists(filepath.Join(dir, incompleteFile)):
+		return false, errorcatalog.Fail(errorcatalog.VMExists, "folder %s is there and holds no VM that was begun for %s", vm.ID, owner)
+	case err == nil && reflect.DeepEqual(begun, vm):
+		return false, nil
+	default:
+		return false, e.discard(dir, vm.ID)
+	}
+}
+
 // begin makes the folder of a VM, with its owner and its description at once.
 func (e *Engine) begin(dir string, vm site.VirtualMachine, owner string) error {
 	aside := filepath.Join(e.o.Directory, ownFolder, "begin-"+vm.ID)
 	if err := errors.Join(os.RemoveAll(aside), os.Mkdir(aside, 0o700)); err != nil {
-		return err //nolint:wrapcheck // the caller says what for
+		return err
 	}
 	err := errors.Join(saveJSON(filepath.Join(aside, ownerFile), owner), saveJSON(filepath.Join(aside, incompleteFile), vm))
 	if err != nil {
