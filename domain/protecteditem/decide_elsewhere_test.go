@@ -19,6 +19,7 @@ var (
 	elsewhere       = history(pullingElsewhere, pulled, switching, switchedOver)
 	acceptedThere   = protecteditem.FailbackCommitted{JobID: "job-accept", Target: newVM, VM: "sql-2", At: noon}
 	committedThere  = history(elsewhere, accepting, acceptedThere)
+	acceptedAlone   = protecteditem.FailbackCommitted{JobID: "job-accept", VM: "sql-1", Left: true, At: noon}
 	leftThere       = protecteditem.FailbackCanceled{JobID: "job-cancel", Left: true, At: noon}
 	canceledWithout = history(pullingElsewhere, takingBack, leftThere)
 )
@@ -139,6 +140,15 @@ func TestTheOriginalDisksOfALostHostAreRestoredLater(t *testing.T) {
 	}
 	if s := after(history(given, goingBack)); len(s.LeftBehind) > 0 {
 		t.Errorf("the next failback would lose what it brings: %+v", s.LeftBehind)
+	}
+}
+
+func TestARecoveryVMOfALostHostIsRemovedLater(t *testing.T) {
+	t.Parallel()
+	r := after(done).Recovery
+	want := protecteditem.LeftBehind{Site: r.Site, Host: r.Host, VM: r.VM, Fate: protecteditem.Remove, Owner: "acme.sql.1", Since: noon}
+	if s := after(history(back, accepting, acceptedAlone)); !slices.Equal(s.LeftBehind, []protecteditem.LeftBehind{want}) || s.Recovery.VM != "" {
+		t.Errorf("left behind: %+v, with the recovery VM %q", s.LeftBehind, s.Recovery.VM)
 	}
 }
 

@@ -93,6 +93,8 @@ func failbackEndRows() map[string]scenario {
 	canceled := protecteditem.CompleteFailbackCancel{JobID: "job-cancel", At: noon}
 	commit := protecteditem.CommitFailback{JobID: "job-accept", At: noon}
 	committed := protecteditem.CompleteFailbackCommit{JobID: "job-accept", At: noon}
+	without := committed
+	without.Left = true
 	disable := protecteditem.DisableProtection{JobID: "job-disable", KeepReplica: 7 * 24 * 3600 * 1e9, At: noon}
 	forced, wrong := disable, disable
 	forced.Force, forced.Survivor = true, "vm-9"
@@ -127,6 +129,7 @@ func failbackEndRows() map[string]scenario {
 		"a failback's commit needs a job":                     {Given: back, When: protecteditem.CommitFailback{}, Refused: errorcatalog.ValidationFailed, Field: "/jobId"},
 		"a failback of an unknown item is not committed":      {When: commit, Refused: errorcatalog.ProtectedItemNotFound},
 		"a committed failback names the VM":                   {Given: history(back, accepting), When: committed, Then: history(accepted)},
+		"a failback's commit waits for no recovery host":      {Given: history(back, accepting), When: without, Then: history(acceptedAlone)},
 		"a committed failback recorded again":                 {Given: backAgain, When: committed},
 		"a failback is not committed by another job":          {Given: back, When: committed, Refused: errorcatalog.StaleJob},
 		"disabling during a failback names the survivor":      {Given: awaiting, When: forced, Then: history(survived)},

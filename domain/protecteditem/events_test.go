@@ -50,7 +50,7 @@ func stored() []protecteditem.Event {
 		protecteditem.FailbackCancelStarted{JobID: "job-cancel", OvertakenJobID: "job-back", At: noon},
 		protecteditem.FailbackCanceled{JobID: "job-cancel", Left: true, At: noon},
 		protecteditem.FailbackCancelFailed{JobID: "job-cancel", Failure: *unreachable, At: noon},
-		accepting, accepted, reversing, reversedOver,
+		accepting, acceptedAlone, reversing, reversedOver,
 		protecteditem.ReverseReplicationFailed{JobID: "job-reverse", Failure: *unreachable, At: noon},
 		protecteditem.VMLeftBehind{LeftBehind: protecteditem.LeftBehind{Site: "linz", Host: "hv-1", VM: "sql-1", Fate: protecteditem.Remove, Owner: "acme.sql.1", Since: noon}},
 		protecteditem.DisableForced{At: noon},

@@ -72,6 +72,7 @@ func (e FailbackCommitStarted) evolve(s State) State {
 // replica's base.
 type CompleteFailbackCommit struct {
 	JobID string
+	Left  bool // the recovery host does not answer
 	At    time.Time
 }
 
@@ -82,7 +83,7 @@ func (c CompleteFailbackCommit) decide(s State) ([]Event, error) {
 	if err := s.requireStepOf(FailbackCommitJob, c.JobID, FailbackCommitRequired); err != nil {
 		return nil, err
 	}
-	return []Event{FailbackCommitted{JobID: c.JobID, Target: s.Failback.Target, VM: s.Failback.VM, At: c.At}}, nil
+	return []Event{FailbackCommitted{JobID: c.JobID, Target: s.Failback.Target, VM: s.Failback.VM, Left: c.Left, At: c.At}}, nil
 }
 
 // FailbackCommitted makes the VM on the primary side the item's source, wherever
@@ -92,6 +93,7 @@ type FailbackCommitted struct {
 	JobID  string         `json:"jobId"`
 	Target FailbackTarget `json:"target"`
 	VM     string         `json:"vm"`
+	Left   bool           `json:"left,omitempty"` // the recovery VM is removed later
 	At     time.Time      `json:"at"`
 }
 
@@ -101,6 +103,9 @@ func (FailbackCommitted) EventType() string { return "protected_item.failback_co
 func (e FailbackCommitted) evolve(s State) State {
 	if e.Target.leaves(s) {
 		s = s.leave(LeftBehind{Site: s.Site, Host: s.Host, VM: s.VM.ID, Fate: KeepOff, Since: e.At})
+	}
+	if e.Left {
+		s = s.leave(LeftBehind{Site: s.Recovery.Site, Host: s.Recovery.Host, VM: s.Recovery.VM, Fate: Remove, Owner: s.ReplicaID(), Since: e.At})
 	}
 	s.Protection, s.Failback, s.Recovery.VM = FailedBack, FailbackRun{}, ""
 	s.SourceStopped, s.Fencing, s.VM.ID = false, Fencing{}, e.VM

@@ -118,6 +118,27 @@ func TestANewVMThatWasCompletedOnALostHostIsRemovedLater(t *testing.T) {
 	e.alone()
 }
 
+func TestAFailbacksCommitWaitsForNoRecoveryHost(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, func(c *config) { c.Speed = 20 })
+	s.work()
+	s.failOver()
+	s.do(protecteditem.StartFailback{JobID: newID(), Mode: protecteditem.FullDownload, At: s.now()})
+	s.until("failed back", is(protecteditem.FailbackCommitRequired))
+	s.goesAway("h2")
+	s.do(protecteditem.CommitFailback{JobID: newID(), At: s.now()})
+	s.leftBehind(s.until("committed", is(protecteditem.FailedBack)), "web-dr", protecteditem.Remove)
+	s.reProtect()
+	must(t, os.Rename(s.Hosts["h2"]+".away", s.Hosts["h2"]))
+	// It makes room, if it was not removed yet.
+	s.do(protecteditem.StartPlannedFailover{JobID: newID(), At: s.now()})
+	st := s.until("failed over", is(protecteditem.FailoverCommitRequired))
+	if len(st.LeftBehind) > 0 {
+		t.Errorf("left behind: %+v", st.LeftBehind)
+	}
+	s.awayPower(site.Running)
+}
+
 func TestASourceThatComesBackAfterAFailbackElsewhereIsKeptOff(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, func(c *config) { c.Speed = 20 })

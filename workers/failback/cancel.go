@@ -60,7 +60,7 @@ func (c Cancel) complete(ctx context.Context, m *runbook.Memo) error {
 	return c.Record(ctx, protecteditem.CompleteFailbackCancel{JobID: c.State.Job.ID, Left: m.Value(leftBehind) != "", At: c.Now()})
 }
 
-// leftBehind is noted when the primary side does not answer.
+// leftBehind is noted when a side that is given up does not answer.
 const leftBehind = "leftBehind"
 
 // TakeBack takes the failback back that is open, for a workflow that has overtaken

@@ -31,21 +31,27 @@ func (c Commit) settle(ctx context.Context, _ *runbook.Memo) error {
 	return primary.settle(ctx)
 }
 
-// removeVM repeats safely: what is gone is gone.
-func (c Commit) removeVM(ctx context.Context, _ *runbook.Memo) error {
+// removeVM repeats safely: what is gone is gone. A recovery host that does not answer is
+// told later: the VM is off, and nobody needs it.
+func (c Commit) removeVM(ctx context.Context, m *runbook.Memo) error {
 	recovery, err := c.Recovery(ctx)
-	if err != nil {
-		return err
+	if err == nil {
+		err = recovery.DeleteVM(ctx, c.State.Recovery.VM, c.ReplicaID())
 	}
-	if err := recovery.DeleteVM(ctx, c.State.Recovery.VM, c.ReplicaID()); err != nil {
+	switch {
+	case workflow.HostLost(err):
+		m.Note(leftBehind, "yes")
+		return nil
+	case err != nil:
 		return fmt.Errorf("delete vm %s from the recovery host: %w", c.State.Recovery.VM, err)
+	default:
+		return nil
 	}
-	return nil
 }
 
-func (c Commit) complete(ctx context.Context, _ *runbook.Memo) error {
+func (c Commit) complete(ctx context.Context, m *runbook.Memo) error {
 	if c.State.Protection != protecteditem.FailbackCommitRequired {
 		return nil
 	}
-	return c.Record(ctx, protecteditem.CompleteFailbackCommit{JobID: c.State.Job.ID, At: c.Now()})
+	return c.Record(ctx, protecteditem.CompleteFailbackCommit{JobID: c.State.Job.ID, Left: m.Value(leftBehind) != "", At: c.Now()})
 }

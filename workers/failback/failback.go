@@ -135,16 +135,8 @@ func (f Failback) inspectTarget(ctx context.Context, p primary) error {
 		return err
 	}
 	t := f.State.Failback.Target
-	for _, l := range f.State.LeftBehind {
-		if l.Fate != protecteditem.Remove || l.Site != t.Site || l.Host != t.Host || l.VM != t.VM() {
-			continue
-		}
-		if err := p.host.DeleteVM(ctx, l.VM, l.Owner); err != nil {
-			return fmt.Errorf("delete vm %s, which was left behind: %w", l.VM, err)
-		}
-		if err := f.Record(ctx, protecteditem.SettleLeftBehind{Site: l.Site, Host: l.Host, VM: l.VM, At: f.Now()}); err != nil {
-			return err
-		}
+	if err := f.RemoveLeft(ctx, p.host, t.Site, t.Host, t.VM()); err != nil {
+		return err
 	}
 	return p.vacant(ctx, vm)
 }

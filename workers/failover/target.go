@@ -34,11 +34,14 @@ func target(i *workflow.Item) Target {
 	return t
 }
 
-// Vacant makes sure that the VM, which a failed workflow deletes, is not somebody
-// else's.
+// Vacant makes sure that there is no VM of that id on the recovery host. One that was
+// left behind there goes.
 func (t Target) Vacant(ctx context.Context) error {
 	recovery, err := t.Recovery(ctx)
 	if err != nil {
+		return err
+	}
+	if err := t.RemoveLeft(ctx, recovery, t.State.Recovery.Site, t.State.Recovery.Host, t.Machine.ID); err != nil {
 		return err
 	}
 	vm, err := recovery.VirtualMachine(ctx, t.Machine.ID)

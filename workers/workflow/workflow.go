@@ -220,6 +220,20 @@ func (i *Item) Host(ctx context.Context, site, id string) (host.Host, error) {
 	return h, nil
 }
 
+// RemoveLeft removes a VM that was left behind at a host, to make room for another.
+func (i *Item) RemoveLeft(ctx context.Context, h host.Provisioner, site, id, vm string) error {
+	for _, l := range i.State.LeftBehind {
+		if l.Fate != protecteditem.Remove || l.Site != site || l.Host != id || l.VM != vm {
+			continue
+		}
+		if err := h.DeleteVM(ctx, vm, l.Owner); err != nil {
+			return fmt.Errorf("delete vm %s, which was left behind: %w", vm, err)
+		}
+		return i.RecordAside(ctx, protecteditem.SettleLeftBehind{Site: site, Host: id, VM: vm, At: i.Now()})
+	}
+	return nil
+}
+
 // VM is the protected VM's id on its host.
 func (i *Item) VM() string { return i.State.VM.ID }
 
