@@ -1687,6 +1687,9 @@ type ReplicationHealth string
 type ResumeJobInput struct {
 	// Comments What was seen or done while the job waited.
 	Comments *string `json:"comments,omitempty"`
+
+	// Task The task that is answered, as the job's `input.task` names it. Needed for the run of a recovery plan.
+	Task *string `json:"task,omitempty"`
 }
 
 // ResyncWindow When resynchronization may start by itself, in the time zone of the site.

@@ -227,7 +227,7 @@ func TestAnItemCanceledWhileTheRunWaitsFailsIt(t *testing.T) {
 	s.job(id, job.RequestCancel{By: "an operator", At: noon})
 	s.item(protecteditem.FailPlannedFailover{JobID: id, Failure: errorcatalog.Fail(errorcatalog.Canceled, "by an operator"), At: noon})
 	s.job(id, job.Cancel{At: noon})
-	s.job(run, job.Resume{By: "an operator", At: noon})
+	s.job(run, job.Resume{By: "an operator", Task: "group_1_pre_1", At: noon})
 	s.turn()
 	s.ended(recoveryplan.Failed, recoveryplan.Canceled)
 	journal, _, err := s.Jobs.Load(t.Context(), run)
