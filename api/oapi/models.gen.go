@@ -1845,8 +1845,10 @@ type Task struct {
 	// Output The end of what a script has printed.
 	Output    *string `json:"output,omitempty"`
 	StartedAt *Time   `json:"startedAt,omitempty"`
-	Status    string  `json:"status"`
-	Title     string  `json:"title"`
+
+	// Status NotStarted, Waiting (it begins by itself once there is room; `error` says for what), Running, Succeeded, Failed, Canceled or Skipped.
+	Status string `json:"status"`
+	Title  string `json:"title"`
 
 	// Warnings What is to be known although the task goes on.
 	Warnings *[]Finding `json:"warnings,omitempty"`

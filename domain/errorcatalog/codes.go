@@ -203,6 +203,8 @@ const (
 	ScriptNotFound      Code = "script_not_found"
 	ScriptFailed        Code = "script_failed"
 	ScriptTimeout       Code = "script_timeout"
+	ScriptInterrupted   Code = "script_interrupted"
+	ScriptsBusy         Code = "scripts_busy"
 	PortNotAnswering    Code = "port_not_answering"
 	ScriptsNotAvailable Code = "scripts_not_available"
 )

@@ -32,6 +32,10 @@ const (
 // hold is the hold on the plan's lane.
 type hold struct{ workflow.Session }
 
+func (hold) Leased(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithCancel(ctx)
+}
+
 func (hold) Item() string            { return planKey }
 func (hold) Token() int64            { return 1 }
 func (hold) Fence() eventstore.Fence { return eventstore.Fence{Lane: planKey + "/plan", Token: 1} }
