@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"farshore/api/oapi"
+	"farshore/domain/errorcatalog"
 	"farshore/domain/job"
 	"farshore/domain/recoveryplan"
 )
@@ -86,6 +87,18 @@ func TestAManualActionIsAnsweredOnceHoweverManySaySo(t *testing.T) {
 		t.Errorf("the job is %s after %+v", j.Status, j.Comments)
 	}
 	i.refusing(resume(`{"task":"third"}`), http.StatusConflict, "job_not_waiting")
+}
+
+func TestATaskThatWaitsForRoomSaysSo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.furnish("acme")
+	i := item{world: w}
+	id := i.planRunning(recoveryplan.TestFailover)
+	i.journal(id, job.DeferTask{Task: "second", Reason: errorcatalog.Fail(errorcatalog.ScriptsBusy, "16 scripts run"), At: time.Now()})
+	if task := i.job(id).Tasks[1]; task.Status != "Waiting" || task.Error == nil || task.Error.Code != "scripts_busy" || deref(task.Error.Remedy) == "" {
+		t.Errorf("the task is %s: %+v", task.Status, task.Error)
+	}
 }
 
 func TestAFailbackThatAPlanLeadsIsCompletedByThePlanAlone(t *testing.T) {

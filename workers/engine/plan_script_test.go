@@ -66,7 +66,7 @@ func (l line) carry(ctx context.Context, near net.Conn, far string) {
 	var both sync.WaitGroup
 	for to, from := range map[net.Conn]net.Conn{near: there, there: near} {
 		both.Go(func() {
-			_, _ = io.Copy(open{to, l.cut, ctx}, from)
+			_, _ = io.Copy(open{to, l.cut, ctx.Done()}, from)
 			_ = to.Close()
 		})
 	}
@@ -76,15 +76,14 @@ func (l line) carry(ctx context.Context, near net.Conn, far string) {
 // open is one direction of a line.
 type open struct {
 	net.Conn
-	cut <-chan struct{}
-	ctx context.Context
+	cut, over <-chan struct{}
 }
 
 func (o open) Write(p []byte) (int, error) {
 	select {
 	case <-o.cut:
-		<-o.ctx.Done()
-		return 0, o.ctx.Err()
+		<-o.over
+		return 0, net.ErrClosed
 	default:
 		return o.Conn.Write(p)
 	}

@@ -85,6 +85,9 @@ func (g *guard) dismiss() {
 	_ = g.cmd.Wait()
 }
 
+// keptOutput bounds what is kept of a script's output: the task keeps its end.
+const keptOutput = 8 << 10
+
 // tail keeps the end of what is written to it.
 type tail struct {
 	mu   sync.Mutex

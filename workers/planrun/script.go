@@ -17,11 +17,8 @@ import (
 	"farshore/domain/recoveryplan"
 )
 
-// The bounds of what a script's output may take: the task keeps its end.
-const (
-	keptOutput = 8 << 10
-	toldOutput = 512 // of it, in the failure
-)
+// toldOutput is how much of its output the failure of a script tells.
+const toldOutput = 512
 
 // FindScript returns the path of a program in the scripts directory. A link that
 // leads out of it is none of them.
