@@ -407,3 +407,24 @@ func TestAFailbackIsEndedByDisablingOnlyWithItsSurvivorNamed(t *testing.T) {
 	}
 	jobIn(t, disable(new(true), new("web-1"))())
 }
+
+func TestDisablingCanBeForcedLater(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.furnish("acme")
+	i, enabling := w.enable()
+	i.replicated(enabling.ID)
+	disable := func(force bool) oapi.Job {
+		t.Helper()
+		return jobIn(t, i.asked(func() (*http.Response, error) {
+			return w.client.DisableProtection(t.Context(), "acme", "web", &oapi.DisableProtectionParams{IfMatch: new("*"), Force: &force})
+		}))
+	}
+	first, before := disable(false), w.head()
+	if again := disable(false); again.ID != first.ID || w.head() != before {
+		t.Errorf("disabled again by job %s, first by %s", again.ID, first.ID)
+	}
+	if forced := disable(true); forced.ID != first.ID || w.head() != before+1 {
+		t.Errorf("forced as job %s, first by %s; %d events", forced.ID, first.ID, w.head()-before)
+	}
+}

@@ -306,7 +306,7 @@ type ClientInterface interface {
 
 	// DisableProtection Disable protection
 	//
-	// Disabling again while it is under way answers the same job.
+	// Disabling again while it is under way answers the same job; with `force` it no longer waits for hosts that do not answer.
 	//
 	// Corresponds with DELETE /v1/vaults/{vault}/protectedItems/{item} (the `DisableProtection` operationId).
 	DisableProtection(ctx context.Context, vault VaultPath, item ItemPath, params *DisableProtectionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1392,7 +1392,7 @@ func (c *Client) ListProtectedItems(ctx context.Context, vault VaultPath, params
 
 // DisableProtection Disable protection
 //
-// Disabling again while it is under way answers the same job.
+// Disabling again while it is under way answers the same job; with `force` it no longer waits for hosts that do not answer.
 //
 // Corresponds with DELETE /v1/vaults/{vault}/protectedItems/{item} (the `DisableProtection` operationId).
 func (c *Client) DisableProtection(ctx context.Context, vault VaultPath, item ItemPath, params *DisableProtectionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -9459,7 +9459,7 @@ type ClientWithResponsesInterface interface {
 
 	// DisableProtectionWithResponse Disable protection
 	//
-	// Disabling again while it is under way answers the same job.
+	// Disabling again while it is under way answers the same job; with `force` it no longer waits for hosts that do not answer.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -15061,7 +15061,7 @@ func (c *ClientWithResponses) ListProtectedItemsWithResponse(ctx context.Context
 
 // DisableProtectionWithResponse Disable protection
 //
-// Disabling again while it is under way answers the same job.
+// Disabling again while it is under way answers the same job; with `force` it no longer waits for hosts that do not answer.
 //
 // Returns a wrapper object for the known response body format(s).
 //

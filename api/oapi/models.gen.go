@@ -2436,7 +2436,7 @@ type DisableProtectionParams struct {
 	// Cleanup An open test failover is cleaned up, too; without it, it is refused.
 	Cleanup *bool `form:"cleanup,omitempty" json:"cleanup,omitempty"`
 
-	// Force In spite of an open failback; `survivor` is then required.
+	// Force In spite of an open failback, with `survivor` then; and without hosts and a replica store that do not answer: they are told later. Also while disabling is under way.
 	Force *bool `form:"force,omitempty" json:"force,omitempty"`
 
 	// Survivor With `force`: the recovery VM's id, as the one that is left.

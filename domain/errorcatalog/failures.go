@@ -65,7 +65,7 @@ func replicaEntries() []Entry {
 		{TransferInterrupted, Recoverable, "A transfer to the replica store was cut off", []string{"the network was interrupted", "the store was restarted"}, "None is needed: the transfer goes on where it stopped."},
 		{TransferVerificationFailed, Recoverable, "What the replica store holds is not what was sent", []string{"bytes were changed or lost on the way or in the store"}, "None is needed unless it repeats: the data is sent again. If it repeats, have the network and the store examined."},
 		{Throttled, Recoverable, "The replica store asks for fewer requests", []string{"the account's limits are reached"}, "Spread the items over more storage accounts, or copy less often."},
-		{Fenced, Recoverable, "Another worker has taken over the replica", []string{"this worker was too slow to renew its lease"}, "None is needed: the other worker goes on."},
+		{Fenced, Recoverable, "Another worker has taken over the item", []string{"this worker was too slow to renew its lease"}, "None is needed: the other worker goes on."},
 	}
 }
 
@@ -91,7 +91,7 @@ func healthEntries() []Entry {
 		{SourceStillRunning, NonRecoverable, "The source VM runs although the VM has failed over", []string{"its host came back after an unplanned failover", "the VM was started by hand"}, "Shut the source VM down; nothing it writes is replicated. Cancel the failover if it is to go on instead."},
 		{ReplicationPaused, NonRecoverable, "Replication is paused", []string{"an operator paused it"}, "Resume replication; writes are tracked up to the policy's threshold."},
 		{TestFailoverDue, NonRecoverable, "The last test failover is longer ago than the policy allows", []string{"no drill was held since"}, "Run a test failover and clean it up."},
-		{VMLeftBehind, Recoverable, "A VM that is no longer the item's is on a host that does not answer", []string{"the VM has failed back to another host, and its former host is away", "a failback was cancelled while its host was away"}, "None is needed: Farshore keeps the former source off, or removes the VM that was begun, as soon as the host answers. Remove the host from its site if it will not come back."},
+		{VMLeftBehind, Recoverable, "A VM that is no longer the item's is on a host that does not answer", []string{"the VM has failed back to another host, and its former host is away", "a failback was cancelled while its host was away", "protection was ended by force while a host was away"}, "None is needed: as soon as the host answers, Farshore ends the tracking of a former source and keeps it off if it runs elsewhere, and removes a VM that it has made. Remove the host from its site if it will not come back."},
 		{NotReverseProtected, NonRecoverable, "The VM has failed back and is not replicated yet", []string{"the failback is not committed", "reverse replication was not started or has not finished"}, "Commit the failback and protect the item again."},
 		{DiskNotInRecoveryPoint, Recoverable, "A recovery point does not hold a disk of the VM", []string{"the disk was added after the point, or is being added", "it was removed from the protection before the point"}, "Choose a newer recovery point, or wait until the disk is protected; the VM comes up without the disk otherwise."},
 		{BackgroundCopyUnfinished, Recoverable, "The failed-over VM runs from its recovery point while its disks are being copied", []string{"the background copy has not finished"}, "Wait for the job to finish; it shows its progress. Keep the replica store reachable from the recovery host until then."},

@@ -37,8 +37,6 @@ func elsewhereRows() map[string]scenario {
 	}
 	fail := protecteditem.FailFailback{JobID: "job-back", Failure: unreachable, Left: true, At: noon}
 	failed := protecteditem.FailbackFailed{JobID: "job-back", Failure: *unreachable, Left: true, At: noon}
-	home := failed
-	home.Left = false
 	canceled := protecteditem.CompleteFailbackCancel{JobID: "job-cancel", Left: true, At: noon}
 	fenced := protecteditem.RecordSourceFenced{At: noon}
 	return map[string]scenario{
@@ -48,8 +46,6 @@ func elsewhereRows() map[string]scenario {
 		"a failback tells what its last changes were":          {Given: history(pullingElsewhere, pulled, switching), When: completed, Then: history(switchedOver)},
 		"a new VM that is left is remembered":                  {Given: pullingElsewhere, When: fail, Then: history(failed)},
 		"a canceled failback remembers a new VM":               {Given: history(pullingElsewhere, takingBack), When: canceled, Then: history(leftThere)},
-		"the original VM is never left by a failure":           {Given: pullingBack, When: fail, Then: history(home)},
-		"the original VM is never left by a cancel":            {Given: history(pullingBack, takingBack), When: canceled, Then: history(takenBack)},
 		"a source left behind is fenced before the commit":     {Given: elsewhere, When: fenced, Then: history(protecteditem.SourceFenced{At: noon})},
 		"the original VM is not fenced once it runs":           {Given: back, When: fenced, Refused: errorcatalog.NotFailedOver},
 		"a source left behind that runs is seen":               {Given: elsewhere, When: protecteditem.RecordSourceRunning{Detail: "hv-1", At: noon}, Then: history(protecteditem.SourceFoundRunning{Detail: "hv-1", At: noon})},
@@ -82,7 +78,7 @@ func TestAFailbackElsewhereLeavesTheSourceBehind(t *testing.T) {
 	t.Parallel()
 	before := after(done)
 	s := after(committedThere)
-	want := protecteditem.LeftBehind{Site: before.Site, Host: before.Host, VM: before.VM.ID, Since: noon}
+	want := protecteditem.LeftBehind{Site: before.Site, Host: before.Host, VM: before.VM.ID, Fate: protecteditem.KeepOff, Since: noon}
 	if !slices.Equal(s.LeftBehind, []protecteditem.LeftBehind{want}) {
 		t.Errorf("left behind: %+v", s.LeftBehind)
 	}
@@ -111,7 +107,7 @@ func TestTheEndOfProtectionForgetsNoVMThatIsLeftBehind(t *testing.T) {
 	t.Parallel()
 	ended := history(committedThere, disabling, disabled)
 	source := after(done)
-	want := protecteditem.LeftBehind{Site: source.Site, Host: source.Host, VM: source.VM.ID, Since: noon}
+	want := protecteditem.LeftBehind{Site: source.Site, Host: source.Host, VM: source.VM.ID, Fate: protecteditem.KeepOff, Since: noon}
 	if s := after(ended); !slices.Equal(s.LeftBehind, []protecteditem.LeftBehind{want}) {
 		t.Errorf("left behind: %+v", s.LeftBehind)
 	}
@@ -133,10 +129,23 @@ func TestAVMThatIsFailedBackToIsNotLeftBehind(t *testing.T) {
 	}
 }
 
+func TestTheOriginalDisksOfALostHostAreRestoredLater(t *testing.T) {
+	t.Parallel()
+	given := history(pullingBack, takingBack, leftThere)
+	source := after(done)
+	want := protecteditem.LeftBehind{Site: source.Site, Host: source.Host, VM: source.VM.ID, Fate: protecteditem.Restore, Since: noon}
+	if s := after(given); !slices.Equal(s.LeftBehind, []protecteditem.LeftBehind{want}) || s.Protection != protecteditem.FailedOver {
+		t.Errorf("%s with %+v", s.Protection, s.LeftBehind)
+	}
+	if s := after(history(given, goingBack)); len(s.LeftBehind) > 0 {
+		t.Errorf("the next failback would lose what it brings: %+v", s.LeftBehind)
+	}
+}
+
 func TestAVMBegunAtALostHostIsRememberedOnce(t *testing.T) {
 	t.Parallel()
 	s := after(history(canceledWithout, goingElsewhere, takingBack, leftThere))
-	want := protecteditem.LeftBehind{Site: "vienna", Host: "hv-9", VM: "sql-2", Begun: true, Since: noon}
+	want := protecteditem.LeftBehind{Site: "vienna", Host: "hv-9", VM: "sql-2", Fate: protecteditem.Remove, Owner: "acme.sql.1", Since: noon}
 	if !slices.Equal(s.LeftBehind, []protecteditem.LeftBehind{want}) || s.Protection != protecteditem.FailedOver {
 		t.Errorf("%s with %+v", s.Protection, s.LeftBehind)
 	}

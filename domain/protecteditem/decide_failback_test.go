@@ -98,7 +98,7 @@ func failbackEndRows() map[string]scenario {
 	forced.Force, forced.Survivor = true, "vm-9"
 	wrong.Force, wrong.Survivor = true, "sql-1"
 	survived := disabling
-	survived.OvertakenJobID, survived.Survivor = "job-back", "vm-9"
+	survived.OvertakenJobID, survived.Survivor, survived.Force = "job-back", "vm-9", true
 	stays := protecteditem.FailFailbackCancel{JobID: "job-cancel", Failure: unreachable, At: noon}
 	stayed := protecteditem.FailbackCancelFailed{JobID: "job-cancel", Failure: *unreachable, At: noon}
 	rows := map[string]scenario{

@@ -79,9 +79,20 @@ func disablesRows() map[string]scenario {
 	overtaking := disabling
 	overtaking.OvertakenJobID = "job-fail"
 	complete := protecteditem.CompleteDisable{JobID: "job-disable", At: noon}
+	force := protecteditem.DisableProtection{JobID: "other", Force: true, At: noon}
+	forced := protecteditem.DisableForced{At: noon}
+	source := protecteditem.LeftBehind{Site: "vienna", Host: "hv-1", VM: "sql-1", Fate: protecteditem.GiveBack}
+	leave := protecteditem.LeaveBehind{JobID: "job-disable", Left: source, At: noon}
+	source.Since = noon
+	left := protecteditem.VMLeftBehind{LeftBehind: source}
 	rows := map[string]scenario{
 		"disabling overtakes a job":                     {Given: failing, When: disable, Then: history(overtaking)},
 		"disabling again changes nothing":               {Given: ending, When: protecteditem.DisableProtection{JobID: "other", At: noon}},
+		"disabling can be forced later":                 {Given: ending, When: force, Then: history(forced)},
+		"disabling is forced once":                      {Given: history(ending, forced), When: force},
+		"disabling by force leaves a host that is away": {Given: history(ending, forced), When: leave, Then: history(left)},
+		"disabling leaves a host once":                  {Given: history(ending, forced, left), When: leave},
+		"nobody is left behind by another job":          {Given: ending, When: protecteditem.LeaveBehind{JobID: "other"}, Refused: errorcatalog.StaleJob},
 		"disabling what is disabled changes nothing":    {Given: ended, When: disable},
 		"disabling an unknown item is refused":          {When: disable, Refused: errorcatalog.ProtectedItemNotFound},
 		"disabling needs a job":                         {Given: following, When: protecteditem.DisableProtection{}, Refused: errorcatalog.ValidationFailed, Field: "/jobId"},

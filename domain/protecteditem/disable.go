@@ -11,13 +11,13 @@ import (
 // workflow that runs is overtaken. An open test failover is cleaned up first, or
 // with it if that is asked for. A failback is cancelled first, or the recovery VM
 // named as the one that stays. Disabling what is being or has been disabled
-// changes nothing.
+// changes nothing, unless it is to be forced now.
 type DisableProtection struct {
 	JobID       string
 	KeepReplica time.Duration // how long the replica is kept after
 	Reason      string
 	CleanUp     bool   // an open test failover, too
-	Force       bool   // in spite of an open failback
+	Force       bool   // in spite of an open failback, and without hosts and stores that do not answer
 	Survivor    string // with Force: the recovery VM, which is to be the one that is left
 	At          time.Time
 }
@@ -26,7 +26,10 @@ func (c DisableProtection) decide(s State) ([]Event, error) {
 	if err := s.requireItem(); err != nil {
 		return nil, err
 	}
-	if s.Protection == DisablingProtection || s.Protection == Unprotected {
+	switch {
+	case s.Protection == DisablingProtection && c.Force && !s.Forced:
+		return []Event{DisableForced{At: c.At}}, nil
+	case s.Protection == DisablingProtection, s.Protection == Unprotected:
 		return nil, nil
 	}
 	if err := requireID("/jobId", c.JobID); err != nil {
@@ -46,7 +49,7 @@ func (c DisableProtection) decide(s State) ([]Event, error) {
 	if s.testOpen() && !c.CleanUp {
 		return nil, domain.Reject(domain.Conflict, errorcatalog.TestFailoverOpen, "a test failover is open (%s)", s.TestFailover).At("/cleanup")
 	}
-	e := ProtectionDisabling{JobID: c.JobID, KeepReplicaSeconds: int64(c.KeepReplica / time.Second), Reason: c.Reason, At: c.At}
+	e := ProtectionDisabling{JobID: c.JobID, KeepReplicaSeconds: int64(c.KeepReplica / time.Second), Reason: c.Reason, Force: c.Force, At: c.At}
 	if s.Job != nil {
 		e.OvertakenJobID = s.Job.ID
 	}
@@ -72,6 +75,7 @@ type ProtectionDisabling struct {
 	OvertakenJobID      string    `json:"overtakenJobId,omitempty"` // the job that ends with it
 	KeepReplicaSeconds  int64     `json:"keepReplicaSeconds"`
 	Reason              string    `json:"reason,omitempty"`
+	Force               bool      `json:"force,omitempty"` // without those who do not answer
 	OvertakenTestJobID  string    `json:"overtakenTestJobId,omitempty"`
 	OvertakenDiskJobID  string    `json:"overtakenDiskJobId,omitempty"`
 	CleanUpTestFailover bool      `json:"cleanUpTestFailover,omitempty"` // what it brought up is removed first
@@ -84,7 +88,7 @@ func (ProtectionDisabling) EventType() string { return "protected_item.protectio
 
 func (e ProtectionDisabling) evolve(s State) State {
 	s.Protection, s.Resync, s.Requested = DisablingProtection, Resync{State: ResyncNone}, CycleRequest{}
-	s.Paused, s.Owed = nil, nil
+	s.Paused, s.Owed, s.Forced = nil, nil, e.Force
 	if s.testOpen() {
 		s.TestFailover = TestFailoverCleaningUp
 	}
@@ -92,6 +96,19 @@ func (e ProtectionDisabling) evolve(s State) State {
 	s.CopyRetry = s.CopyRetry.at(e.At) // a VM that is gone ends it now
 	s.KeepReplica = time.Duration(e.KeepReplicaSeconds) * time.Second
 	return s.endJob(true).startJob(e.JobID, DisableProtectionJob)
+}
+
+// DisableForced lets a disable go on without hosts and stores that do not answer.
+type DisableForced struct {
+	At time.Time `json:"at"`
+}
+
+// EventType implements domain.Event.
+func (DisableForced) EventType() string { return "protected_item.disable_forced.v1" }
+
+func (e DisableForced) evolve(s State) State {
+	s.Forced, s.Retry = true, s.Retry.at(e.At)
+	return s
 }
 
 // CompleteDisable reports that nothing of the item is left on the host.

@@ -52,6 +52,8 @@ func stored() []protecteditem.Event {
 		protecteditem.FailbackCancelFailed{JobID: "job-cancel", Failure: *unreachable, At: noon},
 		accepting, accepted, reversing, reversedOver,
 		protecteditem.ReverseReplicationFailed{JobID: "job-reverse", Failure: *unreachable, At: noon},
+		protecteditem.VMLeftBehind{LeftBehind: protecteditem.LeftBehind{Site: "linz", Host: "hv-1", VM: "sql-1", Fate: protecteditem.Remove, Owner: "acme.sql.1", Since: noon}},
+		protecteditem.DisableForced{At: noon},
 		protecteditem.LeftBehindSettled{Site: "linz", Host: "hv-1", VM: "sql-1", At: noon},
 		protecteditem.ReleasedPointsSettled{IDs: []string{"cut-1"}, At: noon},
 		adding, grown, diskDone,

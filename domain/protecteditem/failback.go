@@ -157,6 +157,9 @@ func (FailbackStarted) EventType() string { return "protected_item.failback_star
 func (e FailbackStarted) evolve(s State) State {
 	s.Protection, s.Failure = FailbackSynchronizing, nil
 	s.Failback = FailbackRun{JobID: e.JobID, Mode: e.Mode, Target: e.Target, StartedAt: e.At}
+	if e.Target.Original() {
+		s = s.forget(s.Site, s.Host, s.VM.ID) // what an earlier failback has left beside its disks is this one's
+	}
 	return s.startJob(e.JobID, FailbackJob)
 }
 

@@ -100,7 +100,7 @@ func (FailbackCommitted) EventType() string { return "protected_item.failback_co
 
 func (e FailbackCommitted) evolve(s State) State {
 	if e.Target.leaves(s) {
-		s = s.leave(LeftBehind{Site: s.Site, Host: s.Host, VM: s.VM.ID, Since: e.At})
+		s = s.leave(LeftBehind{Site: s.Site, Host: s.Host, VM: s.VM.ID, Fate: KeepOff, Since: e.At})
 	}
 	s.Protection, s.Failback, s.Recovery.VM = FailedBack, FailbackRun{}, ""
 	s.SourceStopped, s.Fencing, s.VM.ID = false, Fencing{}, e.VM

@@ -45,7 +45,7 @@ func (FailbackRestarted) evolve(s State) State {
 type FailFailback struct {
 	JobID   string
 	Failure *errorcatalog.Failure
-	Left    bool // the new VM was begun, and its host does not answer
+	Left    bool // the primary side does not answer
 	At      time.Time
 }
 
@@ -56,7 +56,7 @@ func (c FailFailback) decide(s State) ([]Event, error) {
 	if err := s.requireFailbackStep(c.JobID, FailbackSynchronizing, FailbackAwaitingCompletion, FailbackCompleting); err != nil {
 		return nil, err
 	}
-	return []Event{FailbackFailed{JobID: c.JobID, Failure: plain(c.Failure), Left: c.Left && !s.Failback.Target.Original(), At: c.At}}, nil
+	return []Event{FailbackFailed{JobID: c.JobID, Failure: plain(c.Failure), Left: c.Left, At: c.At}}, nil
 }
 
 // FailbackFailed leaves the VM failed over.
@@ -72,7 +72,7 @@ func (FailbackFailed) EventType() string { return "protected_item.failback_faile
 
 func (e FailbackFailed) evolve(s State) State {
 	if e.Left {
-		s = s.leaveNew(e.At)
+		s = s.leavePrimary(e.At)
 	}
 	s = s.endJob(true).returnToRecovery()
 	s.Failure, s.FailedAt = &e.Failure, e.At
@@ -125,7 +125,7 @@ func (e FailbackCancelStarted) evolve(s State) State {
 // are the disks whole.
 type CompleteFailbackCancel struct {
 	JobID string
-	Left  bool // the new VM was begun, and its host does not answer
+	Left  bool // the primary side does not answer
 	At    time.Time
 }
 
@@ -137,7 +137,6 @@ func (c CompleteFailbackCancel) decide(s State) ([]Event, error) {
 		FailbackSynchronizing, FailbackAwaitingCompletion, FailbackCompleting, FailbackCommitRequired); err != nil {
 		return nil, err
 	}
-	c.Left = c.Left && !s.Failback.Target.Original()
 	return []Event{FailbackCanceled(c)}, nil
 }
 
@@ -153,7 +152,7 @@ func (FailbackCanceled) EventType() string { return "protected_item.failback_can
 
 func (e FailbackCanceled) evolve(s State) State {
 	if e.Left {
-		s = s.leaveNew(e.At)
+		s = s.leavePrimary(e.At)
 	}
 	return s.endJob(false).returnToRecovery()
 }
@@ -199,8 +198,11 @@ func (s State) returnToRecovery() State {
 	return s
 }
 
-// leaveNew remembers the new VM of a failback that came to nothing.
-func (s State) leaveNew(at time.Time) State {
+// leavePrimary remembers the VM on the primary side of a failback that came to nothing.
+func (s State) leavePrimary(at time.Time) State {
 	t := s.Failback.Target
-	return s.leave(LeftBehind{Site: t.Site, Host: t.Host, VM: t.VM(), Begun: true, Since: at})
+	if t.Original() {
+		return s.leave(LeftBehind{Site: s.Site, Host: s.Host, VM: s.VM.ID, Fate: Restore, Since: at})
+	}
+	return s.leave(LeftBehind{Site: t.Site, Host: t.Host, VM: t.VM(), Fate: Remove, Owner: s.ReplicaID(), Since: at})
 }

@@ -52,6 +52,8 @@ const (
 	reversed
 	reverseFailed
 	leftSettled
+	leftAlone
+	disableForced
 	releasedSettled
 	addDisk
 	growDisk
@@ -247,6 +249,10 @@ func (g *generator) settled(kind int) protecteditem.Command {
 			c.Site, c.Host, c.VM = l.Site, l.Host, l.VM
 		}
 		return c
+	case leftAlone:
+		return protecteditem.LeaveBehind{JobID: g.job, Left: protecteditem.LeftBehind{Site: "vienna", Host: "hv-1", VM: "sql-1", Fate: protecteditem.GiveBack}, At: g.now}
+	case disableForced:
+		return protecteditem.DisableProtection{JobID: "forced", Force: true, Survivor: g.s.Recovery.VM, At: g.now}
 	case releasedSettled:
 		return protecteditem.SettleReleasedPoints{IDs: append([]string{"cut-0"}, g.s.Released...), At: g.now}
 	default:

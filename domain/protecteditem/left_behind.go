@@ -11,17 +11,28 @@ type LeftBehind struct {
 	Site  string    `json:"site"`
 	Host  string    `json:"host"`
 	VM    string    `json:"vm"` // its id there
-	Begun bool      `json:"begun,omitempty"`
+	Fate  Fate      `json:"fate"`
+	Owner string    `json:"owner,omitempty"` // for whom it was made, if it is to be removed
 	Since time.Time `json:"since"`
 }
+
+// Fate is what becomes of a VM that was left behind, once its host answers.
+type Fate string
+
+// The fates.
+const (
+	KeepOff  Fate = "keepOff"  // it runs elsewhere: it is kept off, and no longer tracked
+	GiveBack Fate = "giveBack" // it may run, and is no longer tracked
+	Restore  Fate = "restore"  // what a failback has left beside its disks goes
+	Remove   Fate = "remove"   // Farshore has made it
+)
 
 // is says whether it is the VM of that place.
 func (l LeftBehind) is(site, host, vm string) bool {
 	return l.Site == site && l.Host == host && l.VM == vm
 }
 
-// leave remembers a VM that is left behind. One that was begun by a failback and
-// never completed is to go; any other is the former source, which is to stay off.
+// leave remembers a VM that is left behind.
 func (s State) leave(l LeftBehind) State {
 	s = s.forget(l.Site, l.Host, l.VM)
 	s.LeftBehind = append(s.LeftBehind, l)
@@ -33,9 +44,7 @@ func (s State) forget(site, host, vm string) State {
 	return s
 }
 
-// SettleLeftBehind reports that a host has been told of a VM that was left
-// behind: the former source is kept off there and is no longer tracked, and one
-// that was only begun is gone.
+// SettleLeftBehind reports that the fate of a VM that was left behind has come to pass.
 type SettleLeftBehind struct {
 	Site string
 	Host string
@@ -65,3 +74,30 @@ type LeftBehindSettled struct {
 func (LeftBehindSettled) EventType() string { return "protected_item.left_behind_settled.v1" }
 
 func (e LeftBehindSettled) evolve(s State) State { return s.forget(e.Site, e.Host, e.VM) }
+
+// LeaveBehind reports that a host does not answer, and that protection ends without
+// it, as its operator has forced it to: it is told later.
+type LeaveBehind struct {
+	JobID string
+	Left  LeftBehind
+	At    time.Time
+}
+
+func (c LeaveBehind) decide(s State) ([]Event, error) {
+	if err := s.requireStep(c.JobID, DisablingProtection); err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(s.LeftBehind, func(l LeftBehind) bool { return l.is(c.Left.Site, c.Left.Host, c.Left.VM) }) {
+		return nil, nil
+	}
+	c.Left.Since = c.At
+	return []Event{VMLeftBehind{LeftBehind: c.Left}}, nil
+}
+
+// VMLeftBehind lets protection end without a host.
+type VMLeftBehind struct{ LeftBehind }
+
+// EventType implements domain.Event.
+func (VMLeftBehind) EventType() string { return "protected_item.vm_left_behind.v1" }
+
+func (e VMLeftBehind) evolve(s State) State { return s.leave(e.LeftBehind) }

@@ -87,6 +87,29 @@ func PlanNetworks(s State, known Networks) NetworkPlan {
 	return p.plan
 }
 
+// TowardTarget is the item as if it failed over to the site of the new VM that it fails
+// back to: that is how it is connected there. What was set for adapters is for another
+// site.
+func (s State) TowardTarget() State {
+	s.Recovery.Site, s.NICs = s.Failback.Target.Site, nil
+	return s
+}
+
+// PlanFailbackNetworks works out how a failback to a new VM connects it. On the item's
+// own site it keeps the networks that it has. Those of another site are not the item's,
+// whatever their names: there, what is not mapped is left unconnected.
+func PlanFailbackNetworks(s State, known Networks) NetworkPlan {
+	if s.Failback.Target.Site != s.Site {
+		known.Told = true
+		return PlanNetworks(s.TowardTarget(), known)
+	}
+	var p NetworkPlan
+	for _, nic := range s.VM.NICs {
+		p.NICs = append(p.NICs, PlannedNIC{NIC: nic})
+	}
+	return p
+}
+
 // settingsOf returns what was set for an adapter; nothing is, unless it was.
 func (s State) settingsOf(nic string) NICSettings {
 	i := slices.IndexFunc(s.NICs, func(set NICSettings) bool { return set.NIC == nic })

@@ -144,6 +144,31 @@ func TestWithinASiteNetworksStandForThemselves(t *testing.T) {
 	}
 }
 
+func TestAFailbackToANewVMLeavesNoAdapterInANetworkOfThatName(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		target     string
+		known      protecteditem.Networks
+		eth0, eth1 string
+		findings   int
+	}{
+		"its own site":                {target: "vienna", eth0: "LAN", eth1: "vm-dmz"},
+		"another site":                {target: "linz", known: networks(nil), eth0: "DR LAN", findings: 1},
+		"a site of which none is led": {target: "linz", known: networks(func(n *protecteditem.Networks) { n.Mappings = nil }), findings: 2},
+		"nothing is known":            {target: "linz", findings: 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := protecteditem.State{Site: "vienna", VM: wired(), NICs: []protecteditem.NICSettings{{NIC: "eth1", Network: "dr-dmz"}}}
+			s.Failback.Target = protecteditem.FailbackTarget{Site: tt.target, Host: "hv-3", VMName: "web-new"}
+			p := protecteditem.PlanFailbackNetworks(s, tt.known)
+			if nics := p.Adapters(); nics[0].Network != tt.eth0 || nics[1].Network != tt.eth1 || len(p.Findings) != tt.findings {
+				t.Errorf("connected as %+v, found %+v", nics, p.Findings)
+			}
+		})
+	}
+}
+
 func TestAnotherAdapterIsMadeThePrimaryOne(t *testing.T) {
 	t.Parallel()
 	s := protecteditem.State{Item: "sql", VM: wired(), NICs: []protecteditem.NICSettings{{NIC: "eth1", Primary: true}, {NIC: "eth0", Address: static("10.2.0.7")}}}

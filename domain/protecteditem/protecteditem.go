@@ -93,6 +93,7 @@ func replicationEvents() []Event {
 		ResynchronizationStarted{},
 		ResynchronizationCompleted{},
 		ProtectionDisabling{},
+		DisableForced{},
 		ProtectionDisabled{},
 		ReplicationPaused{},
 		ReplicationResumed{},
@@ -158,6 +159,7 @@ func failbackEvents() []Event {
 		ReverseReplicationStarted{},
 		ReverseReplicationCompleted{},
 		ReverseReplicationFailed{},
+		VMLeftBehind{},
 		LeftBehindSettled{},
 		ReleasedPointsSettled{},
 	}

@@ -185,6 +185,7 @@ type State struct {
 	Paused      *Pause
 	ProtectedAt time.Time // when the item became protected
 
+	Forced       bool          // disabling goes on without those who do not answer
 	KeepReplica  time.Duration // how long the replica is kept after disabling
 	DisabledAt   time.Time
 	ReplicaUntil time.Time // when the replica of a disabled item may be removed

@@ -14,7 +14,12 @@ import (
 
 func TestADiskGrownByItsHostGoesOnWithAPointEachCycle(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, nil)
+	growsByItsHost(t, nil)
+}
+
+func growsByItsHost(t *testing.T, in func(*config)) *scene {
+	t.Helper()
+	s := newScene(t, in)
 	s.work()
 	s.enable()
 	s.until("protected", protected)
@@ -53,6 +58,7 @@ func TestADiskGrownByItsHostGoesOnWithAPointEachCycle(t *testing.T) {
 	}
 	must(t, s.host.Stop(t.Context(), "web"))
 	s.sameAsSource(s.replicate())
+	return s
 }
 
 func TestADiskGrownBehindTheHostsBackIsComparedAndFollowed(t *testing.T) {

@@ -33,9 +33,12 @@ func holds(p protecteditem.Point, disk string) bool {
 
 // third is a VM whose third disk is copied slowly, or not at all while there is a
 // hold.
-func third(t *testing.T) *scene {
+func third(t *testing.T, changes ...func(*config)) *scene {
 	t.Helper()
 	return newScene(t, func(c *config) {
+		for _, change := range changes {
+			change(c)
+		}
 		slow(4 * time.Millisecond)(c)
 		c.Third, c.Only, c.Hold = true, logs, filepath.Join(filepath.Dir(c.Store), "hold")
 	})
@@ -281,7 +284,7 @@ func (s *scene) interrupted() {
 
 func TestAddingADiskWaitsForAPauseAndAResynchronizationAndBeginsAnewWithoutItsLogs(t *testing.T) {
 	t.Parallel()
-	s := third(t)
+	s := third(t, seldom)
 	s.work()
 	s.enable()
 	s.until("protected", protected)

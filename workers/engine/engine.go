@@ -162,6 +162,9 @@ func (e Engine) expire(ctx context.Context, i *workflow.Item) lane.Result {
 		e.Logger.WarnContext(ctx, "replica was not removed; trying again later", "replica", i.ReplicaID(), "error", err)
 		return lane.Result{DueAt: e.Now().Add(protecteditem.RetryDelay(1))}
 	}
+	if look := workflow.LookAfter(i.State); look > 0 {
+		return lane.Result{DueAt: e.Now().Add(look)}
+	}
 	return lane.Result{}
 }
 

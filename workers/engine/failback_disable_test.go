@@ -15,7 +15,7 @@ import (
 func TestDisablingOverAStuckCancelLeavesOneVM(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Database(t)
-	s := newScene(t, func(c *config) { c.Database = db.URL })
+	s := newScene(t, func(c *config) { c.Database, c.Speed = db.URL, 20 })
 	e := s.third()
 	w := s.child("w")
 	s.failOver()
@@ -25,27 +25,20 @@ func TestDisablingOverAStuckCancelLeavesOneVM(t *testing.T) {
 	s.completes("start_primary_vm")
 	h.await("start_primary_vm")
 	end(w)
-	socket := s.Hosts["h3"]
-	must(t, os.Rename(socket, socket+".away"))
+	s.goesAway("h3")
 	h.at("")
 	s.child("next")
 	s.do(protecteditem.CancelFailback{JobID: newID(), At: s.now()})
-	stuck := func(p protecteditem.ProtectionState, kind string) func(protecteditem.State) bool {
-		return func(st protecteditem.State) bool {
-			return st.Protection == p && st.Job != nil && st.Job.Kind == kind && st.Retry.Attempt > 0
-		}
-	}
-	s.until("the cancel is stuck", stuck(protecteditem.FailbackCompleting, protecteditem.FailbackCancelJob))
-	s.do(protecteditem.DisableProtection{JobID: newID(), Force: true, Survivor: "web-dr", At: s.now()})
-	s.until("so is disabling", stuck(protecteditem.DisablingProtection, protecteditem.DisableProtectionJob))
+	s.until("the cancel is stuck", stuck(protecteditem.FailbackCancelJob))
 	s.awayPower(site.Off) // the new VM runs
-	must(t, os.Rename(socket+".away", socket))
-	s.do(protecteditem.RetryNow{At: s.now()})
-	s.until("unprotected", is(protecteditem.Unprotected))
-	e.alone()
+	s.do(protecteditem.DisableProtection{JobID: newID(), Force: true, Survivor: "web-dr", At: s.now()})
+	st := s.until("unprotected", is(protecteditem.Unprotected))
 	s.awayPower(site.Running)
 	s.cleanRecovery()
 	s.writesOn()
+	s.leftBehind(st, "web-new", protecteditem.Remove)
+	s.returns("h3")
+	e.alone()
 }
 
 func TestAFailbackThatCannotBeTakenBackStays(t *testing.T) {

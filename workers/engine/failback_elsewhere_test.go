@@ -99,7 +99,7 @@ func (s *scene) cleanRecovery() {
 	entries, err := os.ReadDir(filepath.Join(s.dir, "away", "web-dr"))
 	must(s.t, err)
 	for _, e := range entries {
-		if !slices.Contains([]string{"os.raw", "data.raw", "vm.json", "journal"}, e.Name()) {
+		if !slices.Contains([]string{"os.raw", "data.raw", "vm.json", ".owner", "journal"}, e.Name()) {
 			s.t.Errorf("%s is left beside the recovery VM", e.Name())
 		}
 	}

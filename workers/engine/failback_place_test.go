@@ -40,14 +40,14 @@ func TestANewVMIsNotMadeWhereThereIsNoPlaceForIt(t *testing.T) {
 	fails(taken, errorcatalog.VMExists)
 	must(t, e.there.CreateVM(t.Context(), site.VirtualMachine{
 		ID: "begun", Name: "begun", Generation: 2, CPUs: 1, MemoryMiB: 64, Disks: []site.Disk{{ID: "c", File: "c.raw", Format: site.Raw, SizeBytes: 1 << 20, OS: true}},
-	}))
+	}, "somebody"))
 	taken.VMName = "begun"
 	id := newID()
 	s.do(protecteditem.StartFailback{JobID: id, Mode: protecteditem.FullDownload, Target: taken, At: s.now()})
 	s.jobIs(id, job.Failed)
 	s.until("failed over still", is(protecteditem.FailedOver))
-	must(t, e.there.CompleteVM(t.Context(), "begun")) // by whoever has begun it
-	must(t, e.there.DeleteVM(t.Context(), "begun"))
+	must(t, e.there.CompleteVM(t.Context(), "begun", "somebody"))
+	must(t, e.there.DeleteVM(t.Context(), "begun", "somebody"))
 	free.Store(1<<30 + 2*diskBytes - 1)
 	fails(e.target(), errorcatalog.FailbackTargetTooSmall)
 }
@@ -91,6 +91,33 @@ func TestATargetHostThatIsLostLeavesTheVMFailedOver(t *testing.T) {
 	e.alone()
 }
 
+func TestANewVMThatWasCompletedOnALostHostIsRemovedLater(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Database(t)
+	s := newScene(t, func(c *config) { c.Database, c.Speed = db.URL, 20 })
+	e := s.third()
+	w := s.child("w")
+	s.failOver()
+	h := s.holdTasks(pgtest.Open(t, db.OwnerURL))
+	h.at("complete_primary_vm")
+	e.start(newID(), protecteditem.MinimizeDowntime)
+	s.completes("complete_primary_vm")
+	h.await("complete_primary_vm")
+	end(w)
+	if _, err := e.there.VirtualMachine(t.Context(), "web-new"); err != nil {
+		t.Fatalf("the new VM is not complete: %v", err)
+	}
+	s.goesAway("h3")
+	h.at("")
+	s.child("next")
+	st := s.until("failed over again", is(protecteditem.FailedOver))
+	s.leftBehind(st, "web-new", protecteditem.Remove)
+	s.awayPower(site.Running)
+	s.writesOn()
+	s.returns("h3")
+	e.alone()
+}
+
 func TestASourceThatComesBackAfterAFailbackElsewhereIsKeptOff(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, func(c *config) { c.Speed = 20 })
@@ -108,7 +135,7 @@ func TestASourceThatComesBackAfterAFailbackElsewhereIsKeptOff(t *testing.T) {
 	s.until("failed back", is(protecteditem.FailbackCommitRequired))
 	s.do(protecteditem.CommitFailback{JobID: newID(), At: s.now()})
 	st := s.until("failback committed", is(protecteditem.FailedBack))
-	if len(st.LeftBehind) != 1 || st.LeftBehind[0].VM != "web" || st.LeftBehind[0].Begun {
+	if len(st.LeftBehind) != 1 || st.LeftBehind[0].VM != "web" || st.LeftBehind[0].Owner != "" {
 		t.Fatalf("left behind: %+v", st.LeftBehind)
 	}
 	must(t, os.Rename(socket+".away", socket))

@@ -226,7 +226,7 @@ func TestDisablingInSpiteOfAFailbackTakesItBack(t *testing.T) {
 func TestAPrimaryHostThatIsLostDoesNotKeepTheRecoveryVMDown(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Database(t)
-	s := newScene(t, func(c *config) { c.Database = db.URL })
+	s := newScene(t, func(c *config) { c.Database, c.Speed = db.URL, 20 })
 	w := s.child("w")
 	s.failOver()
 	before := s.originals()
@@ -238,23 +238,23 @@ func TestAPrimaryHostThatIsLostDoesNotKeepTheRecoveryVMDown(t *testing.T) {
 	h.await("stop_recovery_vm")
 	end(w)
 	s.awayPower(site.Off)
-	socket := s.Hosts["h1"]
-	must(t, os.Rename(socket, socket+".away"))
+	s.goesAway("h1")
 	h.at("")
 	s.child("next")
-	s.until("an attempt to take it back has failed", func(st protecteditem.State) bool { return st.Retry.Attempt > 0 })
-	s.awayPower(site.Running)
-	s.writesOn()
-	must(t, os.Rename(socket+".away", socket))
-	s.do(protecteditem.RetryNow{At: s.now()})
 	st := s.until("failed over again", is(protecteditem.FailedOver))
 	if st.Failure == nil || st.Failure.Code != errorcatalog.HostUnreachable {
 		t.Errorf("the failback has left %v", st.Failure)
 	}
 	s.jobIs(id, job.Failed)
 	s.awayPower(site.Running)
+	s.writesOn()
+	s.leftBehind(st, "web", protecteditem.Restore)
+	s.returns("h1")
 	s.power(site.Off)
 	s.untouched(before)
+	if left, err := filepath.Glob(filepath.Join(s.source, "*.failback.*")); err != nil || len(left) > 0 {
+		t.Errorf("beside the original disks there is %v, %v", left, err)
+	}
 }
 
 func TestAFullDownloadBringsTheVMBackWithoutWaiting(t *testing.T) {

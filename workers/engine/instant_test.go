@@ -98,7 +98,7 @@ func (w *tenant) proven() {
 	}
 	beside, err := os.ReadDir(filepath.Join(w.dir, "away", "web-dr"))
 	must(w.t, err)
-	if len(beside) != len(disks)+1 {
+	if len(beside) != len(disks)+2 { // its description and its owner
 		w.t.Errorf("beside the disks there is %v", beside)
 	}
 }
@@ -141,7 +141,12 @@ func slowCopy(step time.Duration) func(*config) {
 
 func TestAVMRunsFromItsPointWhileItsDisksAreCopied(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, func(c *config) { slowCopy(120 * time.Millisecond)(c); c.MortalDR = true })
+	runsFromItsPoint(t, func(*config) {})
+}
+
+func runsFromItsPoint(t *testing.T, in func(*config)) {
+	t.Helper()
+	s := newScene(t, func(c *config) { in(c); slowCopy(120 * time.Millisecond)(c); c.MortalDR = true })
 	s.enable()
 	w := s.child("w")
 	s.until("protected", protected)

@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"farshore/domain/errorcatalog"
 	"farshore/domain/protecteditem"
+	"farshore/workers/failback"
 	"farshore/workers/host"
 	"farshore/workers/retention"
 	"farshore/workers/workflow"
@@ -58,17 +60,13 @@ func (e Engine) sweepReleased(ctx context.Context, i *workflow.Item) error {
 // settleLeft repeats safely: the host is told what it may know already. A host
 // that was removed from its site is asked for nothing any more.
 func (e Engine) settleLeft(ctx context.Context, i *workflow.Item, l protecteditem.LeftBehind) error {
-	quick, cancel := context.WithTimeout(ctx, leftPatience)
-	defer cancel()
-	h, err := i.Host(quick, l.Site, l.Host)
+	h, err := answering(ctx, i, l)
 	switch {
 	case workflow.Is(err, errorcatalog.HostNotFound):
 	case err != nil:
 		return err
-	case l.Begun:
-		err = removeBegun(quick, i, h, l.VM)
 	default:
-		err = retire(quick, i, h, l.VM)
+		err = meet(ctx, i, h, l)
 	}
 	if err != nil && !workflow.Is(err, errorcatalog.VMNotFound) && !workflow.Is(err, errorcatalog.HostNotFound) {
 		return err
@@ -76,36 +74,65 @@ func (e Engine) settleLeft(ctx context.Context, i *workflow.Item, l protectedite
 	return i.Record(ctx, protecteditem.SettleLeftBehind{Site: l.Site, Host: l.Host, VM: l.VM, At: e.Now()})
 }
 
-// removeBegun deletes a VM under construction. One that is complete is somebody
-// else's by now.
-func removeBegun(ctx context.Context, i *workflow.Item, h host.Provisioner, vm string) error {
-	d, err := h.OpenVMDisk(ctx, vm, i.State.Disks[0])
+// answering is the host of a VM that was left behind, if it answers soon. What it is
+// then asked for takes as long as the VM takes to stop.
+func answering(ctx context.Context, i *workflow.Item, l protecteditem.LeftBehind) (host.Host, error) {
+	quick, cancel := context.WithTimeout(ctx, leftPatience)
+	defer cancel()
+	h, err := i.Host(quick, l.Site, l.Host)
+	if err == nil {
+		_, err = h.VirtualMachines(quick)
+	}
 	if err != nil {
-		return fmt.Errorf("look for vm %s under construction: %w", vm, err)
+		return nil, fmt.Errorf("ask host %s of a vm that was left behind: %w", l.Host, err)
 	}
-	_ = d.Close() // nothing was written
-	if err := h.DeleteVM(ctx, vm); err != nil {
-		return fmt.Errorf("delete vm %s: %w", vm, err)
-	}
-	return nil
+	return h, nil
 }
 
-// retire keeps a former source off and ends its tracking: nothing that it holds is
-// replicated any more. Off first, so that it is not started again in between.
-func retire(ctx context.Context, i *workflow.Item, h host.Host, vm string) error {
+// meet brings a VM's fate about.
+func meet(ctx context.Context, i *workflow.Item, h host.Host, l protecteditem.LeftBehind) error {
+	switch l.Fate {
+	case protecteditem.Remove:
+		if err := h.DeleteVM(ctx, l.VM, l.Owner); err != nil {
+			return fmt.Errorf("delete vm %s: %w", l.VM, err)
+		}
+		return nil
+	case protecteditem.Restore:
+		return failback.Abandon(ctx, h, l.VM)
+	case protecteditem.GiveBack:
+		if err := h.SetActive(ctx, l.VM, true); err != nil {
+			return fmt.Errorf("let %s run: %w", l.VM, err)
+		}
+	case protecteditem.KeepOff:
+		if err := keepOff(ctx, h, l.VM); err != nil {
+			return err
+		}
+	}
+	return untrack(ctx, i, h, l.VM)
+}
+
+// keepOff stops a former source, whose disks keep nothing of a failback. Off first, so
+// that it is not started again in between.
+func keepOff(ctx context.Context, h host.Host, vm string) error {
 	if err := h.SetActive(ctx, vm, false); err != nil {
 		return fmt.Errorf("keep %s off: %w", vm, err)
 	}
 	if err := h.Stop(ctx, vm); err != nil {
 		return fmt.Errorf("stop %s: %w", vm, err)
 	}
+	return failback.Abandon(ctx, h, vm)
+}
+
+// untrack ends the tracking of a former source: nothing that it holds is replicated any
+// more.
+func untrack(ctx context.Context, i *workflow.Item, h host.Host, vm string) error {
 	rel, err := h.Replication(ctx, vm)
 	switch {
 	case workflow.Is(err, errorcatalog.RelationshipNotFound):
 		return nil
 	case err != nil:
 		return fmt.Errorf("read relationship of %s: %w", vm, err)
-	case rel.ID != i.ReplicaID():
+	case !strings.HasPrefix(rel.ID, i.Item()+"."):
 		return nil // another item's
 	}
 	if err := h.StopReplication(ctx, vm); err != nil {

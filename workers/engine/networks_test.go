@@ -59,7 +59,12 @@ func (s *scene) networks() {
 func (s *scene) mapped(m networkmapping.Mapping) {
 	s.t.Helper()
 	m.Site, m.RecoverySite = "s1", "s2"
-	tell(s, s.book().Mappings, vault, networkmapping.Command(networkmapping.MapNetwork{Mapping: m, Subnets: []string{"10.2.0.0/24"}, At: s.now()}))
+	s.maps(m, "10.2.0.0/24")
+}
+
+func (s *scene) maps(m networkmapping.Mapping, subnets ...string) {
+	s.t.Helper()
+	tell(s, s.book().Mappings, vault, networkmapping.Command(networkmapping.MapNetwork{Mapping: m, Subnets: subnets, At: s.now()}))
 }
 
 func (s *scene) mapDMZ() {
@@ -99,19 +104,19 @@ func (s *scene) found(want ...errorcatalog.Code) {
 	})
 }
 
-// adapters reads those of a VM on the recovery host from its vm.json.
-func (s *scene) adapters(vm string) []site.NIC {
+// adaptersAre reads those of a VM on the recovery host from its vm.json.
+func (s *scene) adaptersAre(vm string, want ...site.NIC) {
 	s.t.Helper()
-	text, err := os.ReadFile(filepath.Join(s.dir, "away", vm, "vm.json"))
+	s.adaptersIn(filepath.Join(s.dir, "away", vm), want...)
+}
+
+func (s *scene) adaptersIn(vm string, want ...site.NIC) {
+	s.t.Helper()
+	text, err := os.ReadFile(filepath.Join(vm, "vm.json"))
 	must(s.t, err)
 	var described site.VirtualMachine
 	must(s.t, json.Unmarshal(text, &described))
-	return described.NICs
-}
-
-func (s *scene) adaptersAre(vm string, want ...site.NIC) {
-	s.t.Helper()
-	if got := s.adapters(vm); !slices.EqualFunc(got, want, site.NIC.Equal) {
+	if got := described.NICs; !slices.EqualFunc(got, want, site.NIC.Equal) {
 		s.t.Errorf("the adapters of %s are %+v, want %+v", vm, got, want)
 	}
 }
@@ -236,4 +241,35 @@ func TestAWorkerKilledAfterItsDecisionKeepsIt(t *testing.T) {
 		t.Errorf("it was decided %d times how the VM is connected", decisions)
 	}
 	s.gapless()
+}
+
+func TestANewVMOnAnotherSiteIsConnectedAsItsNetworksAreMapped(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, seldom)
+	e := s.third()
+	s.networks()
+	spare := []site.Network{{ID: "spare", Name: "Spare LAN", Subnets: []site.Subnet{{CIDR: "10.3.0.0/24"}}}}
+	tell(s, s.book().Sites, vault+".s3", site.Command(site.Register{Name: "s3", Kind: site.Local, At: s.now()}))
+	tell(s, s.book().Sites, vault+".s3", site.Command(site.LoadInventory{Networks: spare, At: s.now()}))
+	s.maps(networkmapping.Mapping{
+		ID: "back", Site: "s1", RecoverySite: "s3", Network: "lan", NetworkName: "LAN", RecoveryNetwork: "spare", RecoveryNetworkName: "Spare LAN",
+		Addressing: networkmapping.TranslateAddress,
+	}, "10.3.0.0/24")
+	s.work()
+	s.enableShort(twoAdapters)
+	s.do(protecteditem.StartUnplannedFailover{JobID: newID(), Choice: protecteditem.LatestProcessed, ShutDownSource: true, At: s.now()})
+	s.until("failed over", uncommitted)
+	s.do(protecteditem.CommitFailover{JobID: newID(), At: s.now()})
+	s.until("committed", is(protecteditem.FailedOver))
+	id := newID()
+	e.start(id, protecteditem.FullDownload)
+	s.until("failed back", is(protecteditem.FailbackCommitRequired))
+	s.adaptersIn(e.vm, site.NIC{
+		Name: "eth0", MACAddress: "00:15:5d:00:00:01", Network: "Spare LAN", Primary: true,
+		Address: &site.Address{Type: site.StaticAddress, IP: "10.3.0.25", Subnet: "10.3.0.0/24"},
+	}, nowhere)
+	w := s.job(id).Tasks[1].Warnings()
+	if len(w) != 1 || w[0].Code != errorcatalog.NetworkUnmapped || w[0].Detail != "eth1: network DMZ is not mapped" {
+		t.Errorf("the task warns of %+v", w)
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -40,6 +41,7 @@ import (
 	"farshore/workers/proof"
 	"farshore/workers/replica"
 	"farshore/workers/replica/directory"
+	"farshore/workers/replica/pageblob"
 	"farshore/workers/workflow"
 )
 
@@ -113,6 +115,7 @@ type config struct {
 	Database string
 	Hosts    map[string]string // host → control socket
 	Store    string            // directory
+	Blobs    host.StoreAddress // of page blobs that are used in its place, if set
 	Owner    string
 	Speed    int           // of the clock
 	Stretch  int64         // bytes between checkpoints
@@ -169,7 +172,7 @@ type worker struct {
 	now   func() time.Time
 	log   *slog.Logger
 
-	replica *directory.Store
+	replica replica.Store
 	damage  func(item, name string) // of an object that was put; may be nil
 	sent    *atomic.Int64           // what is written to replica disks, in bytes; may be nil
 	outage  *outage                 // of the replica store; may be nil
@@ -196,8 +199,31 @@ func newWorker(ctx context.Context, c config, log *slog.Logger) (*worker, error)
 	w.jobs = eventstore.Repository[job.Command, job.Event, job.State]{Store: w.store, Category: job.Category, Decider: job.Decider}
 	w.plans = planrun.Plans{Store: w.store, Category: recoveryplan.Category, Decider: recoveryplan.Decider}
 	w.lanes = &lane.Postgres{Pool: pool, Now: w.now}
-	w.replica = directory.Open(c.Store, w.now)
-	return w, nil
+	w.replica, err = openStore(c.storeAddress(), w.now)
+	return w, err
+}
+
+func (c config) storeAddress() host.StoreAddress {
+	if c.Blobs.Kind != "" {
+		return c.Blobs
+	}
+	return host.StoreAddress{Kind: string(replica.Directory), Directory: c.Store}
+}
+
+// openStore opens a store as a server does, and a host process.
+func openStore(at host.StoreAddress, now func() time.Time) (replica.Store, error) {
+	if at.Kind == string(replica.Directory) {
+		return directory.Open(at.Directory, now), nil
+	}
+	secret, err := os.ReadFile(strings.TrimPrefix(at.Credential, "file:"))
+	if err != nil {
+		return nil, err
+	}
+	credential, err := pageblob.ParseCredential(string(secret), at.Endpoint)
+	if err != nil {
+		return nil, err
+	}
+	return pageblob.New(pageblob.Options{ServiceURL: at.Endpoint, Container: at.Container, Credential: credential, Now: now})
 }
 
 func (w *worker) Store(context.Context, string, string) (replica.Store, error) {
@@ -211,12 +237,16 @@ func (w *worker) Store(context.Context, string, string) (replica.Store, error) {
 }
 
 func (w *worker) address(context.Context, string, string) (host.StoreAddress, bool, error) {
-	return host.StoreAddress{Kind: "Directory", Directory: w.config.Store}, !w.Copied, nil
+	return w.storeAddress(), !w.Copied, nil
 }
 
 // openBacking opens a recovery point for a host.
 func openBacking(ctx context.Context, b host.Backing) (disk.Reader, error) {
-	return checksum.OpenVerified(ctx, directory.Open(b.Store.Directory, time.Now), b.Item, b.Point, b.Disk, b.Root)
+	store, err := openStore(b.Store, time.Now)
+	if err != nil {
+		return nil, err
+	}
+	return checksum.OpenVerified(ctx, store, b.Item, b.Point, b.Disk, b.Root)
 }
 
 // start does what is due.
@@ -247,7 +277,9 @@ func (w *worker) start(ctx context.Context, parts *sync.WaitGroup, errs chan<- e
 // run serves the log until ctx ends, and what start starts.
 func (w *worker) run(ctx context.Context, start func(context.Context, *sync.WaitGroup, chan<- error) error) error {
 	defer w.pool.Close()
-	defer w.replica.Close() //nolint:errcheck // it is read no more
+	if c, ok := w.replica.(io.Closer); ok {
+		defer c.Close() //nolint:errcheck // it is read no more
+	}
 	var parts sync.WaitGroup
 	storeCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()

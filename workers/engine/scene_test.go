@@ -46,7 +46,7 @@ func (s *scene) enabling() protecteditem.EnableProtection {
 	}
 	return protecteditem.EnableProtection{
 		JobID: newID(), Vault: vault, Item: "web", Site: "s1", Host: "h1", VM: vm, Policy: settings, Disks: protect,
-		Store:        protecteditem.StoreRef{ID: "acc", Kind: protecteditem.DirectoryStore},
+		Store:        protecteditem.StoreRef{ID: "acc", Kind: protecteditem.StoreKind(s.storeAddress().Kind)},
 		RecoverySite: "s2", RecoveryHost: "h2", RecoveryVMName: "web-dr", At: s.now(),
 	}
 }

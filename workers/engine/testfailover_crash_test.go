@@ -203,10 +203,10 @@ type lateHost struct {
 	first, then func()
 }
 
-func (h lateHost) CreateVM(ctx context.Context, vm site.VirtualMachine) error {
+func (h lateHost) CreateVM(ctx context.Context, vm site.VirtualMachine, owner string) error {
 	h.first()
 	defer h.then()
-	return h.Host.CreateVM(ctx, vm)
+	return h.Host.CreateVM(ctx, vm, owner)
 }
 
 type lateHosts struct {

@@ -316,13 +316,13 @@ func TestATestFailoverThatFailsIsTakenBack(t *testing.T) {
 	vm, err := s.host.VirtualMachine(t.Context(), "web")
 	must(t, err)
 	vm.ID, vm.Name, vm.Guest = testVM, testVM, nil
-	must(t, s.away.CreateVM(t.Context(), vm))
-	must(t, s.away.CompleteVM(t.Context(), testVM))
+	must(t, s.away.CreateVM(t.Context(), vm, "somebody"))
+	must(t, s.away.CompleteVM(t.Context(), testVM, "somebody"))
 	s.failsWith(errorcatalog.VMExists)
 	if _, err := os.Stat(theirs); err != nil {
 		t.Errorf("somebody else's VM is gone: %v", err)
 	}
-	must(t, s.away.DeleteVM(t.Context(), testVM))
+	must(t, s.away.DeleteVM(t.Context(), testVM, "somebody"))
 
 	// A bit of the point has flipped: no VM is made of it.
 	flip := func() {

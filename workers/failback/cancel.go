@@ -7,6 +7,7 @@ import (
 	"farshore/domain/errorcatalog"
 	"farshore/domain/job"
 	"farshore/domain/protecteditem"
+	"farshore/workers/host"
 	"farshore/workers/runbook"
 	"farshore/workers/workflow"
 )
@@ -49,7 +50,7 @@ func (c Cancel) check(ctx context.Context, _ *runbook.Memo) error {
 func (c Cancel) takeBack(ctx context.Context, m *runbook.Memo) error {
 	left, err := takeBackEnded(ctx, c.Item)
 	if left {
-		m.Note(leftBehind, c.State.Failback.Target.VM())
+		m.Note(leftBehind, "yes")
 	}
 	return err
 }
@@ -59,18 +60,15 @@ func (c Cancel) complete(ctx context.Context, m *runbook.Memo) error {
 	return c.Record(ctx, protecteditem.CompleteFailbackCancel{JobID: c.State.Job.ID, Left: m.Value(leftBehind) != "", At: c.Now()})
 }
 
-// leftBehind is what the step notes of a new VM at a host that does not answer.
+// leftBehind is noted when the primary side does not answer.
 const leftBehind = "leftBehind"
 
 // TakeBack takes the failback back that is open, for a workflow that has overtaken
-// it or its cancel. A failback whose commit has begun stays: the VM runs on
-// the primary side. It repeats safely.
-func TakeBack(ctx context.Context, i *workflow.Item) error {
-	left, err := takeBackEnded(ctx, i)
-	if left {
-		i.Logger.WarnContext(ctx, "a new vm is left at a host that does not answer", "item", i.Item(), "host", i.State.Failback.Target.Host)
-	}
-	return err
+// it or its cancel, and says whether its VM on the primary side is left at a host that
+// does not answer. A failback whose commit has begun stays: the VM runs on the primary
+// side. It repeats safely.
+func TakeBack(ctx context.Context, i *workflow.Item) (left bool, err error) {
+	return takeBackEnded(ctx, i)
 }
 
 func takeBackEnded(ctx context.Context, i *workflow.Item) (left bool, err error) {
@@ -91,37 +89,47 @@ func takeBackEnded(ctx context.Context, i *workflow.Item) (left bool, err error)
 
 // takeBack leaves the VM to the recovery side. While the one on the primary side
 // has not been started, the recovery VM runs before anything else is asked for: a
-// primary side that is lost meanwhile does not keep it down. A new VM that was not
-// completed may be left there.
+// primary side that is lost meanwhile does not keep it down.
+//
+// A primary side that does not answer is left as it is where that does no harm: its VM
+// is new, and was not started; or its disks are what they were. Whoever has named the
+// recovery VM as the survivor answers for the rest.
 func takeBack(ctx context.Context, i *workflow.Item, failback string, journal job.State) (left bool, err error) {
-	if !mayRun(i, journal) {
+	runs := mayRun(i, journal)
+	if !runs {
 		if err := goOn(ctx, i, failback); err != nil {
 			return false, err
 		}
 	}
-	switch {
-	case i.State.Failback.Target.Original(), begun(journal, finishStep):
-		if err := giveBack(ctx, i); err != nil {
-			return false, err
-		}
-		return false, goOn(ctx, i, failback)
-	case !made(journal):
+	original := i.State.Failback.Target.Original()
+	if !original && !begun(journal, createStep) {
 		return false, nil
 	}
-	err = remove(ctx, i)
-	if workflow.Is(err, errorcatalog.HostUnreachable) || workflow.Is(err, errorcatalog.HostNotFound) {
-		return true, nil
+	harmless := !runs && (!original || !begun(journal, mergeStep))
+	leave := func(err error) error {
+		left = workflow.HostLost(err) && (harmless || i.State.Forced)
+		if left {
+			return nil
+		}
+		return err
 	}
-	return false, err
+	if err := leave(giveUp(ctx, i)); err != nil {
+		return false, err
+	}
+	if err := goOn(ctx, i, failback); err != nil || left {
+		return left, err
+	}
+	err = leave(giveBack(ctx, i))
+	return left, err
 }
 
-// remove deletes a new VM that was begun only.
-func remove(ctx context.Context, i *workflow.Item) error {
+// giveUp makes sure that the VM does not run on the primary side.
+func giveUp(ctx context.Context, i *workflow.Item) error {
 	p, err := openPrimary(ctx, i)
 	if err != nil {
 		return err
 	}
-	return p.drop(ctx)
+	return p.off(ctx)
 }
 
 // giveBack leaves the primary side as it was before the failback.
@@ -130,19 +138,24 @@ func giveBack(ctx context.Context, i *workflow.Item) error {
 	if err != nil {
 		return err
 	}
-	if err := p.off(ctx); err != nil {
-		return err
+	if i.State.Protection != protecteditem.DisablingProtection || p.built {
+		return p.drop(ctx)
 	}
-	if err := resume(ctx, i); err != nil {
-		return err
+	return Abandon(ctx, p.host, p.vm)
+}
+
+// Abandon gives the disks of a VM back what they held before a failback, as far as that
+// is possible: nobody is left to restore them for. It repeats safely, and does nothing
+// to a VM without a failback.
+func Abandon(ctx context.Context, h host.Returning, vm string) error {
+	err := h.UndoReturn(ctx, vm, returnID)
+	if workflow.Is(err, errorcatalog.ReturnNotUndoable) {
+		err = h.SettleReturn(ctx, vm, returnID)
 	}
-	err = p.drop(ctx)
-	if i.State.Protection == protecteditem.DisablingProtection && workflow.Is(err, errorcatalog.ReturnNotUndoable) {
-		// Nobody is left to restore the disks for.
-		i.Logger.WarnContext(ctx, "the original disks keep what was brought back", "item", i.Item(), "error", err)
-		return p.settle(ctx)
+	if err != nil {
+		return fmt.Errorf("end the return of %s: %w", vm, err)
 	}
-	return err
+	return nil
 }
 
 // goOn lets the recovery VM run, and its host forget the failback.

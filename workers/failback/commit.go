@@ -37,7 +37,7 @@ func (c Commit) removeVM(ctx context.Context, _ *runbook.Memo) error {
 	if err != nil {
 		return err
 	}
-	if err := recovery.DeleteVM(ctx, c.State.Recovery.VM); err != nil {
+	if err := recovery.DeleteVM(ctx, c.State.Recovery.VM, c.ReplicaID()); err != nil {
 		return fmt.Errorf("delete vm %s from the recovery host: %w", c.State.Recovery.VM, err)
 	}
 	return nil

@@ -26,9 +26,9 @@ type Failback struct{ *workflow.Item }
 
 // The steps that are asked about.
 const (
-	createStep = "create_primary_vm"   // from which on there may be a new VM to take back
-	finishStep = "complete_primary_vm" // from which on the new VM may be in the inventory
-	startStep  = "start_primary_vm"    // from which on the VM may run on the primary side
+	createStep = "create_primary_vm" // from which on there may be a new VM to take back
+	mergeStep  = "merge_disks"       // from which on the original disks may be changed
+	startStep  = "start_primary_vm"  // from which on the VM may run on the primary side
 )
 
 // What the steps tell each other.
@@ -44,10 +44,10 @@ const (
 func (f Failback) Steps() []runbook.Step {
 	first := []runbook.Step{{Name: "inspect_hosts", Title: "Inspect the hosts", Run: f.inspect}}
 	stop := runbook.Step{Name: "stop_recovery_vm", Title: "Shut the recovery VM down", Run: f.stopRecovery}
-	change := runbook.Step{Name: "merge_disks", Title: "Switch the disks over", Run: f.merge}
+	change := runbook.Step{Name: mergeStep, Title: "Switch the disks over", Run: f.merge}
 	if !f.State.Failback.Target.Original() {
 		first = append(first, runbook.Step{Name: createStep, Title: "Create the new VM", Run: f.create})
-		change = runbook.Step{Name: finishStep, Title: "Complete the new VM", Run: f.finish}
+		change = runbook.Step{Name: "complete_primary_vm", Title: "Complete the new VM", Run: f.finish}
 	}
 	last := []runbook.Step{
 		change,
@@ -127,27 +127,26 @@ func (f Failback) warnWithout(m *runbook.Memo) {
 	}
 }
 
-// inspectTarget reads, and removes what an earlier failback to the same place has
-// left there.
+// inspectTarget removes what an earlier failback to the same place has left there,
+// and makes sure that there is a place for the VM.
 func (f Failback) inspectTarget(ctx context.Context, p primary) error {
 	vm := machine(f.Item)
 	if err := p.room(ctx, vm.Disks); err != nil {
 		return err
 	}
-	if err := p.vacant(ctx, vm); err != nil {
-		return err
-	}
 	t := f.State.Failback.Target
-	left := func(l protecteditem.LeftBehind) bool {
-		return l.Begun && l.Site == t.Site && l.Host == t.Host && l.VM == t.VM()
+	for _, l := range f.State.LeftBehind {
+		if l.Fate != protecteditem.Remove || l.Site != t.Site || l.Host != t.Host || l.VM != t.VM() {
+			continue
+		}
+		if err := p.host.DeleteVM(ctx, l.VM, l.Owner); err != nil {
+			return fmt.Errorf("delete vm %s, which was left behind: %w", l.VM, err)
+		}
+		if err := f.Record(ctx, protecteditem.SettleLeftBehind{Site: l.Site, Host: l.Host, VM: l.VM, At: f.Now()}); err != nil {
+			return err
+		}
 	}
-	if !slices.ContainsFunc(f.State.LeftBehind, left) {
-		return p.unbegun(ctx, vm)
-	}
-	if err := p.drop(ctx); err != nil {
-		return err
-	}
-	return f.Record(ctx, protecteditem.SettleLeftBehind{Site: t.Site, Host: t.Host, VM: t.VM(), At: f.Now()})
+	return p.vacant(ctx, vm)
 }
 
 // create repeats safely: nothing that an earlier attempt has made is used, so that
@@ -158,16 +157,18 @@ func (f Failback) create(ctx context.Context, m *runbook.Memo) error {
 		return err
 	}
 	vm := machine(f.Item)
+	if vm.NICs, err = adapters(ctx, f.Item, m); err != nil {
+		return err
+	}
 	if err := p.vacant(ctx, vm); err != nil {
 		return err
 	}
 	if err := p.drop(ctx); err != nil {
 		return err
 	}
-	if err := p.host.CreateVM(ctx, vm); err != nil {
+	if err := p.host.CreateVM(ctx, vm, p.owner); err != nil {
 		return fmt.Errorf("create vm %s on the host to fail back to: %w", vm.ID, err)
 	}
-	warnUnconnected(f.Item, m)
 	done := anew(f.State.Job.ID)
 	if f.State.Failback.Mode == protecteditem.FullDownload {
 		done = anew(lastSnapshot(f.State.Job.ID))
@@ -254,7 +255,7 @@ func (f Failback) finish(ctx context.Context, _ *runbook.Memo) error {
 	if err != nil {
 		return err
 	}
-	if err := p.host.CompleteVM(ctx, p.vm); err != nil {
+	if err := p.host.CompleteVM(ctx, p.vm, p.owner); err != nil {
 		return fmt.Errorf("complete vm %s: %w", p.vm, err)
 	}
 	err = p.host.StartReplication(ctx, p.vm, host.Relationship{

@@ -3,7 +3,6 @@ package failback
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	"farshore/domain/errorcatalog"
@@ -24,13 +23,14 @@ const returnID = "failback"
 type primary struct {
 	host  host.Host
 	vm    string
-	built bool // a new one
+	built bool   // a new one
+	owner string // for whom
 }
 
 func openPrimary(ctx context.Context, i *workflow.Item) (primary, error) {
 	if t := i.State.Failback.Target; !t.Original() {
 		h, err := i.Host(ctx, t.Site, t.Host)
-		return primary{host: h, vm: t.VM(), built: true}, err
+		return primary{host: h, vm: t.VM(), built: true, owner: i.ReplicaID()}, err
 	}
 	h, err := i.Source(ctx)
 	if err != nil {
@@ -39,40 +39,27 @@ func openPrimary(ctx context.Context, i *workflow.Item) (primary, error) {
 	return primary{host: h, vm: i.VM()}, nil
 }
 
-// machine describes the new VM as it is to be. The networks of another site are not
-// those of the item's, whatever their names: there its adapters come up unconnected.
+// machine describes the new VM as it is to be, but for its adapters.
 func machine(i *workflow.Item) site.VirtualMachine {
 	vm := i.State.VM
-	if elsewhere(i.State) {
-		vm.NICs = slices.Clone(vm.NICs)
-		for n := range vm.NICs {
-			vm.NICs[n].Network, vm.NICs[n].Address = "", nil
-		}
-	}
 	vm.ID, vm.Name, vm.Disks = i.State.Failback.Target.VM(), i.State.Failback.Target.VMName, i.State.FailedOverDisks()
 	return vm
 }
 
-// elsewhere says whether the VM fails back to another site than its own.
-func elsewhere(s protecteditem.State) bool {
-	t := s.Failback.Target
-	return !t.Original() && t.Site != s.Site
+// adapters are those of the new VM. What is wrong with them is noted.
+func adapters(ctx context.Context, i *workflow.Item, m *runbook.Memo) ([]site.NIC, error) {
+	known, err := i.KnownNetworks(ctx, i.State.TowardTarget())
+	if err != nil {
+		return nil, err
+	}
+	plan := protecteditem.PlanFailbackNetworks(i.State, known)
+	for _, f := range plan.Findings {
+		m.Warn(f.Code, f.NIC, f.Detail)
+	}
+	return plan.Adapters(), nil
 }
 
-// warnUnconnected notes the adapters that come up unconnected because of it.
-func warnUnconnected(i *workflow.Item, m *runbook.Memo) {
-	if !elsewhere(i.State) {
-		return
-	}
-	for _, nic := range i.State.VM.NICs {
-		if nic.Network != "" {
-			m.Warn(errorcatalog.NetworkUnmapped, nic.Name, fmt.Sprintf("%s: network %s is of site %s, the VM fails back to site %s", nic.Name, nic.Network, i.State.Site, i.State.Failback.Target.Site))
-		}
-	}
-}
-
-// vacant makes sure that the new VM, which a failback that is taken back deletes,
-// is not somebody else's.
+// vacant makes sure that the host has no VM of the new one's id or name.
 func (p primary) vacant(ctx context.Context, want site.VirtualMachine) error {
 	vms, err := p.host.VirtualMachines(ctx)
 	if err != nil {
@@ -84,20 +71,6 @@ func (p primary) vacant(ctx context.Context, want site.VirtualMachine) error {
 		}
 	}
 	return nil
-}
-
-// unbegun makes sure that nobody is about to make a VM of that id.
-func (p primary) unbegun(ctx context.Context, want site.VirtualMachine) error {
-	d, err := p.host.OpenVMDisk(ctx, want.ID, want.Disks[0].ID)
-	switch {
-	case workflow.Is(err, errorcatalog.VMNotFound):
-		return nil
-	case err == nil:
-		_ = d.Close() // nothing was written
-	case !workflow.Is(err, errorcatalog.DiskNotFound):
-		return fmt.Errorf("look for vm %s under construction: %w", want.ID, err)
-	}
-	return errorcatalog.Fail(errorcatalog.VMExists, "the host to fail back to has a vm %q under construction", want.ID)
 }
 
 // The space that a host keeps free beside its disks.
@@ -157,7 +130,7 @@ func (p primary) off(ctx context.Context) error {
 // VM with its own.
 func (p primary) drop(ctx context.Context) error {
 	if p.built {
-		if err := p.host.DeleteVM(ctx, p.vm); err != nil {
+		if err := p.host.DeleteVM(ctx, p.vm, p.owner); err != nil {
 			return fmt.Errorf("delete vm %s from the host it was to fail back to: %w", p.vm, err)
 		}
 		return nil
@@ -191,13 +164,6 @@ func (p primary) settle(ctx context.Context) error {
 func begun(journal job.State, step string) bool {
 	t, ok := journal.Task(step)
 	return ok && t.Attempts > 0
-}
-
-// made says whether a failback may have made a new VM. One that its step has found
-// there is somebody else's.
-func made(journal job.State) bool {
-	t, _ := journal.Task(createStep)
-	return begun(journal, createStep) && (t.Failure == nil || t.Failure.Code != errorcatalog.VMExists)
 }
 
 // lastSnapshot names the snapshot of the recovery VM that is taken when it is off.

@@ -34,7 +34,7 @@ func decided(i *workflow.Item) bool {
 
 // decide leaves adapters alone of whose networks nothing was ever said.
 func decide(ctx context.Context, i *workflow.Item) error {
-	known, err := i.KnownNetworks(ctx)
+	known, err := i.KnownNetworks(ctx, i.State)
 	if err != nil {
 		return err
 	}

@@ -101,13 +101,24 @@ func shipLast(ctx context.Context, i *workflow.Item, cut string) error {
 // goes if the failover's job has begun it, and the source runs again if it ran
 // before. It repeats safely and is tried until it succeeds.
 func TakeBack(ctx context.Context, i *workflow.Item, journal job.State) error {
+	if err := RemoveBegun(ctx, i, journal); err != nil {
+		return err
+	}
+	return GiveBack(ctx, i, journal)
+}
+
+// RemoveBegun removes the recovery VM, if there may be one.
+func RemoveBegun(ctx context.Context, i *workflow.Item, journal job.State) error {
 	// A source that another failover has stopped was overtaken with its recovery VM.
 	inherited := i.State.SourceStopped && !Begun(journal, stopStep)
-	if Begun(journal, createStep) || inherited {
-		if err := target(i).Delete(ctx); err != nil {
-			return err
-		}
+	if !Begun(journal, createStep) && !inherited {
+		return nil
 	}
+	return target(i).Delete(ctx)
+}
+
+// GiveBack lets the source run again, if it ran before.
+func GiveBack(ctx context.Context, i *workflow.Item, journal job.State) error {
 	i.Forget()
 	ran := told(journal, wasRunning)
 	if i.State.SourceStopped {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"farshore/domain/errorcatalog"
+	"farshore/domain/protecteditem"
 	"farshore/domain/site"
 	"farshore/workers/runbook"
 	"farshore/workers/workflow"
@@ -19,13 +20,16 @@ type Target struct {
 	Machine site.VirtualMachine // as it is to be
 }
 
+// VM is the id of the VM that takes the source's place, on the recovery host.
+func VM(s protecteditem.State) string { return strings.ToLower(s.Recovery.VMName) }
+
 // target is the VM that takes the source's place.
 func target(i *workflow.Item) Target {
 	t := Target{Item: i, Machine: i.State.VM}
 	if i.State.Job != nil {
 		t.Job = i.State.Job.ID
 	}
-	t.Machine.ID, t.Machine.Name = strings.ToLower(i.State.Recovery.VMName), i.State.Recovery.VMName
+	t.Machine.ID, t.Machine.Name = VM(i.State), i.State.Recovery.VMName
 	t.Machine.NICs, t.Machine.Disks = i.State.RecoveryNICs(), nil
 	return t
 }
@@ -115,7 +119,7 @@ func (t Target) Create(ctx context.Context, point string, m *runbook.Memo) error
 	for _, id := range t.without(held) {
 		m.Warn(errorcatalog.DiskNotInRecoveryPoint, id, fmt.Sprintf("the vm is brought up without disk %s, which recovery point %s does not hold", id, point))
 	}
-	if err := recovery.CreateVM(ctx, t.Machine); err != nil {
+	if err := recovery.CreateVM(ctx, t.Machine, t.ReplicaID()); err != nil {
 		return fmt.Errorf("create vm %s on the recovery host: %w", t.Machine.ID, err)
 	}
 	return nil
@@ -127,7 +131,7 @@ func (t Target) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := recovery.CompleteVM(ctx, t.Machine.ID); err != nil {
+	if err := recovery.CompleteVM(ctx, t.Machine.ID, t.ReplicaID()); err != nil {
 		return fmt.Errorf("complete vm %s on the recovery host: %w", t.Machine.ID, err)
 	}
 	if err := recovery.SetActive(ctx, t.Machine.ID, true); err != nil {
@@ -145,7 +149,7 @@ func (t Target) Delete(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := recovery.DeleteVM(ctx, t.Machine.ID); err != nil {
+	if err := recovery.DeleteVM(ctx, t.Machine.ID, t.ReplicaID()); err != nil {
 		return fmt.Errorf("delete vm %s from the recovery host: %w", t.Machine.ID, err)
 	}
 	return nil

@@ -191,18 +191,26 @@ type Power interface {
 	SetActive(ctx context.Context, vm string, active bool) error
 }
 
+// Fencer is a host that turns away whoever has lost the lane that it asks for.
+type Fencer interface {
+	// Fenced is the host for the holder of a lane. What it is asked for fails with
+	// fenced once anything was asked for with a later token of that lane.
+	Fenced(lane string, token int64) Host
+}
+
 // Provisioner creates VMs on the recovery side.
 type Provisioner interface {
-	// CreateVM prepares a VM whose disks are to be filled. One that was begun
-	// before is taken up again; one that is complete fails with vm_exists unless
-	// it has the same id.
-	CreateVM(ctx context.Context, vm site.VirtualMachine) error
+	// CreateVM prepares a VM whose disks are to be filled. What the same owner has
+	// begun or completed under its id is taken up again; anybody else's VM of its id
+	// or name fails with vm_exists.
+	CreateVM(ctx context.Context, vm site.VirtualMachine, owner string) error
 	// OpenVMDisk opens a disk of a VM under construction for writing.
 	OpenVMDisk(ctx context.Context, vm, disk string) (DiskWriter, error)
-	// CompleteVM makes the VM appear in the inventory, off.
-	CompleteVM(ctx context.Context, vm string) error
-	// DeleteVM stops the VM and removes it with its disks. Without it, it succeeds.
-	DeleteVM(ctx context.Context, vm string) error
+	// CompleteVM makes the owner's VM appear in the inventory, off.
+	CompleteVM(ctx context.Context, vm, owner string) error
+	// DeleteVM stops a VM that the owner has made, or begun, and removes it with its
+	// disks. Without it, and with anybody else's in its place, it succeeds.
+	DeleteVM(ctx context.Context, vm, owner string) error
 }
 
 // DiskWriter fills a disk of a VM under construction. New disks are all zeroes.

@@ -14,7 +14,9 @@ import (
 )
 
 // Disable is the workflow that follows DisableProtection. Nothing is forgotten
-// before it is gone: a host that cannot be reached is tried until it can.
+// before it is gone: a host that cannot be reached is tried until it can, unless the
+// disable is forced. Then the host is told later, and the replica is removed when the
+// store answers.
 type Disable struct{ *workflow.Item }
 
 // Steps is the workflow as a table.
@@ -34,7 +36,17 @@ func (d Disable) endTestFailover(ctx context.Context, _ *runbook.Memo) error {
 	if d.State.TestFailover != protecteditem.TestFailoverCleaningUp {
 		return nil
 	}
-	return testfailover.End(ctx, d.Item)
+	return d.orLeave(ctx, testfailover.End(ctx, d.Item), d.made(testfailover.VM(d.State)))
+}
+
+// orLeave passes over a host that does not answer, if the disable is forced, and
+// records what it is told later.
+func (d Disable) orLeave(ctx context.Context, err error, left protecteditem.LeftBehind) error {
+	if !d.State.Forced || !workflow.HostLost(err) {
+		return err
+	}
+	d.Logger.WarnContext(ctx, "a host does not answer and is told later", "item", d.Item.Item(), "host", left.Host, "vm", left.VM, "error", err)
+	return d.Record(ctx, protecteditem.LeaveBehind{JobID: d.State.Job.ID, Left: left, At: d.Now()})
 }
 
 // finishCopy waits until a VM that runs on the recovery side does without the
@@ -54,7 +66,7 @@ func (d Disable) finishCopy(ctx context.Context, _ *runbook.Memo) error {
 // the VM would run nowhere. It repeats safely.
 func (d Disable) releaseSource(ctx context.Context, _ *runbook.Memo) error {
 	if d.State.Failback.Mode != "" { // the recovery VM is the one that stays
-		return failback.TakeBack(ctx, d.Item)
+		return d.takeFailbackBack(ctx)
 	}
 	unplanned := d.State.FailoverChoice != ""
 	if !d.State.SourceStopped && !unplanned || d.State.ActiveLocation != protecteditem.Primary {
@@ -64,12 +76,46 @@ func (d Disable) releaseSource(ctx context.Context, _ *runbook.Memo) error {
 	if err != nil {
 		return fmt.Errorf("load job %s: %w", d.State.Ended.ID, err)
 	}
-	return failover.TakeBack(ctx, d.Item, overtaken)
+	err = d.orLeave(ctx, failover.RemoveBegun(ctx, d.Item, overtaken), d.made(failover.VM(d.State)))
+	if err != nil {
+		return err
+	}
+	return d.orLeave(ctx, failover.GiveBack(ctx, d.Item, overtaken), d.source())
+}
+
+// takeFailbackBack leaves a new VM at a host that does not answer; the original one is
+// left with its relationship.
+func (d Disable) takeFailbackBack(ctx context.Context) error {
+	left, err := failback.TakeBack(ctx, d.Item)
+	t := d.State.Failback.Target
+	if err != nil || !left || t.Original() {
+		return err
+	}
+	return d.Record(ctx, protecteditem.LeaveBehind{JobID: d.State.Job.ID, At: d.Now(), Left: protecteditem.LeftBehind{
+		Site: t.Site, Host: t.Host, VM: t.VM(), Fate: protecteditem.Remove, Owner: d.ReplicaID(),
+	}})
+}
+
+// made is a VM on the recovery host that Farshore has made.
+func (d Disable) made(vm string) protecteditem.LeftBehind {
+	return protecteditem.LeftBehind{
+		Site: d.State.Recovery.Site, Host: d.State.Recovery.Host, VM: vm, Fate: protecteditem.Remove, Owner: d.ReplicaID(),
+	}
+}
+
+// source is the VM that is replicated, to be left at a host that does not answer. It
+// stays off if the VM runs on the recovery side.
+func (d Disable) source() protecteditem.LeftBehind {
+	l := protecteditem.LeftBehind{Site: d.State.Site, Host: d.State.Host, VM: d.VM(), Fate: protecteditem.GiveBack}
+	if d.State.ActiveLocation == protecteditem.Recovery || d.State.Failback.Mode != "" {
+		l.Fate = protecteditem.KeepOff
+	}
+	return l
 }
 
 // stopReplication repeats safely: without a relationship the host says yes.
 func (d Disable) stopReplication(ctx context.Context, _ *runbook.Memo) error {
-	return stopReplication(ctx, d.Item)
+	return d.orLeave(ctx, stopReplication(ctx, d.Item), d.source())
 }
 
 func stopReplication(ctx context.Context, i *workflow.Item) error {
@@ -91,7 +137,12 @@ func (d Disable) removeReplica(ctx context.Context, _ *runbook.Memo) error {
 	if d.State.KeepReplica > 0 {
 		return nil
 	}
-	return RemoveReplica(ctx, d.Item)
+	err := RemoveReplica(ctx, d.Item)
+	if err != nil && d.State.Forced && workflow.OutcomeOf(ctx, err) == workflow.Failed {
+		d.Logger.WarnContext(ctx, "the replica is removed later", "item", d.Item.Item(), "error", err)
+		return nil
+	}
+	return err
 }
 
 // RemoveReplica deletes everything of an item from its store, and repeats safely.

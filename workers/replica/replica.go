@@ -99,7 +99,8 @@ type Disk interface {
 // slash-separated: "logs/os/<id>.hrl".
 type Objects interface {
 	// PutObject stores size bytes of r under name, durably and verified. A name
-	// that exists is replaced.
+	// that exists is replaced. A failure of r is returned as it is, and nothing is
+	// stored.
 	PutObject(ctx context.Context, item, name string, r io.ReadSeeker, size int64) error
 	// OpenObject reads an object, or fails with object_not_found.
 	OpenObject(ctx context.Context, item, name string) (Object, error)

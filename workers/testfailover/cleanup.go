@@ -53,13 +53,13 @@ func Remove(ctx context.Context, i *workflow.Item) error {
 		if err != nil || !made {
 			return err
 		}
-		id = vmID(i.State)
+		id = VM(i.State)
 	}
 	recovery, err := i.Recovery(ctx)
 	if err != nil {
 		return err
 	}
-	if err := recovery.DeleteVM(ctx, id); err != nil {
+	if err := recovery.DeleteVM(ctx, id, i.ReplicaID()); err != nil {
 		return fmt.Errorf("delete test vm %s: %w", id, err)
 	}
 	return nil

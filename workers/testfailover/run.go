@@ -92,7 +92,7 @@ func (r Run) verify(ctx context.Context, _ *runbook.Memo) error {
 	if err := r.stillOpen(ctx); err != nil {
 		return err
 	}
-	return failover.BackgroundCopy{Item: r.Item, JobID: jobOf(r.State), VM: vmID(r.State), Damaged: errorcatalog.ReplicaCorrupt}.Finish(ctx)
+	return failover.BackgroundCopy{Item: r.Item, JobID: jobOf(r.State), VM: VM(r.State), Damaged: errorcatalog.ReplicaCorrupt}.Finish(ctx)
 }
 
 func (r Run) complete(ctx context.Context, _ *runbook.Memo) error {
@@ -101,7 +101,7 @@ func (r Run) complete(ctx context.Context, _ *runbook.Memo) error {
 	}
 	r.Forget()
 	return record(ctx, r.Item, protecteditem.CompleteTestFailover{
-		JobID: jobOf(r.State), Point: r.State.Test.Point, VM: vmID(r.State), At: r.Now(),
+		JobID: jobOf(r.State), Point: r.State.Test.Point, VM: VM(r.State), At: r.Now(),
 	})
 }
 
@@ -148,7 +148,7 @@ func (r Run) GiveUp(ctx context.Context, f *errorcatalog.Failure) error {
 			return err
 		}
 		r.Logger.WarnContext(ctx, "test vm was not removed; it waits for a cleanup", "item", r.Item.Item(), "error", err)
-		left = vmID(r.State)
+		left = VM(r.State)
 	}
 	r.Forget()
 	return record(ctx, r.Item, protecteditem.FailTestFailover{JobID: jobOf(r.State), Failure: f, VM: left, At: r.Now()})

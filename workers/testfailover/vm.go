@@ -28,15 +28,15 @@ func vmName(s protecteditem.State) string {
 	return name + ending
 }
 
-// vmID is the test VM's id on the recovery host.
-func vmID(s protecteditem.State) string { return strings.ToLower(vmName(s)) }
+// VM is the test VM's id on the recovery host.
+func VM(s protecteditem.State) string { return strings.ToLower(vmName(s)) }
 
 // testVM describes the copy, but for the disks, which are those of its recovery
 // point: adapters that reach nothing
 // but the network of the test and have none of the source's addresses.
 func testVM(s protecteditem.State) site.VirtualMachine {
 	vm := s.VM
-	vm.ID, vm.Name = vmID(s), vmName(s)
+	vm.ID, vm.Name = VM(s), vmName(s)
 	vm.NICs, vm.Disks = nil, nil
 	for _, n := range s.VM.NICs {
 		vm.NICs = append(vm.NICs, site.NIC{Name: n.Name, Network: s.Test.Network})

@@ -39,7 +39,7 @@ func dueItself(s protecteditem.State, now time.Time) (time.Time, bool) {
 		// operator.
 		at, due = s.Retry.NextAt, !s.Retry.NextAt.IsZero()
 	}
-	if look := lookAfter(s); look > 0 && (!due || at.After(now.Add(look))) {
+	if look := LookAfter(s); look > 0 && (!due || at.After(now.Add(look))) {
 		return now.Add(look), true
 	}
 	if !due {
@@ -48,9 +48,9 @@ func dueItself(s protecteditem.State, now time.Time) (time.Time, bool) {
 	return at, true
 }
 
-// lookAfter is how soon it is looked again after what lies beside an item's work; 0
+// LookAfter is how soon it is looked again after what lies beside an item's work; 0
 // when nothing does.
-func lookAfter(s protecteditem.State) time.Duration {
+func LookAfter(s protecteditem.State) time.Duration {
 	switch {
 	case s.Job != nil && s.Protection != protecteditem.FailbackAwaitingCompletion:
 		return 0

@@ -54,6 +54,12 @@ func fenced(err error) bool {
 	return ok && f.Code == errorcatalog.Fenced
 }
 
+// HostLost says whether an error means that a host does not answer, or is not there any
+// more.
+func HostLost(err error) bool {
+	return Is(err, errorcatalog.HostUnreachable) || Is(err, errorcatalog.HostNotFound)
+}
+
 // Is says whether err is a failure of the given code.
 func Is(err error, code errorcatalog.Code) bool {
 	f, ok := errors.AsType[*errorcatalog.Failure](err)

@@ -143,9 +143,9 @@ func (i *Item) Execution() eventstore.Execution {
 // Source is the host where the protected VM runs.
 func (i *Item) Source(ctx context.Context) (host.Host, error) {
 	if i.source == nil {
-		h, err := i.Hosts.Host(ctx, i.State.Vault, i.State.Site, i.State.Host)
+		h, err := i.Host(ctx, i.State.Site, i.State.Host)
 		if err != nil {
-			return nil, fmt.Errorf("find source host %s: %w", i.State.Host, err)
+			return nil, err
 		}
 		i.source = h
 	}
@@ -155,9 +155,9 @@ func (i *Item) Source(ctx context.Context) (host.Host, error) {
 // Recovery is the host where a failed-over VM runs.
 func (i *Item) Recovery(ctx context.Context) (host.Host, error) {
 	if i.recovery == nil {
-		h, err := i.Hosts.Host(ctx, i.State.Vault, i.State.Recovery.Site, i.State.Recovery.Host)
+		h, err := i.Host(ctx, i.State.Recovery.Site, i.State.Recovery.Host)
 		if err != nil {
-			return nil, fmt.Errorf("find recovery host %s: %w", i.State.Recovery.Host, err)
+			return nil, err
 		}
 		i.recovery = h
 	}
@@ -186,12 +186,12 @@ func (i *Item) Zone(ctx context.Context) *time.Location {
 	return time.UTC
 }
 
-// KnownNetworks is what is known of the networks around the item.
-func (i *Item) KnownNetworks(ctx context.Context) (protecteditem.Networks, error) {
+// KnownNetworks is what is known of the networks around the item in a state.
+func (i *Item) KnownNetworks(ctx context.Context, s protecteditem.State) (protecteditem.Networks, error) {
 	if i.Networks == nil {
 		return protecteditem.Networks{}, nil
 	}
-	known, err := i.Networks(ctx, i.State)
+	known, err := i.Networks(ctx, s)
 	if err != nil {
 		return known, fmt.Errorf("look for the networks of %s: %w", i.Item(), err)
 	}
@@ -206,11 +206,16 @@ func (i *Item) StretchOr(own int64) int64 {
 	return own
 }
 
-// Host is a host that is neither the item's source nor its recovery side.
+// Host is a host as the holder of the lane asks it. One that can tells it from another
+// that has lost the lane.
 func (i *Item) Host(ctx context.Context, site, id string) (host.Host, error) {
 	h, err := i.Hosts.Host(ctx, i.State.Vault, site, id)
 	if err != nil {
 		return nil, fmt.Errorf("find host %s: %w", id, err)
+	}
+	if f, ok := h.(host.Fencer); ok {
+		fence := i.Fence()
+		return f.Fenced(fence.Lane, fence.Token), nil
 	}
 	return h, nil
 }

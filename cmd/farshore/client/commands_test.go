@@ -183,7 +183,7 @@ func TestACommandLineThatIsWrongSendsNothing(t *testing.T) {
 	for _, args := range []string{
 		"failover unplanned", "failover test", "failover cleanup", "failover change-point web", "failover cancel", "failover undo web",
 		"failback start", "failback undo web", "failback complete", "failback start web --mode x", "failback start web --to hv3", "failback start web --vm-name web", "item reprotect",
-		"item pause", "item resume web db", "item retry", "item policy web", "item disable web --force", "failover test web --pont x",
+		"item pause", "item resume web db", "item retry", "item policy web", "item disable web --survivor web-1", "failover test web --pont x",
 		"plan add shop", "plan add shop --file nowhere/plan.yaml --x", "plan show", "plan check", "plan run dance shop", "plan run test", "plan run planned shop --point x",
 		"job restart", "job resume", "job list --since yesterday",
 	} {

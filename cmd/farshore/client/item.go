@@ -240,11 +240,13 @@ func (s *session) itemDisable() *cobra.Command {
 	cmd.Flags().Int32Var(&keep, "keep-replica", 168, "hours to keep the replica and its recovery points")
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
 	cmd.Flags().BoolVar(&tests, "cleanup", false, "clean up an open test failover, too")
-	cmd.Flags().BoolVar(&force, "force", false, "in spite of an open failback; with --survivor")
-	cmd.Flags().StringVar(&survivor, "survivor", "", "with --force: the recovery VM, as the one that is left")
-	cmd.MarkFlagsRequiredTogether("force", "survivor")
+	cmd.Flags().BoolVar(&force, "force", false, "do not wait for hosts and a store that do not answer; in spite of an open failback, with --survivor")
+	cmd.Flags().StringVar(&survivor, "survivor", "", "with --force and an open failback: the recovery VM, as the one that is left")
 	w.flags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if survivor != "" && !force {
+			return &usageError{"--survivor names what an open failback leaves: use it with --force"}
+		}
 		resp, err := s.api.DisableProtection(cmd.Context(), s.vault, args[0], &oapi.DisableProtectionParams{
 			KeepReplica: &keep, Reason: ref(reason), Cleanup: ref(tests), Force: ref(force), Survivor: ref(survivor),
 			IfMatch: new("*"), IdempotencyKey: newIdempotencyKey(),

@@ -183,6 +183,9 @@ func failbacks() []move {
 		one("", func(s state, now time.Time) protecteditem.CompleteFailbackCommit {
 			return protecteditem.CompleteFailbackCommit{JobID: job(s), At: now}
 		}),
+		one("", func(s state, now time.Time) protecteditem.LeaveBehind {
+			return protecteditem.LeaveBehind{JobID: job(s), Left: protecteditem.LeftBehind{Site: s.Site, Host: s.Host, VM: s.VM.ID, Fate: protecteditem.GiveBack}, At: now}
+		}),
 		one("", func(s state, now time.Time) protecteditem.SettleLeftBehind {
 			c := protecteditem.SettleLeftBehind{At: now}
 			for _, l := range s.LeftBehind {

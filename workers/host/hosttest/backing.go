@@ -25,13 +25,13 @@ func backed(t *testing.T, s *Subject) {
 	points := []host.Backing{s.Back(t, "os", want["os"]), s.Back(t, "data", want["data"])}
 	want["data"] = append(want["data"], make([]byte, 1<<20)...) // the disk has been grown since
 	code(t, h.BackVM(ctx, vm.ID, points), errorcatalog.VMNotFound)
-	must(t, h.CreateVM(ctx, vm))
+	must(t, h.CreateVM(ctx, vm, owner))
 	lost := points[0]
 	lost.Point = "lost"
 	code(t, h.BackVM(ctx, vm.ID, []host.Backing{lost, points[1]}), errorcatalog.BackingUnavailable)
 	must(t, h.BackVM(ctx, vm.ID, points))
 	must(t, h.BackVM(ctx, vm.ID, points))
-	must(t, h.CompleteVM(ctx, vm.ID))
+	must(t, h.CompleteVM(ctx, vm.ID, owner))
 	must(t, h.Start(ctx, vm.ID))
 	disks, err := h.BackedDisks(ctx, vm.ID)
 	must(t, err)
@@ -61,7 +61,7 @@ func backed(t *testing.T, s *Subject) {
 			t.Errorf("disk %s is not its recovery point", d)
 		}
 	}
-	must(t, h.DeleteVM(ctx, vm.ID))
+	must(t, h.DeleteVM(ctx, vm.ID, owner))
 	_, err = h.BackedDisks(ctx, vm.ID)
 	code(t, err, errorcatalog.VMNotFound)
 }

@@ -150,7 +150,7 @@ func unknown(t *testing.T, s *Subject) {
 	must(t, h.StopReplication(ctx, s.VM.ID))
 	must(t, h.ReleaseCut(ctx, s.VM.ID, uuid.NewString()))
 	must(t, h.DeleteSnapshot(ctx, s.VM.ID, "none"))
-	must(t, h.DeleteVM(ctx, "none"))
+	must(t, h.DeleteVM(ctx, "none", owner))
 	must(t, h.Stop(ctx, s.VM.ID))
 	canceled, cancel := context.WithCancel(ctx)
 	cancel()

@@ -30,6 +30,9 @@ func inactive(t *testing.T, s *Subject) {
 	}
 }
 
+// owner is for whom the suite makes VMs.
+const owner = "v.built.1"
+
 func provision(t *testing.T, s *Subject) {
 	t.Helper()
 	ctx, h := t.Context(), s.Host
@@ -41,21 +44,23 @@ func provision(t *testing.T, s *Subject) {
 	code(t, err, errorcatalog.VMNotFound)
 	bad := vm
 	bad.Name = s.VM.Name
-	code(t, h.CreateVM(ctx, bad), errorcatalog.VMExists)
+	code(t, h.CreateVM(ctx, bad, owner), errorcatalog.VMExists)
 	bad = vm
 	bad.Disks = []site.Disk{{ID: "os", File: "../os.raw", Format: site.Raw, SizeBytes: 1 << 20}}
-	code(t, h.CreateVM(ctx, bad), errorcatalog.VMDescriptionInvalid)
-	must(t, h.CreateVM(ctx, vm))
+	code(t, h.CreateVM(ctx, bad, owner), errorcatalog.VMDescriptionInvalid)
+	must(t, h.CreateVM(ctx, vm, owner))
 	data := noise(5 << 20)
 	fill(t, h, vm.ID, "os", data)
-	must(t, h.CreateVM(ctx, vm)) // taken up again
+	must(t, h.CreateVM(ctx, vm, owner)) // taken up again
+	foreign(t, h, vm)
 	fill(t, h, vm.ID, "data", data[:1<<20])
 	if vms, err := h.VirtualMachines(ctx); err != nil || len(vms) != 1 {
 		t.Errorf("a VM under construction is listed: %+v, %v", vms, err)
 	}
-	must(t, h.CompleteVM(ctx, vm.ID))
-	must(t, h.CompleteVM(ctx, vm.ID))
-	must(t, h.CreateVM(ctx, vm))
+	must(t, h.CompleteVM(ctx, vm.ID, owner))
+	must(t, h.CompleteVM(ctx, vm.ID, owner))
+	must(t, h.CreateVM(ctx, vm, owner))
+	foreign(t, h, vm)
 	_, err = h.OpenVMDisk(ctx, vm.ID, "os")
 	code(t, err, errorcatalog.VMNotFound)
 	got, err := h.VirtualMachine(ctx, vm.ID)
@@ -72,8 +77,8 @@ func provision(t *testing.T, s *Subject) {
 		}
 	}
 	must(t, h.Start(ctx, vm.ID))
-	must(t, h.DeleteVM(ctx, vm.ID))
-	must(t, h.DeleteVM(ctx, vm.ID))
+	must(t, h.DeleteVM(ctx, vm.ID, owner))
+	must(t, h.DeleteVM(ctx, vm.ID, owner))
 	if _, err := h.VirtualMachine(ctx, vm.ID); err == nil {
 		t.Error("a deleted VM is found")
 	}
@@ -93,4 +98,14 @@ func fill(t *testing.T, h host.Host, vm, diskID string, p []byte) {
 		t.Errorf("disk %s under construction is not what was written, %v", diskID, err)
 	}
 	must(t, w.Close())
+}
+
+// foreign checks that another owner can neither take nor delete the VM.
+func foreign(t *testing.T, h host.Host, vm site.VirtualMachine) {
+	t.Helper()
+	for _, other := range []string{"v.built.2", ""} {
+		code(t, h.CreateVM(t.Context(), vm, other), errorcatalog.VMExists)
+		code(t, h.CompleteVM(t.Context(), vm.ID, other), errorcatalog.VMNotFound)
+		must(t, h.DeleteVM(t.Context(), vm.ID, other))
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -56,9 +57,9 @@ func newBackedLab(t *testing.T) *lab {
 		l.seeds[d.ID] = p
 		points = append(points, backIn(t, store, d.ID, p))
 	}
-	must(t, l.client.CreateVM(within(t), l.vm))
+	must(t, l.client.CreateVM(within(t), l.vm, owner))
 	must(t, l.client.BackVM(within(t), l.vm.ID, points))
-	must(t, l.client.CompleteVM(within(t), l.vm.ID))
+	must(t, l.client.CompleteVM(within(t), l.vm.ID, owner))
 	must(t, l.client.Start(within(t), l.vm.ID))
 	return l
 }
@@ -125,7 +126,7 @@ func TestAVMWhoseDisksAreNotThereYetOutlivesItsPowerState(t *testing.T) {
 	}
 	must(t, l.client.Stop(within(t), l.vm.ID))
 	l.judge()
-	must(t, l.client.DeleteVM(within(t), l.vm.ID))
+	must(t, l.client.DeleteVM(within(t), l.vm.ID, owner))
 }
 
 func TestAGuestsReadsWaitForAStoreThatIsAway(t *testing.T) {
@@ -143,9 +144,9 @@ func TestAGuestsReadsWaitForAStoreThatIsAway(t *testing.T) {
 	want := make([]byte, 1<<20)
 	_, _ = crand.Read(want)
 	vm.ID, vm.Name, vm.Disks = "away", "away", []site.Disk{{ID: "os", File: "os.raw", Format: site.Raw, SizeBytes: 1 << 20, OS: true}}
-	must(t, c.CreateVM(within(t), vm))
+	must(t, c.CreateVM(within(t), vm, owner))
 	must(t, c.BackVM(within(t), vm.ID, []host.Backing{backIn(t, t.TempDir(), "os", want)}))
-	must(t, c.CompleteVM(within(t), vm.ID))
+	must(t, c.CompleteVM(within(t), vm.ID, owner))
 	must(t, c.Start(within(t), vm.ID))
 	guest, err := nbd.Dial(within(t), local.SocketPath(o.Socket, vm.ID, "os"), "os")
 	must(t, err)
@@ -184,6 +185,72 @@ func TestAGuestsReadsWaitForAStoreThatIsAway(t *testing.T) {
 	if err := read(192 << 10); err == nil || time.Since(since) > o.BackingPatience {
 		t.Errorf("a damaged block was answered with %v after %s", err, time.Since(since))
 	}
+}
+
+// The patience of a store that is away must not add up over the reads that wait for
+// it.
+func TestManyReadsTogetherWaitNoLongerForAStoreThanOne(t *testing.T) {
+	t.Parallel()
+	dir, vm := site1(t, nil)
+	o := options(dir, filepath.Join(socketDir(t), "h.sock"))
+	var away atomic.Bool
+	var tries atomic.Int64
+	o.BackingPatience = time.Second
+	o.OpenBacking = func(ctx context.Context, b host.Backing) (disk.Reader, error) {
+		tries.Add(1)
+		r, err := plainPoint(ctx, b)
+		if err == nil && away.Load() {
+			return nil, errors.Join(stubborn(), r.Close())
+		}
+		return &slow{Reader: r, away: &away}, err
+	}
+	c := served(t, o)
+	vm.ID, vm.Name, vm.Disks = "away", "away", []site.Disk{{ID: "os", File: "os.raw", Format: site.Raw, SizeBytes: 2 << 20, OS: true}}
+	must(t, c.CreateVM(within(t), vm, owner))
+	must(t, c.BackVM(within(t), vm.ID, []host.Backing{backIn(t, t.TempDir(), "os", make([]byte, 2<<20))}))
+	must(t, c.CompleteVM(within(t), vm.ID, owner))
+	must(t, c.Start(within(t), vm.ID))
+	guest, err := nbd.Dial(within(t), local.SocketPath(o.Socket, vm.ID, "os"), "os")
+	must(t, err)
+	defer guest.Close() //nolint:errcheck // read only
+	_, err = guest.ReadAt(make([]byte, 4096), 0)
+	must(t, err)
+	away.Store(true)
+	before := tries.Load()
+	var reads sync.WaitGroup
+	for n := range int64(24) {
+		reads.Go(func() {
+			if _, err := guest.ReadAt(make([]byte, 4096), n<<16); err == nil {
+				t.Error("a block that nobody has was read")
+			}
+		})
+	}
+	reads.Wait()
+	if n := tries.Load() - before; n > 6 {
+		t.Errorf("the store was opened %d times, one after the other, for reads that came together", n)
+	}
+	away.Store(false)
+	_, err = guest.ReadAt(make([]byte, 4096), 1<<20)
+	must(t, err)
+}
+
+// stubborn is a store that waits by itself before it says that it is away.
+func stubborn() error {
+	<-time.After(250 * time.Millisecond)
+	return errorcatalog.Fail(errorcatalog.ReplicaStoreUnreachable, "it is away")
+}
+
+type slow struct {
+	disk.Reader
+
+	away *atomic.Bool
+}
+
+func (s *slow) ReadAt(p []byte, off int64) (int, error) {
+	if s.away.Load() {
+		return 0, stubborn()
+	}
+	return s.Reader.ReadAt(p, off)
 }
 
 // moody is a point whose store is away at times.

@@ -15,6 +15,7 @@ type call struct {
 	VM           string               `json:"vm,omitempty"`
 	Disk         string               `json:"disk,omitempty"`
 	Disks        []string             `json:"disks,omitempty"`
+	Owner        string               `json:"owner,omitempty"`
 	ID           string               `json:"id,omitempty"` // of a cut, a snapshot, a return or a recovery point
 	Off          int64                `json:"off,omitempty"`
 	Size         int64                `json:"size,omitempty"`
@@ -95,13 +96,17 @@ func methods() map[string]method {
 func provisionMethods() map[string]method {
 	return map[string]method{
 		"createVM": func(ctx context.Context, e *Engine, c call) (any, error) {
-			return nothing{}, e.CreateVM(ctx, orZero(c.Machine))
+			return nothing{}, e.CreateVM(ctx, orZero(c.Machine), c.Owner)
 		},
 		"openVMDisk":  openVMDisk,
 		"flushVMDisk": changeVMDisk(func(d host.DiskWriter, _ call) error { return d.Flush() }),
 		"zeroVMDisk":  changeVMDisk(func(d host.DiskWriter, c call) error { return d.Zero(c.Off, c.N) }),
-		"completeVM":  func(ctx context.Context, e *Engine, c call) (any, error) { return nothing{}, e.CompleteVM(ctx, c.VM) },
-		"deleteVM":    func(ctx context.Context, e *Engine, c call) (any, error) { return nothing{}, e.DeleteVM(ctx, c.VM) },
+		"completeVM": func(ctx context.Context, e *Engine, c call) (any, error) {
+			return nothing{}, e.CompleteVM(ctx, c.VM, c.Owner)
+		},
+		"deleteVM": func(ctx context.Context, e *Engine, c call) (any, error) {
+			return nothing{}, e.DeleteVM(ctx, c.VM, c.Owner)
+		},
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 
 	"farshore/domain/errorcatalog"
 	"farshore/domain/site"
@@ -28,11 +29,14 @@ const socketBuffer = 1 << 20
 type Client struct {
 	socket string
 	http   *http.Client
+	lane   string // for whose holder it asks, or nobody's
+	token  int64
 }
 
 var (
 	_ host.Host          = (*Client)(nil)
 	_ host.ProblemLister = (*Client)(nil)
+	_ host.Fencer        = (*Client)(nil)
 )
 
 // Dial returns a client of the host process at a control socket. It connects
@@ -57,6 +61,11 @@ func Dial(socket string) *Client {
 
 // Close lets go of idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Fenced is the same client for the holder of a lane.
+func (c *Client) Fenced(lane string, token int64) host.Host {
+	return &Client{socket: c.socket, http: c.http, lane: lane, token: token}
+}
 
 // State tells what the process serves.
 func (c *Client) State(ctx context.Context) (State, error) {
@@ -105,6 +114,10 @@ func (c *Client) do(ctx context.Context, verb, path string, body io.Reader) (*ht
 	req, err := http.NewRequestWithContext(ctx, verb, "http://host"+path, body) //nolint:gosec // it goes to a unix socket, whatever the address
 	if err != nil {
 		return nil, fmt.Errorf("build request: %w", err)
+	}
+	if c.lane != "" {
+		req.Header.Set(laneHeader, c.lane)
+		req.Header.Set(tokenHeader, strconv.FormatInt(c.token, 10))
 	}
 	res, err := c.http.Do(req) //nolint:gosec // it goes to a unix socket, whatever the address
 	if err != nil {
@@ -225,18 +238,18 @@ func (c *Client) SetActive(ctx context.Context, vm string, active bool) error {
 }
 
 // CreateVM prepares a VM whose disks are to be filled.
-func (c *Client) CreateVM(ctx context.Context, vm site.VirtualMachine) error {
-	return c.call(ctx, "createVM", call{Machine: &vm}, nil)
+func (c *Client) CreateVM(ctx context.Context, vm site.VirtualMachine, owner string) error {
+	return c.call(ctx, "createVM", call{Machine: &vm, Owner: owner}, nil)
 }
 
-// CompleteVM makes the VM appear in the inventory, off.
-func (c *Client) CompleteVM(ctx context.Context, vm string) error {
-	return c.call(ctx, "completeVM", call{VM: vm}, nil)
+// CompleteVM makes the owner's VM appear in the inventory, off.
+func (c *Client) CompleteVM(ctx context.Context, vm, owner string) error {
+	return c.call(ctx, "completeVM", call{VM: vm, Owner: owner}, nil)
 }
 
-// DeleteVM stops the VM and removes it with its disks.
-func (c *Client) DeleteVM(ctx context.Context, vm string) error {
-	return c.call(ctx, "deleteVM", call{VM: vm}, nil)
+// DeleteVM stops the owner's VM and removes it with its disks.
+func (c *Client) DeleteVM(ctx context.Context, vm, owner string) error {
+	return c.call(ctx, "deleteVM", call{VM: vm, Owner: owner}, nil)
 }
 
 // OpenLog reads a sealed log of a cut.

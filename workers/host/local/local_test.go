@@ -96,6 +96,15 @@ func addVM(tb testing.TB, dir string, vm site.VirtualMachine) {
 	must(tb, os.WriteFile(filepath.Join(folder, "vm.json"), p, 0o600))
 }
 
+// owner is for whom the tests' VMs are made.
+const owner = "v.vm.1"
+
+// own makes a VM that was added by hand look as one that was made for the owner.
+func own(tb testing.TB, dir, vm string) {
+	tb.Helper()
+	must(tb, os.WriteFile(filepath.Join(dir, vm, ".owner"), []byte(`"`+owner+`"`), 0o600))
+}
+
 func engine(tb testing.TB, o local.Options) *local.Engine {
 	tb.Helper()
 	e, err := local.Open(o)
@@ -147,7 +156,7 @@ func subject(t *testing.T, dir, socket string, vm site.VirtualMachine) *hosttest
 // left lists what lies in a VM's folder besides its description and disks.
 func left(t *testing.T, dir string, vm site.VirtualMachine) []string {
 	t.Helper()
-	own := []string{"vm.json"}
+	own := []string{"vm.json", ".owner"}
 	for _, d := range vm.Disks {
 		own = append(own, d.File)
 	}

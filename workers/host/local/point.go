@@ -97,7 +97,7 @@ func (p *point) patiently(do func(disk.Reader) error) error {
 			p.log.Warn("a guest's read of its recovery point has failed", "error", err)
 			return errors.Join(err, ctx.Err())
 		}
-		if err = p.once(do); err == nil {
+		if err = p.once(ctx, do); err == nil {
 			return nil
 		}
 		if errorcatalog.Of(err).Code == errorcatalog.ReplicaCorrupt {
@@ -108,12 +108,12 @@ func (p *point) patiently(do func(disk.Reader) error) error {
 	}
 }
 
-func (p *point) once(do func(disk.Reader) error) error {
+func (p *point) once(ctx context.Context, do func(disk.Reader) error) error {
 	p.mu.RLock()
 	r := p.reader
 	if r == nil {
 		p.mu.RUnlock()
-		if err := p.reopen(nil); err != nil {
+		if err := p.reopen(ctx, nil); err != nil {
 			return err
 		}
 		p.mu.RLock()
@@ -126,23 +126,24 @@ func (p *point) once(do func(disk.Reader) error) error {
 	err := do(r)
 	p.mu.RUnlock()
 	if err != nil && errorcatalog.Of(err).Code != errorcatalog.ReplicaCorrupt {
-		return errors.Join(err, p.reopen(r))
+		return errors.Join(err, p.reopen(ctx, r))
 	}
 	return err
 }
 
-// reopen replaces a reader that has failed, unless somebody else has.
-func (p *point) reopen(failed disk.Reader) error {
+// reopen replaces a reader that has failed, unless somebody else has. Whose patience
+// has ended, maybe while others tried, leaves that to the next.
+func (p *point) reopen(ctx context.Context, failed disk.Reader) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.reader != failed || p.ctx.Err() != nil {
+	if p.reader != failed || ctx.Err() != nil {
 		return nil
 	}
 	p.drop()
 	if p.open == nil {
 		return errorcatalog.Fail(errorcatalog.BackingUnavailable, "the host opens no replica stores")
 	}
-	r, err := p.open(p.ctx, p.backing)
+	r, err := p.open(p.ctx, p.backing) //nolint:contextcheck // the reader outlives who asks for it
 	if err != nil {
 		return err
 	}

@@ -201,7 +201,8 @@ func TestGuestThatIgnoresItsShutdownIsLeftRunning(t *testing.T) {
 		t.Errorf("VM is %s, %v", p, err)
 	}
 	l.more()
-	must(t, l.client.DeleteVM(within(t), l.vm.ID))
+	own(t, l.dir, l.vm.ID)
+	must(t, l.client.DeleteVM(within(t), l.vm.ID, owner))
 	if _, err := os.Stat(filepath.Join(l.dir, l.vm.ID)); !os.IsNotExist(err) {
 		t.Errorf("folder of the deleted VM: %v", err)
 	}

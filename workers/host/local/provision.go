@@ -23,8 +23,20 @@ const incompleteFile = "vm.json.incomplete"
 // trashPrefix marks folders that are being deleted.
 const trashPrefix = "trash-"
 
+// ownerFile says in a VM's folder for whom it was made. A VM that was made by hand has
+// none.
+const ownerFile = ".owner"
+
+// ownerOf is for whom a VM was made or begun.
+func (e *Engine) ownerOf(vm string) (owner string, err error) {
+	if slug().MatchString(vm) {
+		err = loadJSON(filepath.Join(e.o.Directory, vm, ownerFile), &owner)
+	}
+	return owner, err
+}
+
 // CreateVM prepares a VM whose disks are to be filled.
-func (e *Engine) CreateVM(_ context.Context, vm site.VirtualMachine) error {
+func (e *Engine) CreateVM(_ context.Context, vm site.VirtualMachine, owner string) error {
 	if err := checkDescription(vm); err != nil {
 		return errorcatalog.Fail(errorcatalog.VMDescriptionInvalid, "VM to be created").Because(err)
 	}
@@ -33,17 +45,21 @@ func (e *Engine) CreateVM(_ context.Context, vm site.VirtualMachine) error {
 	if err := e.scan(); err != nil {
 		return err
 	}
+	dir := filepath.Join(e.o.Directory, vm.ID)
+	made, err := e.ownerOf(vm.ID)
+	if err != nil {
+		return err
+	}
 	for _, m := range e.all() {
 		switch have := m.vm.Load(); {
-		case have.ID == vm.ID:
+		case have.ID == vm.ID && made == owner:
 			return nil
-		case have.Name == vm.Name:
-			return errorcatalog.Fail(errorcatalog.VMExists, "the host has a VM %q, of id %s", vm.Name, have.ID)
+		case have.ID == vm.ID, have.Name == vm.Name:
+			return errorcatalog.Fail(errorcatalog.VMExists, "the host has a VM %q, of id %s", have.Name, have.ID)
 		}
 	}
-	dir := filepath.Join(e.o.Directory, vm.ID)
-	if exists(dir) && !exists(filepath.Join(dir, incompleteFile)) {
-		return errorcatalog.Fail(errorcatalog.VMExists, "folder %s is there and holds no VM under construction", vm.ID)
+	if exists(dir) && (made != owner || !exists(filepath.Join(dir, incompleteFile))) {
+		return errorcatalog.Fail(errorcatalog.VMExists, "folder %s is there and holds no VM that was begun for %s", vm.ID, owner)
 	}
 	if begun, err := readIncomplete(dir); err == nil && !reflect.DeepEqual(begun, vm) {
 		if err := e.discard(dir, vm.ID); err != nil { // begun with other disks
@@ -57,11 +73,10 @@ func (e *Engine) CreateVM(_ context.Context, vm site.VirtualMachine) error {
 			return err
 		}
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return full(fmt.Errorf("make folder of VM %s: %w", vm.ID, err))
-	}
-	if err := saveJSON(filepath.Join(dir, incompleteFile), vm); err != nil {
-		return err
+	if !exists(dir) {
+		if err := e.begin(dir, vm, owner); err != nil {
+			return full(fmt.Errorf("make folder of VM %s: %w", vm.ID, err))
+		}
 	}
 	for _, d := range vm.Disks {
 		if err := e.createDisk(dir, vm.ID, d); err != nil {
@@ -69,6 +84,19 @@ func (e *Engine) CreateVM(_ context.Context, vm site.VirtualMachine) error {
 		}
 	}
 	return errors.Join(syncDir(dir), syncDir(e.o.Directory))
+}
+
+// begin makes the folder of a VM, with its owner and its description at once.
+func (e *Engine) begin(dir string, vm site.VirtualMachine, owner string) error {
+	aside := filepath.Join(e.o.Directory, ownFolder, "begin-"+vm.ID)
+	if err := errors.Join(os.RemoveAll(aside), os.Mkdir(aside, 0o700)); err != nil {
+		return err //nolint:wrapcheck // the caller says what for
+	}
+	err := errors.Join(saveJSON(filepath.Join(aside, ownerFile), owner), saveJSON(filepath.Join(aside, incompleteFile), vm))
+	if err != nil {
+		return err
+	}
+	return os.Rename(aside, dir) //nolint:wrapcheck // the caller says what for
 }
 
 func (e *Engine) createDisk(dir, vm string, d site.Disk) error {
@@ -163,8 +191,15 @@ func recoveryFull(err error) error {
 	return errorcatalog.Fail(errorcatalog.DiskUnwritable, "disk under construction").Because(err)
 }
 
-// CompleteVM makes the VM appear in the inventory, off.
-func (e *Engine) CompleteVM(_ context.Context, vm string) error {
+// CompleteVM makes the owner's VM appear in the inventory, off.
+func (e *Engine) CompleteVM(_ context.Context, vm, owner string) error {
+	made, err := e.ownerOf(vm)
+	if err != nil {
+		return err
+	}
+	if made != owner {
+		return errorcatalog.Fail(errorcatalog.VMNotFound, "no VM %q was begun for %s", vm, owner)
+	}
 	dir, begun, err := e.underConstruction(vm)
 	if err != nil {
 		if _, there := e.find(vm); there == nil {
@@ -194,10 +229,10 @@ func flushFile(path string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// DeleteVM stops the VM and removes it with its disks.
-func (e *Engine) DeleteVM(ctx context.Context, vm string) error {
-	if !slug().MatchString(vm) {
-		return nil
+// DeleteVM stops the owner's VM and removes it with its disks.
+func (e *Engine) DeleteVM(ctx context.Context, vm, owner string) error {
+	if made, err := e.ownerOf(vm); err != nil || made != owner {
+		return err // another's, if there is one
 	}
 	m, err := e.find(vm)
 	if errorcatalog.Of(orNone(err)).Code == errorcatalog.VMNotFound {

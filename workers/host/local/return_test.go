@@ -255,7 +255,8 @@ func TestDeletedVMTakesItsReturnAlong(t *testing.T) {
 	s.Host = e
 	b := hosttest.BeginReturn(t, s, "return-1")
 	b.Scribble(t)
-	must(t, e.DeleteVM(within(t), vm.ID)) // with everything beside its disks
+	own(t, dir, vm.ID)
+	must(t, e.DeleteVM(within(t), vm.ID, owner)) // with everything beside its disks
 	if _, err := os.Stat(filepath.Join(dir, vm.ID)); !os.IsNotExist(err) {
 		t.Errorf("folder of the deleted VM: %v", err)
 	}

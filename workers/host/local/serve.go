@@ -81,7 +81,7 @@ func NewHandler(e *Engine) http.Handler {
 	mux.HandleFunc("PUT /v1/backed", h.fill)
 	mux.HandleFunc("GET /v1/beside", h.readBeside)
 	mux.HandleFunc("PUT /v1/beside", h.writeBeside)
-	return mux
+	return (&fences{tokens: map[string]int64{}}).before(mux)
 }
 
 type handler struct{ e *Engine }

@@ -160,8 +160,8 @@ func TestNewVMInheritsNothingFromOneOfItsIDThatWasRemoved(t *testing.T) {
 	for i := range vm.Disks {
 		vm.Disks[i].SizeBytes = diskSize
 	}
-	must(t, e.CreateVM(within(t), vm))
-	must(t, e.CompleteVM(within(t), vm.ID))
+	must(t, e.CreateVM(within(t), vm, owner))
+	must(t, e.CompleteVM(within(t), vm.ID, owner))
 	must(t, e.Start(within(t), vm.ID))
 	must(t, e.Stop(within(t), vm.ID))
 }
@@ -172,7 +172,7 @@ func TestDeletingWhatIsNoVMTouchesNothing(t *testing.T) {
 	must(t, os.Mkdir(filepath.Join(dir, "precious"), 0o700))
 	e := engine(t, options(dir, filepath.Join(socketDir(t), "h.sock")))
 	for _, id := range []string{"precious", "../precious", "", ".", ".farshore"} {
-		must(t, e.DeleteVM(within(t), id))
+		must(t, e.DeleteVM(within(t), id, owner))
 	}
 	for _, name := range []string{"precious", ".farshore", "vm1"} {
 		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
@@ -286,13 +286,13 @@ func TestFullVolumeStopsSnapshotAndTrackingButNotTheGuest(t *testing.T) {
 		t.Errorf("%v is left", left)
 	}
 	big := site.VirtualMachine{ID: "vm2", Name: "VM 2", Generation: 1, Disks: []site.Disk{{ID: "os", File: "os.raw", Format: site.Raw, SizeBytes: 64 << 20}}}
-	must(t, e.CreateVM(within(t), big))
+	must(t, e.CreateVM(within(t), big, owner))
 	w, err := e.OpenVMDisk(within(t), "vm2", "os")
 	must(t, err)
 	_, err = w.WriteAt(bytes.Repeat([]byte{1}, 8<<20), 0)
 	wantCode(t, err, errorcatalog.InsufficientRecoverySpace)
 	must(t, w.Close())
-	must(t, e.DeleteVM(within(t), "vm2"))
+	must(t, e.DeleteVM(within(t), "vm2", owner))
 }
 
 func TestSnapshotLeavesTheReserveToTheGuest(t *testing.T) {
@@ -326,8 +326,8 @@ func TestPeersReadAndWriteTheExports(t *testing.T) {
 	vhd := site.VirtualMachine{ID: "vm-vhd", Name: "VHD", Generation: 1, Disks: []site.Disk{{ID: "os", File: "os.vhd", Format: site.FixedVHD, SizeBytes: diskSize}}}
 	socket := filepath.Join(socketDir(t), "h.sock")
 	h := served(t, options(dir, socket))
-	must(t, h.CreateVM(within(t), vhd))
-	must(t, h.CompleteVM(within(t), vhd.ID))
+	must(t, h.CreateVM(within(t), vhd, owner))
+	must(t, h.CompleteVM(within(t), vhd.ID, owner))
 	s := subject(t, dir, socket, vm)
 	s.Host = h
 	r := hosttest.NewReplica(t, s)

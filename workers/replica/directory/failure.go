@@ -36,6 +36,9 @@ func passes(err error) bool {
 			return true
 		}
 	}
+	if _, ok := errors.AsType[sourceError](err); ok {
+		return true
+	}
 	f, ok := errors.AsType[*errorcatalog.Failure](err)
 	// Undo logs are change logs, but trouble with them is not the source's.
 	return ok && errorcatalog.ClassOf(f.Code) != errorcatalog.Resynchronize

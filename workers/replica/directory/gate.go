@@ -188,7 +188,11 @@ const (
 )
 
 // lockFile waits for a kernel lock, but not for ever: its holder may be stopped.
+// Whoever has been given up gets none.
 func lockFile(ctx context.Context, f *os.File, how int) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	err := flock(f, how|unix.LOCK_NB)
 	if !errors.Is(err, unix.EWOULDBLOCK) {
 		return err

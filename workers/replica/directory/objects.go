@@ -47,18 +47,22 @@ func (s *Store) PutObject(ctx context.Context, item, name string, r io.ReadSeeke
 // medium then returns.
 func fill(ctx context.Context, f *os.File, r io.ReadSeeker, size int64) error {
 	if _, err := r.Seek(0, io.SeekStart); err != nil {
-		return fmt.Errorf("rewind the source: %w", err)
+		return sourceError{err}
 	}
 	buf, back := make([]byte, copyBytes), make([]byte, copyBytes)
-	if _, err := io.CopyBuffer(struct{ io.Writer }{f}, contextReader{ctx, io.LimitReader(r, size)}, buf); err != nil {
-		return err //nolint:wrapcheck // the caller says what was written
+	n, err := io.CopyBuffer(struct{ io.Writer }{f}, contextReader{ctx, io.LimitReader(r, size)}, buf)
+	if err == nil && n < size {
+		err = sourceError{io.ErrUnexpectedEOF}
+	}
+	if err != nil {
+		return err
 	}
 	if err := f.Sync(); err != nil {
 		return err //nolint:wrapcheck // the caller says what was written
 	}
 	dropCache(f)
 	if _, err := r.Seek(0, io.SeekStart); err != nil {
-		return fmt.Errorf("rewind the source: %w", err)
+		return sourceError{err}
 	}
 	for at := int64(0); at < size; {
 		if ctx.Err() != nil {
@@ -66,7 +70,7 @@ func fill(ctx context.Context, f *os.File, r io.ReadSeeker, size int64) error {
 		}
 		n := min(size-at, copyBytes)
 		if _, err := io.ReadFull(r, buf[:n]); err != nil {
-			return fmt.Errorf("read the source again: %w", err)
+			return sourceError{err}
 		}
 		if _, err := f.ReadAt(back[:n], at); err != nil || !bytes.Equal(buf[:n], back[:n]) {
 			return errorcatalog.Fail(errorcatalog.TransferVerificationFailed, "what was stored at %d is not what was sent", at).Because(err)
@@ -86,8 +90,19 @@ func (c contextReader) Read(p []byte) (int, error) {
 	if c.ctx.Err() != nil {
 		return 0, context.Cause(c.ctx)
 	}
-	return c.r.Read(p) //nolint:wrapcheck // io.Reader
+	n, err := c.r.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = sourceError{err}
+	}
+	return n, err
 }
+
+// sourceError is a failure of what is to be stored, not of the store.
+type sourceError struct{ error }
+
+func (e sourceError) Error() string { return "read what is to be stored: " + e.error.Error() }
+
+func (e sourceError) Unwrap() error { return e.error }
 
 // OpenObject reads an object.
 func (s *Store) OpenObject(_ context.Context, item, name string) (replica.Object, error) {

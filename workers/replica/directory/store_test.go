@@ -1,8 +1,10 @@
 package directory_test
 
 import (
+	"context"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,9 +39,31 @@ func TestADirectoryIsAReplicaStore(t *testing.T) {
 						tb.Fatal(err)
 					}
 				},
+				CutAfter: func(tb testing.TB, n int) (context.Context, func()) {
+					tb.Helper()
+					c := &cutOff{Context: tb.Context()}
+					c.left.Store(int64(n))
+					return c, func() {}
+				},
 			},
 		}
 	})
+}
+
+// cutOff ends when the store has looked at it a number of times, which it does
+// before each change.
+type cutOff struct {
+	context.Context //nolint:containedctx // it is one
+
+	left atomic.Int64
+}
+
+// Err tells the end.
+func (c *cutOff) Err() error {
+	if c.left.Add(-1) < 0 {
+		return context.Canceled
+	}
+	return nil
 }
 
 func flipBit(tb testing.TB, path string, off int64) {

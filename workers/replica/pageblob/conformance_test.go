@@ -1,7 +1,9 @@
 package pageblob_test
 
 import (
+	"context"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,6 +31,10 @@ func TestConformance(t *testing.T) {
 				LoseWrites:    y.while(isChange, faultproxy.LoseWrite),
 				FlipWrites:    y.while(faultproxy.IsPut, faultproxy.FlipBit),
 				FlushVerifies: true,
+				CutAfter: func(tb testing.TB, n int) (context.Context, func()) {
+					tb.Helper()
+					return tb.Context(), y.cutAfter(n, func(r *http.Request) bool { return r.Method != http.MethodGet && r.Method != http.MethodHead })
+				},
 			},
 		}
 	})
@@ -45,6 +51,19 @@ func (y yard) while(when func(*http.Request) bool, do faultproxy.Fault) func(tes
 func (y yard) flipBit(_ testing.TB, item, disk string, off int64) {
 	isRead := faultproxy.IsTo(http.MethodGet, "/"+item+"/disks/"+disk+".vhd")
 	y.proxy.Add(faultproxy.Rule{When: func(r *http.Request) bool { return isRead(r) && r.URL.Query().Get("comp") == "" }, Do: faultproxy.FlipRead(off)})
+}
+
+// cutAfter lets n requests of a kind pass. From the next one on, all are refused as
+// none is that may be repeated.
+func (y yard) cutAfter(n int, counts func(*http.Request) bool) (restore func()) {
+	var seen atomic.Int64
+	late := func(r *http.Request) bool {
+		if counts(r) {
+			seen.Add(1)
+		}
+		return seen.Load() > int64(n)
+	}
+	return y.proxy.Add(faultproxy.Rule{When: late, Do: faultproxy.Refuse(http.StatusForbidden, "AuthenticationFailed")})
 }
 
 func newContainerName() string { return "test-" + uuid.NewString() }

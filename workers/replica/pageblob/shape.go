@@ -14,9 +14,10 @@ import (
 	"farshore/workers/replica"
 )
 
-// GrowDisk makes a disk larger: the blob says what it is about to become, is
-// resized, loses the footer that now lies within the disk, gets one at its end, and
-// says what it is. After a crash anywhere in it, it is repeated.
+// GrowDisk makes a disk larger: the blob says how long it may become, is resized,
+// loses all that lies behind the disk's end, gets a footer at its own, and says what
+// it is. After a crash anywhere in it, it is repeated, with the same size or with
+// another: what is left from before is no longer than the blob says, and cleared.
 func (s *Store) GrowDisk(ctx context.Context, spec replica.DiskSpec, fence int64) error {
 	what := fmt.Sprintf("grow disk %s of %s", spec.Disk, spec.Item)
 	if err := replica.CheckRange(0, spec.SizeBytes, spec.SizeBytes); err != nil {
@@ -37,16 +38,14 @@ func (s *Store) GrowDisk(ctx context.Context, spec replica.DiskSpec, fence int64
 	case spec.SizeBytes == before:
 		return nil
 	}
-	if err := s.describe(ctx, v, spec, before, spec.SizeBytes); err != nil {
+	if err := s.describe(ctx, v, spec, before, max(spec.SizeBytes, v.most)); err != nil {
 		return explainDisk(ctx, err, what)
 	}
-	if padded(spec.SizeBytes) != padded(before) {
-		if err := s.lengthen(ctx, v, spec.SizeBytes); err != nil {
-			return explainDisk(ctx, err, what)
-		}
-		if err := v.change(ctx, part{off: padded(before), n: disk.FooterSize}); err != nil {
-			return explainDisk(ctx, err, what)
-		}
+	if err := s.lengthen(ctx, v, spec.SizeBytes); err != nil {
+		return explainDisk(ctx, err, what)
+	}
+	if err := v.change(ctx, part{off: before, n: padded(spec.SizeBytes) - before}); err != nil {
+		return explainDisk(ctx, err, what)
 	}
 	v.size = spec.SizeBytes
 	if err := v.writeFooter(s.footer(spec)); err != nil {
@@ -63,12 +62,13 @@ func (s *Store) lengthen(ctx context.Context, v *volume, size int64) error {
 	}, func(p page) bool { return p.size == padded(size)+disk.FooterSize })
 }
 
-// describe says what the disk's size is, and what it is about to become.
-func (s *Store) describe(ctx context.Context, v *volume, spec replica.DiskSpec, size, next int64) error {
+// describe says what the disk's size is, and the most that it may be about to
+// become.
+func (s *Store) describe(ctx context.Context, v *volume, spec replica.DiskSpec, size, most int64) error {
 	is, becomes := strconv.FormatInt(size, 10), ""
 	about := map[string]*string{metaSize: &is, metaDisk: &spec.Disk}
-	if next != size {
-		becomes = strconv.FormatInt(next, 10)
+	if most != size {
+		becomes = strconv.FormatInt(most, 10)
 		about[metaGrow] = &becomes
 	}
 	return s.adjust(ctx, v, func(ctx context.Context, etag azcore.ETag) error {

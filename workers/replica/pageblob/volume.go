@@ -23,6 +23,7 @@ type volume struct {
 	item      string
 	disk      string
 	fence     int64
+	most      int64 // the size that a growth which was begun may have left it with
 	checksums bool
 
 	mu       sync.Mutex

@@ -25,7 +25,7 @@ const (
 	metaDisk  = "disk"
 	metaFence = "fence"
 	metaRoot  = "root"
-	metaGrow  = "growing" // the size that the guest is about to see: the blob may have it already
+	metaGrow  = "growing" // the most that the guest may be about to see: the blob may be as long already
 )
 
 // Check makes the container if there is none, refuses accounts that cannot hold
@@ -155,14 +155,14 @@ func (s *Store) openVolume(ctx context.Context, item, name string, fence int64) 
 	if err != nil {
 		return nil, explainDisk(ctx, err, what)
 	}
-	size, err := sourceSize(p)
+	size, most, err := sizes(p)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	return &volume{
 		source: source{store: s, ctx: ctx, cancel: cancel, blob: client, name: what, size: size, gone: errorcatalog.ReplicaDiskNotFound},
-		item:   item, disk: name, fence: fence, sequence: sequence, checksums: checksums,
+		item:   item, disk: name, fence: fence, most: most, sequence: sequence, checksums: checksums,
 	}, nil
 }
 
@@ -174,15 +174,23 @@ func explainDisk(ctx context.Context, err error, what string) error {
 }
 
 func sourceSize(p page) (int64, error) {
-	size, err := strconv.ParseInt(meta(p.metadata, metaSize), 10, 64)
-	whole := padded(size)+disk.FooterSize == p.size
-	if next, bad := strconv.ParseInt(meta(p.metadata, metaGrow), 10, 64); bad == nil && !whole {
-		whole = padded(next)+disk.FooterSize == p.size
+	size, _, err := sizes(p)
+	return size, err
+}
+
+// sizes returns what the guest sees and the most that it may be about to see. While
+// a disk grows, its blob is as long as either, or as a growth before that needed it.
+func sizes(p page) (size, most int64, err error) {
+	size, err = strconv.ParseInt(meta(p.metadata, metaSize), 10, 64)
+	most = size
+	if next, bad := strconv.ParseInt(meta(p.metadata, metaGrow), 10, 64); bad == nil {
+		most = max(most, next)
 	}
-	if err != nil || size < 0 || !whole {
-		return 0, errorcatalog.Fail(errorcatalog.ReplicaCorrupt, "a page blob of %d bytes says its disk has %q", p.size, meta(p.metadata, metaSize))
+	held := p.size - disk.FooterSize
+	if err != nil || size < 0 || held%mib != 0 || held < padded(size) || held > padded(most) {
+		return 0, 0, errorcatalog.Fail(errorcatalog.ReplicaCorrupt, "a page blob of %d bytes says its disk has %q", p.size, meta(p.metadata, metaSize))
 	}
-	return size, nil
+	return size, most, nil
 }
 
 // meta looks a name up as the service may have spelt it: a header's case is lost.

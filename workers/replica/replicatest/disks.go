@@ -173,6 +173,39 @@ func objectsAreKept(t *testing.T, m Medium) {
 	wantNames(t, s, "logs/os/", "logs/os/00000000000000000002-b.hrl")
 }
 
+// unreadable fails where its content ends.
+type unreadable struct {
+	*bytes.Reader
+
+	err error
+}
+
+func (u unreadable) Read(p []byte) (int, error) {
+	n, err := u.Reader.Read(p)
+	if errors.Is(err, io.EOF) {
+		err = u.err
+	}
+	return n, err
+}
+
+func unreadableIsNotStored(t *testing.T, m Medium) {
+	t.Helper()
+	s := m.Open(t)
+	newDisk(t, s, "os", mib, 1)
+	for _, size := range []int64{1000, 9 * mib} {
+		for _, readable := range []int64{0, size / 2} {
+			for _, failure := range []error{errorcatalog.Fail(errorcatalog.LogMissing, "it is gone"), io.ErrUnexpectedEOF, io.EOF} {
+				r := unreadable{bytes.NewReader(randomBytes(5, int(readable))), failure}
+				err := s.PutObject(t.Context(), item, "logs/os/1.hrl", r, size)
+				if want := errorcatalog.Of(failure).Code; err == nil || errorcatalog.Of(err).Code != want {
+					t.Errorf("%d of %d bytes, then %v: %v, want %s", readable, size, failure, err, want)
+				}
+			}
+		}
+	}
+	wantNames(t, s, "logs/")
+}
+
 func wantNames(t *testing.T, s replica.Store, prefix string, want ...string) {
 	t.Helper()
 	got, err := s.ListObjects(t.Context(), item, prefix)

@@ -97,6 +97,14 @@ func (m *model) record(id string, steps []step) {
 	}
 }
 
+// grow makes a disk larger by zeroes and returns what it is.
+func (m *model) grow(name string, size int64) []byte {
+	grown := make([]byte, size)
+	copy(grown, m.now[name])
+	m.sizes[name], m.now[name] = size, grown
+	return grown
+}
+
 func (m *model) forget(id string) {
 	m.points = slices.DeleteFunc(m.points, func(p string) bool { return p == id })
 	delete(m.then, id)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"slices"
+	"strconv"
 	"testing"
 
 	"farshore/domain/errorcatalog"
@@ -68,9 +69,7 @@ func diskGrows(t *testing.T, medium Medium) {
 			}
 		}
 		m.check(t, s)
-		grown := make([]byte, size)
-		copy(grown, m.now["os"])
-		m.sizes["os"], m.now["os"] = size, grown
+		grown := m.grow("os", size)
 		if !bytes.Equal(readDisk(t, openDisk(t, medium.Open(t), "os", fence), size), grown) {
 			t.Errorf("a disk that grew to %d holds something else", size)
 		}
@@ -105,6 +104,63 @@ func diskGrows(t *testing.T, medium Medium) {
 		m.forget(victim)
 		m.check(t, s)
 	}
+}
+
+// growthIsRepeated cuts a growth off after each change that it makes. By the time it
+// is repeated the disk may be to grow otherwise, and that may be cut off as well.
+func growthIsRepeated(t *testing.T, medium Medium) {
+	t.Helper()
+	if medium.Faults.CutAfter == nil {
+		return
+	}
+	const first, larger, smaller, largest = 3*mib + 512, 4 * mib, 2*mib + 512, 6*mib + 1024
+	fence := int64(0)
+	for _, sizes := range [][]int64{{first, first}, {first, larger, largest}, {first, smaller}, {smallSize + 512, smallSize + 1024}} {
+		for n, cut := 0, true; cut; n++ {
+			fence++
+			cut = growthsAreCutOff(t, medium, fence, n, sizes)
+		}
+	}
+}
+
+const smallSize = mib + 3*512
+
+// growthsAreCutOff makes a disk grow to each of the sizes in turn; all growths but
+// the last are cut off after n changes. It says whether the first was.
+func growthsAreCutOff(t *testing.T, medium Medium, fence int64, n int, sizes []int64) bool {
+	t.Helper()
+	r, s := seeded(uint64(n)), medium.Open(t)
+	if err := s.RemoveItem(t.Context(), item, fence); err != nil {
+		t.Fatal(err)
+	}
+	m := newModel(t, s, fence, map[string]int64{"os": smallSize})
+	m.cut(t, s, "cut-0", fence, append(m.steps(r), step{disk: "os", off: smallSize - 512, n: 512, data: randomBytes(50, 512)}))
+	for at, size := range sizes {
+		ctx, restore := medium.Faults.CutAfter(t, n)
+		if at == len(sizes)-1 {
+			restore()
+			ctx = t.Context()
+		}
+		err := s.GrowDisk(ctx, replica.DiskSpec{Item: item, Disk: "os", SizeBytes: size}, fence)
+		restore()
+		if err != nil && at == len(sizes)-1 {
+			t.Fatalf("grow to %d, %v after %d changes: %v", size, sizes, n, err)
+		}
+		if err == nil && at == 0 {
+			return false
+		}
+		s = medium.Open(t)
+		d := openDisk(t, s, "os", fence)
+		if _, short := d.ReadAt(make([]byte, 512), size-512); err == nil || short == nil { // else only the answer was lost
+			m.grow("os", size)
+		}
+		if at := firstDifference(readDisk(t, d, m.sizes["os"]), m.now["os"]); at >= 0 {
+			t.Fatalf("to %d, %v after %d changes: the disk differs at %d", size, sizes, n, at)
+		}
+		m.cut(t, s, "of-"+strconv.Itoa(at), fence, m.steps(r))
+		m.check(t, s)
+	}
+	return true
 }
 
 // diskIsRemoved takes a disk away once no point holds it.

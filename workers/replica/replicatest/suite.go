@@ -3,6 +3,7 @@
 package replicatest
 
 import (
+	"context"
 	"testing"
 
 	"farshore/workers/replica"
@@ -31,6 +32,9 @@ type Faults struct {
 	FlipWrites func(t testing.TB) (restore func())
 	// Truncate cuts a replica disk short behind the store's back.
 	Truncate func(t testing.TB, item, disk string, size int64)
+	// CutAfter lets the medium be changed n times with the context that it returns and
+	// no more, until restore is called.
+	CutAfter func(t testing.TB, n int) (ctx context.Context, restore func())
 	// FlushVerifies says that WriteAt or Flush reports lost and changed writes by
 	// itself; elsewhere the manifest finds them.
 	FlushVerifies bool
@@ -53,6 +57,7 @@ func Run(t *testing.T, newMedium func(t *testing.T) Medium) {
 		"a rolled back apply leaves no trace":                          rollbackLeavesNoTrace,
 		"the newest point is kept and the last one may go":             newestPointIsKept,
 		"objects are kept by name":                                     objectsAreKept,
+		"what cannot be read is not stored, and says why":              unreadableIsNotStored,
 		"a removed item is gone, and removed again":                    removedItemIsGone,
 		"usage grows with what is written":                             usageGrows,
 		"a flipped bit is found":                                       flippedBitIsFound,
@@ -60,6 +65,7 @@ func Run(t *testing.T, newMedium func(t *testing.T) Medium) {
 		"a disk that was cut short is found":                           truncationIsFound,
 		"a disk that no point holds is written freely":                 newDiskIsWrittenFreely,
 		"a disk grows, and points keep its size":                       diskGrows,
+		"a growth that was cut off anywhere is repeated":               growthIsRepeated,
 		"a disk is removed once no point holds it":                     diskIsRemoved,
 	} {
 		t.Run(name, func(t *testing.T) {
