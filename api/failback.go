@@ -92,8 +92,30 @@ func (s *Server) CompleteFailback(ctx context.Context, r oapi.CompleteFailbackRe
 	if state.Job != nil && state.Job.Kind == protecteditem.FailbackJob {
 		w.job = state.Job.ID
 	}
+	_, again, err := s.answered(ctx, callOf(ctx).idempotency(r.Vault, r.Params.IdempotencyKey))
+	if err == nil && !again && state.Protection == protecteditem.FailbackAwaitingCompletion {
+		err = s.ledByNoPlan(ctx, w.job)
+	}
+	if err != nil {
+		return nil, err
+	}
 	body, err := s.beginJob(ctx, protecteditem.CompleteFailback{JobID: w.job, At: s.now()}, w)
 	return oapi.CompleteFailback202JSONResponse{JobAcceptedJSONResponse: body}, err
+}
+
+// ledByNoPlan refuses to complete a failback by hand that is a part of a recovery
+// plan's run: that completes it in its turn, after the groups before it.
+func (s *Server) ledByNoPlan(ctx context.Context, id string) error {
+	part, _, err := s.jobs.Load(ctx, id)
+	if err != nil || part.Parent == "" {
+		return err
+	}
+	run, _, err := s.jobs.Load(ctx, part.Parent)
+	if err != nil || run.Status.Ended() {
+		return err
+	}
+	_, plan, _ := cutKey(run.Subject)
+	return domain.Reject(domain.Conflict, errorcatalog.LedByPlan, "the failback is a part of the run of recovery plan %q (job %s), which completes it in its turn", plan, part.Parent)
 }
 
 // CancelFailback answers POST …/failbackCancel.

@@ -51,11 +51,16 @@ func (i item) committed() {
 
 // synchronized takes it to where a failback waits, and names the failback's job.
 func (i item) synchronized() string {
+	j := newID()
+	i.synchronizedBy(j)
+	return j
+}
+
+func (i item) synchronizedBy(j string) {
 	i.committed()
-	j, now := newID(), time.Now()
+	now := time.Now()
 	i.do(protecteditem.StartFailback{JobID: j, Mode: protecteditem.MinimizeDowntime, At: now})
 	i.do(protecteditem.RecordFailbackSynchronized{JobID: j, BytesScanned: 9, BytesDiffering: 3, BytesSent: 3, At: now})
-	return j
 }
 
 // failedBack takes it to where the failback can be committed.

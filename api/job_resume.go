@@ -17,7 +17,8 @@ func (s *Server) ResumeJob(ctx context.Context, r oapi.ResumeJobRequestObject) (
 	if row, err = found(row, err, errorcatalog.JobNotFound, "job "+r.Job); err != nil {
 		return nil, err
 	}
-	cmd := job.Resume{By: callOf(ctx).actor(), Comments: value(value(r.Body).Comments), At: s.now()}
+	in := value(r.Body)
+	cmd := job.Resume{By: callOf(ctx).actor(), Task: value(in.Task), Comments: value(in.Comments), At: s.now()}
 	var body oapi.JobAcceptedJSONResponse
 	if row.State.Kind == job.Failback {
 		body, err = s.resumeFailback(ctx, r, row, cmd)
@@ -38,6 +39,7 @@ func (s *Server) resumeFailback(ctx context.Context, r oapi.ResumeJobRequestObje
 	events, err := protecteditem.Decider.Decide(state, complete)
 	if waits := len(events) > 0; waits {
 		cmd.Awaited = true
+		err = s.ledByNoPlan(ctx, r.Job)
 	} else if refused := s.waitsForNobody(state, r.Job, err); refused != nil {
 		err = refused
 	}

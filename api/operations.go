@@ -1,7 +1,11 @@
 package api
 
 import (
+	"context"
+	"errors"
+
 	"farshore/api/oapi"
+	"farshore/domain"
 	"farshore/domain/protecteditem"
 )
 
@@ -34,6 +38,25 @@ func routes() map[string]string {
 
 		"ChangeNetworkSettings": "networkSettings",
 	}
+}
+
+// leaveToPlan marks what a waiting item allows and the run of a recovery plan does
+// not.
+func (s *Server) leaveToPlan(ctx context.Context, state protecteditem.State, operations []oapi.Operation) error {
+	if state.Protection != protecteditem.FailbackAwaitingCompletion || state.Job == nil {
+		return nil
+	}
+	err := s.ledByNoPlan(ctx, state.Job.ID)
+	refused, ok := errors.AsType[*domain.RejectionError](err)
+	if !ok {
+		return err
+	}
+	for n, o := range operations {
+		if o.Name == routes()["CompleteFailback"] {
+			operations[n] = oapi.Operation{Name: o.Name, Code: optional(string(refused.Code)), Reason: optional(refused.Detail)}
+		}
+	}
+	return nil
 }
 
 // operationsOf shows what can be asked for; what has no route cannot.

@@ -49,12 +49,8 @@ func (s *Server) checkPlan(ctx context.Context, r planRun, cmd recoveryplan.Star
 	if err != nil {
 		return none, err
 	}
-	cond, err := conditionOf(r.ifMatch)
-	if err != nil {
+	if err := holdsAt(version, r.ifMatch); err != nil {
 		return none, err
-	}
-	if cond.version != 0 && cond.version != version {
-		return none, errStale
 	}
 	if _, err := recoveryplan.Decider.Decide(state, cmd); err != nil {
 		return none, err

@@ -86,15 +86,21 @@ func (s *Server) shown(ctx context.Context, rows ...itemRow) ([]oapi.ProtectedIt
 	if err != nil {
 		return nil, err
 	}
-	return each(rows, func(row itemRow) oapi.ProtectedItem {
+	out := make([]oapi.ProtectedItem, 0, len(rows))
+	for _, row := range rows {
 		var own []projections.Progress
 		for _, j := range []*protecteditem.JobRef{row.State.Job, row.State.DiskJob} {
 			if j != nil {
 				own = append(own, transfers[j.ID]...)
 			}
 		}
-		return itemAsOf(row, own, s.now())
-	}), nil
+		item := itemAsOf(row, own, s.now())
+		if err := s.leaveToPlan(ctx, row.State, item.AllowedOperations); err != nil {
+			return nil, err
+		}
+		out = append(out, item)
+	}
+	return out, nil
 }
 
 func itemAsOf(row itemRow, transfers []projections.Progress, now time.Time) oapi.ProtectedItem {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 
@@ -59,16 +60,7 @@ func (s *Server) GetRecoveryPlan(ctx context.Context, r oapi.GetRecoveryPlanRequ
 
 // PutRecoveryPlan answers PUT …/recoveryPlans/{plan}.
 func (s *Server) PutRecoveryPlan(ctx context.Context, r oapi.PutRecoveryPlanRequestObject) (oapi.PutRecoveryPlanResponseObject, error) {
-	before, _, err := s.plans.Load(ctx, r.Vault+"."+r.Plan)
-	if err != nil {
-		return nil, err
-	}
-	def := definitionFrom(r.Plan, r.Body)
-	if before.Defined && !before.Definition.Equal(def) && r.Params.IfMatch == nil {
-		return nil, errUnconditional
-	}
-	cmd := recoveryplan.Define{Definition: def, Limits: s.planLimits, At: s.now()}
-	d, state, err := execute(ctx, s, s.plans, r.Vault+"."+r.Plan, recoveryplan.Command(cmd), request{vault: r.Vault, ifMatch: r.Params.IfMatch})
+	known, d, state, err := s.definePlan(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -76,12 +68,36 @@ func (s *Server) PutRecoveryPlan(ctx context.Context, r oapi.PutRecoveryPlanRequ
 	if err != nil {
 		return nil, err
 	}
-	if !before.Defined {
+	if !known {
 		return oapi.PutRecoveryPlan201JSONResponse{Body: body, Headers: oapi.PutRecoveryPlan201ResponseHeaders{ETag: d.etag(), XEventPosition: d.at()}}, nil
 	}
 	return oapi.PutRecoveryPlan200JSONResponse{RecoveryPlanReadJSONResponse: oapi.RecoveryPlanReadJSONResponse{
 		Body: body, Headers: oapi.RecoveryPlanReadResponseHeaders{ETag: d.etag(), XEventPosition: d.at()},
 	}}, nil
+}
+
+// definePlan defines a plan that stands where the request says, and tells whether it
+// was there before. Of two requests at once one comes after the other: it finds the
+// plan.
+func (s *Server) definePlan(ctx context.Context, r oapi.PutRecoveryPlanRequestObject) (known bool, d done, state recoveryplan.State, err error) {
+	cmd := recoveryplan.Define{Definition: definitionFrom(r.Plan, r.Body), Limits: s.planLimits, At: s.now()}
+	for attempt := 1; ; attempt++ {
+		before, version, err := s.plans.Load(ctx, r.Vault+"."+r.Plan)
+		if err == nil {
+			err = holdsAt(version, r.Params.IfMatch)
+		}
+		if err == nil && r.Params.IfMatch == nil && before.Defined && !before.Definition.Equal(cmd.Definition) {
+			err = errUnconditional
+		}
+		if err != nil {
+			return false, d, state, err
+		}
+		d, state, err = execute(ctx, s, s.plans, r.Vault+"."+r.Plan, recoveryplan.Command(cmd), request{vault: r.Vault, ifMatch: streamAt(version), ifNew: version == 0})
+		if errors.Is(err, errStale) && attempt < raceRetries {
+			continue
+		}
+		return before.Defined, d, state, err
+	}
 }
 
 // DeleteRecoveryPlan answers DELETE …/recoveryPlans/{plan}.

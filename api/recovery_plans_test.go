@@ -199,7 +199,7 @@ func TestAPlanRunsOnceForARequest(t *testing.T) {
 	if j.Children == nil || len(*j.Children) != 1 || (*j.Children)[0].ID != child || (*j.Children)[0].Item != "web" || (*j.Children)[0].Error.Code != "host_unreachable" {
 		t.Errorf("its parts are %+v", j.Children)
 	}
-	if a := w.send("POST", "/v1/vaults/acme/jobs/"+id+"/resume", w.key, `{"comments":"seen"}`); jobIn(t, a).ID != id || len(*i.job(id).Comments) != 1 {
+	if a := w.send("POST", "/v1/vaults/acme/jobs/"+id+"/resume", w.key, `{"task":"a","comments":"seen"}`); jobIn(t, a).ID != id || len(*i.job(id).Comments) != 1 {
 		t.Errorf("resumed: %s", a.body)
 	}
 	r, err := w.client.ListJobsWithResponse(t.Context(), "acme", &oapi.ListJobsParams{RecoveryPlan: new("shop"), MinPosition: new(int64(w.head()))})

@@ -214,7 +214,10 @@ type ClientInterface interface {
 
 	// ResumeJobWithBody Let a job go on that waits for input
 	//
-	// The comments are kept with the job. A failback that waits is completed.
+	// The comments are kept with the job. A failback that waits is completed. The run of a recovery plan may wait at several manual
+	// actions, so the request names the one that it answers, as the job's `input.task` has it; without it, `task_required`. One
+	// that does not wait is refused with `other_task_waits`, and one that was answered before changes nothing: two requests of
+	// the same kind, even of two operators, answer one action.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -223,7 +226,10 @@ type ClientInterface interface {
 
 	// ResumeJob Let a job go on that waits for input
 	//
-	// The comments are kept with the job. A failback that waits is completed.
+	// The comments are kept with the job. A failback that waits is completed. The run of a recovery plan may wait at several manual
+	// actions, so the request names the one that it answers, as the job's `input.task` has it; without it, `task_required`. One
+	// that does not wait is refused with `other_task_waits`, and one that was answered before changes nothing: two requests of
+	// the same kind, even of two operators, answer one action.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -376,7 +382,7 @@ type ClientInterface interface {
 
 	// CompleteFailback Let a failback that waits stop the recovery VM and switch
 	//
-	// The answer is the job of the failback, which goes on.
+	// The answer is the job of the failback, which goes on. One that the run of a recovery plan leads is completed by that run alone (`led_by_plan`).
 	//
 	// Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/completeFailback (the `CompleteFailback` operationId).
 	CompleteFailback(ctx context.Context, vault VaultPath, item ItemPath, params *CompleteFailbackParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1174,7 +1180,10 @@ func (c *Client) RestartJob(ctx context.Context, vault VaultPath, job JobPath, p
 
 // ResumeJobWithBody Let a job go on that waits for input
 //
-// The comments are kept with the job. A failback that waits is completed.
+// The comments are kept with the job. A failback that waits is completed. The run of a recovery plan may wait at several manual
+// actions, so the request names the one that it answers, as the job's `input.task` has it; without it, `task_required`. One
+// that does not wait is refused with `other_task_waits`, and one that was answered before changes nothing: two requests of
+// the same kind, even of two operators, answer one action.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1193,7 +1202,10 @@ func (c *Client) ResumeJobWithBody(ctx context.Context, vault VaultPath, job Job
 
 // ResumeJob Let a job go on that waits for input
 //
-// The comments are kept with the job. A failback that waits is completed.
+// The comments are kept with the job. A failback that waits is completed. The run of a recovery plan may wait at several manual
+// actions, so the request names the one that it answers, as the job's `input.task` has it; without it, `task_required`. One
+// that does not wait is refused with `other_task_waits`, and one that was answered before changes nothing: two requests of
+// the same kind, even of two operators, answer one action.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1556,7 +1568,7 @@ func (c *Client) ChangePolicy(ctx context.Context, vault VaultPath, item ItemPat
 
 // CompleteFailback Let a failback that waits stop the recovery VM and switch
 //
-// The answer is the job of the failback, which goes on.
+// The answer is the job of the failback, which goes on. One that the run of a recovery plan leads is completed by that run alone (`led_by_plan`).
 //
 // Corresponds with POST /v1/vaults/{vault}/protectedItems/{item}/completeFailback (the `CompleteFailback` operationId).
 func (c *Client) CompleteFailback(ctx context.Context, vault VaultPath, item ItemPath, params *CompleteFailbackParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -9343,7 +9355,10 @@ type ClientWithResponsesInterface interface {
 
 	// ResumeJobWithBodyWithResponse Let a job go on that waits for input
 	//
-	// The comments are kept with the job. A failback that waits is completed.
+	// The comments are kept with the job. A failback that waits is completed. The run of a recovery plan may wait at several manual
+	// actions, so the request names the one that it answers, as the job's `input.task` has it; without it, `task_required`. One
+	// that does not wait is refused with `other_task_waits`, and one that was answered before changes nothing: two requests of
+	// the same kind, even of two operators, answer one action.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -9352,7 +9367,10 @@ type ClientWithResponsesInterface interface {
 
 	// ResumeJobWithResponse Let a job go on that waits for input
 	//
-	// The comments are kept with the job. A failback that waits is completed.
+	// The comments are kept with the job. A failback that waits is completed. The run of a recovery plan may wait at several manual
+	// actions, so the request names the one that it answers, as the job's `input.task` has it; without it, `task_required`. One
+	// that does not wait is refused with `other_task_waits`, and one that was answered before changes nothing: two requests of
+	// the same kind, even of two operators, answer one action.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -9521,7 +9539,7 @@ type ClientWithResponsesInterface interface {
 
 	// CompleteFailbackWithResponse Let a failback that waits stop the recovery VM and switch
 	//
-	// The answer is the job of the failback, which goes on.
+	// The answer is the job of the failback, which goes on. One that the run of a recovery plan leads is completed by that run alone (`led_by_plan`).
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -14867,7 +14885,10 @@ func (c *ClientWithResponses) RestartJobWithResponse(ctx context.Context, vault 
 
 // ResumeJobWithBodyWithResponse Let a job go on that waits for input
 //
-// The comments are kept with the job. A failback that waits is completed.
+// The comments are kept with the job. A failback that waits is completed. The run of a recovery plan may wait at several manual
+// actions, so the request names the one that it answers, as the job's `input.task` has it; without it, `task_required`. One
+// that does not wait is refused with `other_task_waits`, and one that was answered before changes nothing: two requests of
+// the same kind, even of two operators, answer one action.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -14882,7 +14903,10 @@ func (c *ClientWithResponses) ResumeJobWithBodyWithResponse(ctx context.Context,
 
 // ResumeJobWithResponse Let a job go on that waits for input
 //
-// The comments are kept with the job. A failback that waits is completed.
+// The comments are kept with the job. A failback that waits is completed. The run of a recovery plan may wait at several manual
+// actions, so the request names the one that it answers, as the job's `input.task` has it; without it, `task_required`. One
+// that does not wait is refused with `other_task_waits`, and one that was answered before changes nothing: two requests of
+// the same kind, even of two operators, answer one action.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -15177,7 +15201,7 @@ func (c *ClientWithResponses) ChangePolicyWithResponse(ctx context.Context, vaul
 
 // CompleteFailbackWithResponse Let a failback that waits stop the recovery VM and switch
 //
-// The answer is the job of the failback, which goes on.
+// The answer is the job of the failback, which goes on. One that the run of a recovery plan leads is completed by that run alone (`led_by_plan`).
 //
 // Returns a wrapper object for the known response body format(s).
 //

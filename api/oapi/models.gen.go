@@ -1687,6 +1687,9 @@ type ReplicationHealth string
 type ResumeJobInput struct {
 	// Comments What was seen or done while the job waited.
 	Comments *string `json:"comments,omitempty"`
+
+	// Task The task that is answered, as the job's `input.task` names it. Needed for the run of a recovery plan.
+	Task *string `json:"task,omitempty"`
 }
 
 // ResyncWindow When resynchronization may start by itself, in the time zone of the site.
@@ -1842,8 +1845,10 @@ type Task struct {
 	// Output The end of what a script has printed.
 	Output    *string `json:"output,omitempty"`
 	StartedAt *Time   `json:"startedAt,omitempty"`
-	Status    string  `json:"status"`
-	Title     string  `json:"title"`
+
+	// Status NotStarted, Waiting (it begins by itself once there is room; `error` says for what), Running, Succeeded, Failed, Canceled or Skipped.
+	Status string `json:"status"`
+	Title  string `json:"title"`
 
 	// Warnings What is to be known although the task goes on.
 	Warnings *[]Finding `json:"warnings,omitempty"`

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -14,6 +16,7 @@ type config struct {
 	listen           string
 	workers          int
 	scripts          string // the directory of the programs that recovery plans may run
+	scriptsAtOnce    int    // that this process runs
 	planLimits       recoveryplan.Limits
 	databaseURL      string // empty: an embedded PostgreSQL
 	ownerDatabaseURL string
@@ -44,5 +47,16 @@ func (c *config) workerFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&c.data, "data", data, "data directory (FARSHORE_DATA)")
 	cmd.Flags().IntVar(&c.workers, "workers", 4, "protected items to work on at the same time; 0: leave the work to others")
 	cmd.Flags().StringVar(&c.scripts, "scripts", os.Getenv("FARSHORE_SCRIPTS"), "directory of the programs that recovery plans may run (FARSHORE_SCRIPTS); default scripts in the data directory")
+	cmd.Flags().IntVar(&c.scriptsAtOnce, "scripts-at-once", 16, "scripts of recovery plans that this process runs at the same time; others wait")
 	c.databaseURL = os.Getenv("DATABASE_URL")
 }
+
+// check refuses what no process can work with.
+func (c config) check() error {
+	if c.scriptsAtOnce < 1 {
+		return fmt.Errorf("use --scripts-at-once %d: %w", c.scriptsAtOnce, errNoScripts)
+	}
+	return nil
+}
+
+var errNoScripts = errors.New("the scripts of recovery plans would wait for ever; allow one at least")

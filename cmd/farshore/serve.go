@@ -67,6 +67,9 @@ func workerCommand() *cobra.Command {
 
 // work is a process that only does what is due.
 func work(ctx context.Context, c config, logger *slog.Logger) error {
+	if err := c.check(); err != nil {
+		return err
+	}
 	if c.databaseURL == "" {
 		text, err := os.ReadFile(filepath.Join(c.data, databaseFile))
 		if err != nil {
@@ -106,6 +109,9 @@ type service struct {
 }
 
 func serve(ctx context.Context, c config, logger *slog.Logger) (err error) {
+	if err := c.check(); err != nil {
+		return err
+	}
 	if c.data, err = absolute(c.data); err != nil {
 		return err
 	}

@@ -64,7 +64,7 @@ func (s *service) work(ctx context.Context, g *errgroup.Group) error {
 			return fmt.Errorf("take up what was left: %w", err)
 		}
 	}
-	e := engine.Engine{Plans: repository(s.log, recoveryplan.Category, recoveryplan.Decider), Scripts: s.scripts, Parts: workflow.Parts{
+	e := engine.Engine{Plans: repository(s.log, recoveryplan.Category, recoveryplan.Decider), Scripts: s.scripts, Places: make(chan struct{}, s.scriptsAtOnce), Parts: workflow.Parts{
 		Items: s.items(), Jobs: repository(s.log, job.Category, job.Decider),
 		Hosts: s.hosts, Stores: s.stores, Backings: s.stores.Address, Zones: s.hosts.Zone,
 		Networks: s.networks().Of, Progress: &lane.Progress{Pool: s.db.pool, Now: now}, Worker: name, Now: now, NewID: newID, Logger: s.logger,

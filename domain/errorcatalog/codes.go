@@ -48,6 +48,9 @@ const (
 	JobEnded                         Code = "job_ended"
 	JobTasksUnfinished               Code = "job_tasks_unfinished"
 	JobNotWaiting                    Code = "job_not_waiting"
+	TaskRequired                     Code = "task_required"
+	OtherTaskWaits                   Code = "other_task_waits"
+	LedByPlan                        Code = "led_by_plan"
 	JobNotFailed                     Code = "job_not_failed"
 	JobNotRestartable                Code = "job_not_restartable"
 	VirtualMachineNotProtectable     Code = "virtual_machine_not_protectable"
@@ -200,6 +203,8 @@ const (
 	ScriptNotFound      Code = "script_not_found"
 	ScriptFailed        Code = "script_failed"
 	ScriptTimeout       Code = "script_timeout"
+	ScriptInterrupted   Code = "script_interrupted"
+	ScriptsBusy         Code = "scripts_busy"
 	PortNotAnswering    Code = "port_not_answering"
 	ScriptsNotAvailable Code = "scripts_not_available"
 )

@@ -69,9 +69,11 @@ func (k Kind) OfPlan() bool { return strings.HasPrefix(string(k), string(planPre
 // Status is a job's or task's place in its life cycle.
 type Status string
 
-// The statuses. WaitingForInput is a job that an operator has to let go on.
+// The statuses. WaitingForInput is a job that an operator has to let go on, Waiting
+// a task that begins by itself once there is room for it.
 const (
 	NotStarted      Status = "NotStarted"
+	Waiting         Status = "Waiting"
 	Running         Status = "Running"
 	WaitingForInput Status = "WaitingForInput"
 	Succeeded       Status = "Succeeded"
@@ -92,7 +94,7 @@ type Task struct {
 	Status        Status
 	Attempts      int
 	Output        map[string]string
-	Failure       *errorcatalog.Failure // of the last attempt
+	Failure       *errorcatalog.Failure // of the last attempt; or what the task waits for
 	NextAttemptAt time.Time             // zero: there is none
 	StartedAt     time.Time             // the first attempt
 	EndedAt       time.Time
@@ -160,6 +162,7 @@ func Events() []Event {
 		JobAnnounced{},
 		JobStarted{},
 		TaskStarted{},
+		TaskDeferred{},
 		TaskCompleted{},
 		TaskFailed{},
 		JobSucceeded{},

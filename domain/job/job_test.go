@@ -16,6 +16,7 @@ var (
 	tasks       = []job.TaskSpec{{Name: "copy_disks", Title: "Copy disks"}, {Name: "apply_logs", Title: "Apply logs"}}
 	started     = job.JobStarted{Vault: "acme", Kind: job.InitialReplication, Subject: "acme.sql", Tasks: tasks, At: noon}
 	begun       = job.TaskStarted{Task: "copy_disks", At: noon}
+	deferred    = job.TaskDeferred{Task: "copy_disks", Reason: unreachable, At: noon}
 	completed   = job.TaskCompleted{Task: "copy_disks", Output: map[string]string{"cut": "cut-1"}, At: noon}
 	taskFailed  = job.TaskFailed{Task: "copy_disks", Failure: unreachable, NextAttemptAt: noon.Add(time.Minute), At: noon}
 	succeeded   = job.JobSucceeded{At: noon}
@@ -29,7 +30,7 @@ var (
 )
 
 func stored() []job.Event {
-	return []job.Event{started, begun, completed, taskFailed, succeeded, jobFailed, asked, canceled, resumed, restarted, announced, awaited}
+	return []job.Event{started, begun, completed, taskFailed, succeeded, jobFailed, asked, canceled, resumed, restarted, announced, awaited, deferred}
 }
 
 func TestDecide(t *testing.T) {
@@ -52,6 +53,11 @@ func TestDecide(t *testing.T) {
 		"an unknown task is refused":         {Given: events{started}, When: job.StartTask{Task: "dance"}, Refused: errorcatalog.TaskNotFound},
 		"a task of no job is refused":        {When: job.StartTask{Task: "copy_disks"}, Refused: errorcatalog.JobNotFound},
 		"a task of an ended job is refused":  {Given: events{started, canceled}, When: job.StartTask{Task: "copy_disks"}, Refused: errorcatalog.JobEnded},
+		"a task is deferred":                 {Given: events{started}, When: job.DeferTask{Task: "copy_disks", Reason: &unreachable, At: noon}, Then: events{deferred}},
+		"a task that waits waits on":         {Given: events{started, deferred}, When: job.DeferTask{Task: "copy_disks", Reason: &unreachable, At: noon}},
+		"a task that was deferred starts":    {Given: events{started, deferred}, When: job.StartTask{Task: "copy_disks", At: noon}, Then: events{begun}},
+		"a task that runs is not deferred":   {Given: events{started, begun}, When: job.DeferTask{Task: "copy_disks"}, Refused: errorcatalog.NothingToDo},
+		"an unknown task is not deferred":    {Given: events{started}, When: job.DeferTask{Task: "dance"}, Refused: errorcatalog.TaskNotFound},
 		"a task completes":                   {Given: events{started, begun}, When: job.CompleteTask{Task: "copy_disks", Output: completed.Output, At: noon}, Then: events{completed}},
 		"a task completes without a start":   {Given: events{started}, When: job.CompleteTask{Task: "copy_disks", Output: completed.Output, At: noon}, Then: events{completed}},
 		"a task completes once":              {Given: events{started, completed}, When: job.CompleteTask{Task: "copy_disks", At: noon}},
@@ -95,6 +101,16 @@ func TestAJobIsItsJournal(t *testing.T) {
 	s = d.Fold(s, succeeded)
 	if task, _ := s.Task("apply_logs"); task.Status != job.Skipped || !s.Status.Ended() {
 		t.Errorf("a task never started is %s in a job that is %s", task.Status, s.Status)
+	}
+	s = d.Fold(job.State{}, started, deferred)
+	if task, _ := s.Task("copy_disks"); task.Status != job.Waiting || task.Failure == nil || task.Attempts != 0 {
+		t.Errorf("a task that waits = %+v", task)
+	}
+	if task, _ := d.Fold(s, begun).Task("copy_disks"); task.Status != job.Running || task.Failure != nil || task.Attempts != 1 {
+		t.Errorf("a task that has waited = %+v", task)
+	}
+	if task, _ := d.Fold(s, canceled).Task("copy_disks"); task.Status != job.Skipped || task.Failure != nil {
+		t.Errorf("a task that waited as its job ended = %+v", task)
 	}
 	s = d.Fold(job.State{}, started, begun, canceled)
 	if task, _ := s.Task("copy_disks"); task.Status != job.Canceled || !task.EndedAt.Equal(noon) {

@@ -182,8 +182,8 @@ func (s State) end(status Status, at time.Time) State {
 	s.Tasks = slices.Clone(s.Tasks)
 	for i, t := range s.Tasks {
 		switch t.Status {
-		case NotStarted:
-			s.Tasks[i].Status = Skipped
+		case NotStarted, Waiting:
+			s.Tasks[i].Status, s.Tasks[i].Failure = Skipped, nil
 		case Running:
 			s.Tasks[i].Status, s.Tasks[i].EndedAt = status, at
 		default:

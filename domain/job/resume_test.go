@@ -13,20 +13,36 @@ func TestAJobIsLetGoOnOrBegunAnew(t *testing.T) {
 	type events = []job.Event
 	resume := job.Resume{By: resumed.By, Comments: resumed.Comments, Awaited: true, At: noon}
 	restart := job.Restart{Job: "job-2", By: "apikey:1", At: noon}
+	named := resume
+	named.Task, named.Awaited = awaited.Task, false
+	other, nameless := named, named
+	other.Task, nameless.Task = "validate", ""
+	plan := started
+	plan.Kind = job.RecoveryPlanTestFailover
+	anywhere := resumed
+	anywhere.Task = "copy_disks"
 	run(t, map[string]scenario{
-		"what waits is let go on":              {Given: events{started, begun, awaited}, When: resume, Then: events{resumed}},
-		"what waits by its item is let go on":  {Given: events{started, begun}, When: resume, Then: events{job.JobResumed{By: resumed.By, Comments: resumed.Comments, At: noon}}},
-		"a job that waits for nobody is not":   {Given: events{started, begun}, When: job.Resume{At: noon}, Refused: errorcatalog.JobNotWaiting},
-		"an ended job is not let go on":        {Given: events{started, succeeded}, When: resume, Refused: errorcatalog.JobEnded},
-		"no job is not let go on":              {When: resume, Refused: errorcatalog.JobNotFound},
-		"comments have an end":                 {Given: events{started}, When: job.Resume{Comments: strings.Repeat("a", 4097), Awaited: true}, Refused: errorcatalog.ValidationFailed, Field: "/comments"},
-		"a failed job is begun anew":           {Given: events{started, jobFailed}, When: restart, Then: events{restarted}},
-		"it is begun anew once":                {Given: events{started, jobFailed, restarted}, When: restart},
-		"it is not begun anew by a second job": {Given: events{started, jobFailed, restarted}, When: job.Restart{Job: "job-3"}, Refused: errorcatalog.JobNotRestartable},
-		"a job that runs is not begun anew":    {Given: events{started}, When: restart, Refused: errorcatalog.JobNotFailed},
-		"a job that succeeded is not":          {Given: events{started, succeeded}, When: restart, Refused: errorcatalog.JobNotFailed},
-		"no job is not begun anew":             {When: restart, Refused: errorcatalog.JobNotFound},
-		"another job has an id":                {Given: events{started, jobFailed}, When: job.Restart{}, Refused: errorcatalog.ValidationFailed, Field: "/job"},
+		"what waits is let go on":                {Given: events{started, begun, awaited}, When: resume, Then: events{resumed}},
+		"what waits by its item is let go on":    {Given: events{started, begun}, When: resume, Then: events{job.JobResumed{By: resumed.By, Comments: resumed.Comments, At: noon}}},
+		"a job that waits for nobody is not":     {Given: events{started, begun}, When: job.Resume{At: noon}, Refused: errorcatalog.JobNotWaiting},
+		"the task that waits is answered":        {Given: events{plan, begun, awaited}, When: named, Then: events{resumed}},
+		"a task is answered once":                {Given: events{plan, begun, awaited, resumed}, When: named},
+		"a task was answered, and the job ended": {Given: events{plan, begun, awaited, resumed, canceled}, When: named},
+		"another task than waits is not":         {Given: events{plan, begun, awaited}, When: other, Refused: errorcatalog.OtherTaskWaits, Field: "/task"},
+		"a plan's run is told which task":        {Given: events{plan, begun, awaited}, When: nameless, Refused: errorcatalog.TaskRequired, Field: "/task"},
+		"a plan's run that waits for nobody":     {Given: events{plan, begun}, When: nameless, Refused: errorcatalog.JobNotWaiting},
+		"what waits by its item may be named":    {Given: events{started, begun}, When: job.Resume{Task: "copy_disks", By: resumed.By, Comments: resumed.Comments, Awaited: true, At: noon}, Then: events{anywhere}},
+		"another task than the item waits at":    {Given: events{started, begun}, When: job.Resume{Task: "validate", Awaited: true}, Refused: errorcatalog.OtherTaskWaits, Field: "/task"},
+		"an ended job is not let go on":          {Given: events{started, succeeded}, When: resume, Refused: errorcatalog.JobEnded},
+		"no job is not let go on":                {When: resume, Refused: errorcatalog.JobNotFound},
+		"comments have an end":                   {Given: events{started}, When: job.Resume{Comments: strings.Repeat("a", 4097), Awaited: true}, Refused: errorcatalog.ValidationFailed, Field: "/comments"},
+		"a failed job is begun anew":             {Given: events{started, jobFailed}, When: restart, Then: events{restarted}},
+		"it is begun anew once":                  {Given: events{started, jobFailed, restarted}, When: restart},
+		"it is not begun anew by a second job":   {Given: events{started, jobFailed, restarted}, When: job.Restart{Job: "job-3"}, Refused: errorcatalog.JobNotRestartable},
+		"a job that runs is not begun anew":      {Given: events{started}, When: restart, Refused: errorcatalog.JobNotFailed},
+		"a job that succeeded is not":            {Given: events{started, succeeded}, When: restart, Refused: errorcatalog.JobNotFailed},
+		"no job is not begun anew":               {When: restart, Refused: errorcatalog.JobNotFound},
+		"another job has an id":                  {Given: events{started, jobFailed}, When: job.Restart{}, Refused: errorcatalog.ValidationFailed, Field: "/job"},
 	})
 }
 

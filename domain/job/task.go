@@ -40,7 +40,50 @@ func (e TaskStarted) evolve(s State) State {
 		if t.Attempts == 0 {
 			t.StartedAt = e.At
 		}
+		if t.Status == Waiting {
+			t.Failure = nil
+		}
 		t.Status, t.Attempts, t.NextAttemptAt, t.EndedAt = Running, t.Attempts+1, time.Time{}, time.Time{}
+		return t
+	})
+}
+
+// DeferTask makes a task wait that is to begin and cannot yet. Deferring it again
+// changes nothing.
+type DeferTask struct {
+	Task   string
+	Reason *errorcatalog.Failure
+	At     time.Time
+}
+
+func (c DeferTask) decide(s State) ([]Event, error) {
+	t, err := s.open(c.Task)
+	if err != nil {
+		return nil, err
+	}
+	switch t.Status {
+	case Waiting:
+		return nil, nil
+	case Running, Succeeded:
+		return nil, domain.Reject(domain.Conflict, errorcatalog.NothingToDo, "task %q has begun", c.Task)
+	default:
+		return []Event{TaskDeferred{Task: c.Task, Reason: plain(c.Reason), At: c.At}}, nil
+	}
+}
+
+// TaskDeferred makes a task wait, and says for what.
+type TaskDeferred struct {
+	Task   string               `json:"task"`
+	Reason errorcatalog.Failure `json:"reason"`
+	At     time.Time            `json:"at"`
+}
+
+// EventType implements domain.Event.
+func (TaskDeferred) EventType() string { return "job.task_deferred.v1" }
+
+func (e TaskDeferred) evolve(s State) State {
+	return s.withTask(e.Task, func(t Task) Task {
+		t.Status, t.Failure, t.NextAttemptAt = Waiting, &e.Reason, time.Time{}
 		return t
 	})
 }

@@ -31,7 +31,8 @@ import (
 type Engine struct {
 	workflow.Parts
 	Plans   planrun.Plans
-	Scripts string // the directory of the programs that plans may run
+	Scripts string        // the directory of the programs that plans may run
+	Places  chan struct{} // one for each of them that may run at once; nil: any number may
 }
 
 // The pauses of the engine.
@@ -47,7 +48,7 @@ const (
 func (e Engine) Handle(ctx context.Context, s *lane.Session) (lane.Result, error) {
 	switch s.Kind() {
 	case lane.Plan:
-		return planrun.Worker{Parts: e.Parts, Plans: e.Plans, Scripts: e.Scripts}.Handle(ctx, s)
+		return planrun.Worker{Parts: e.Parts, Plans: e.Plans, Scripts: e.Scripts, Places: e.Places}.Handle(ctx, s)
 	case lane.Drill:
 		return e.handle(ctx, s, e.drill)
 	case lane.Upkeep:

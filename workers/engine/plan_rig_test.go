@@ -213,21 +213,26 @@ func (s shop) became(items map[string]recoveryplan.ItemOutcome, want string) {
 // answer waits until a run waits for an operator and lets it go on.
 func (s shop) answer(id, comments string) {
 	s.t.Helper()
-	s.waitsFor(id)
+	task := s.waitsFor(id)
 	how := eventstore.Execution{Metadata: eventstore.Metadata{Actor: "apikey:test", Vault: vault}}
-	_, err := s.jobs.Execute(s.t.Context(), id, job.Resume{By: "apikey:test", Comments: comments, At: s.now()}, how)
+	_, err := s.jobs.Execute(s.t.Context(), id, job.Resume{By: "apikey:test", Task: task, Comments: comments, At: s.now()}, how)
 	must(s.t, err)
 }
 
-func (s shop) waitsFor(id string) {
+// waitsFor waits until a run waits for an operator, and returns at which task.
+func (s shop) waitsFor(id string) (task string) {
 	s.t.Helper()
 	eventually(s.t, time.Minute, "the run waits for an operator", func() bool {
 		j := s.job(id)
 		if j.Status.Ended() {
 			s.t.Fatalf("the run ended as %s: %+v", j.Status, j.Failure)
 		}
-		return j.Status == job.WaitingForInput && j.Input != nil
+		if j.Input != nil {
+			task = j.Input.Task
+		}
+		return j.Status == job.WaitingForInput && task != ""
 	})
+	return task
 }
 
 // childOf is the job of an item in a run.

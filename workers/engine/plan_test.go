@@ -13,7 +13,6 @@ import (
 	"farshore/domain/recoveryplan"
 	"farshore/domain/site"
 	"farshore/eventstore"
-	"farshore/eventstore/pgtest"
 )
 
 func TestAPlanIsTestedGroupByGroupAndCleanedUp(t *testing.T) {
@@ -206,51 +205,4 @@ func TestActionsThatDoNotComeToTheirEndAreExplained(t *testing.T) {
 	if task, _ := j.Task("group_1_post_2"); task.Status != job.Succeeded {
 		t.Errorf("a port that answers is %s: %+v", task.Status, task.Failure)
 	}
-}
-
-func TestAWorkerKilledAtAnyStepOfAPlannedRunFinishesIt(t *testing.T) {
-	t.Parallel()
-	db := pgtest.Database(t)
-	s := openShop(t, func(c *config) { c.Database = db.URL })
-	s.writeScript("note.sh", noteScript)
-	s.plan(recoveryplan.Stop)
-	owner := "w"
-	w := s.child(owner)
-	s.allProtected()
-	h := s.holdTasks(pgtest.Open(t, db.OwnerURL))
-	steps := []string{"group_2_shut_down", "group_1_shut_down", "group_1_items", "group_1_post_1", "group_2_pre_1", "group_2_items"}
-	h.at(steps[0])
-	id := s.start(recoveryplan.PlannedFailover, "")
-	for n, step := range steps {
-		if step == "group_2_pre_1" {
-			s.answer(id, "seen")
-		}
-		h.await(step)
-		must(t, w.Process.Kill())
-		_ = w.Wait()
-		must(t, s.lanes.Abandon(t.Context(), owner))
-		next := ""
-		if n+1 < len(steps) {
-			next = steps[n+1]
-		}
-		h.at(next)
-		owner = "w" + step
-		w = s.child(owner)
-	}
-	s.became(s.ends(id, job.Succeeded), "db=Succeeded app=Succeeded web=Succeeded")
-	for _, vm := range shopVMs {
-		s.sameDisk(vm, vm+"-dr")
-		if c := s.childOf(id, vm); c.Status != job.Succeeded {
-			t.Errorf("the job of %s is %s", vm, c.Status)
-		}
-	}
-	s.is(protecteditem.FailoverCommitRequired, shopVMs...)
-	kinds := map[job.Kind]int{}
-	for _, j := range s.jobsOf() {
-		kinds[j.Kind]++
-	}
-	if kinds[job.PlannedFailover] != len(shopVMs) || kinds[job.RecoveryPlanPlannedFailover] != 1 {
-		t.Errorf("the run has left jobs %v", kinds)
-	}
-	s.gapless()
 }

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"flag"
@@ -134,7 +135,8 @@ type config struct {
 	Copied    bool          // no host reads recovery points by itself
 	Bare      int64         // size of a VM's single disk; it holds noise and has no guest
 
-	Scripts string // the directory of what plans may run
+	Scripts string        // the directory of what plans may run
+	Lease   time.Duration // of lanes; 2 s when zero
 }
 
 func (c config) Host(_ context.Context, _, _, name string) (host.Host, error) {
@@ -258,7 +260,7 @@ func (w *worker) start(ctx context.Context, parts *sync.WaitGroup, errs chan<- e
 		Worker: w.Owner, Networks: w.book().Of, Stretch: w.Stretch, Backings: w.address, Now: w.now, NewID: newID, Logger: w.log,
 	}}
 	runner := &lane.Runner{
-		Lanes: w.lanes, Handle: e.Handle, Owner: w.Owner, Lease: 2 * time.Second * time.Duration(max(1, w.Speed)),
+		Lanes: w.lanes, Handle: e.Handle, Owner: w.Owner, Lease: cmp.Or(w.Lease, 2*time.Second) * time.Duration(max(1, w.Speed)),
 		Beat: 100 * time.Millisecond, Poll: 100 * time.Millisecond, Wake: w.wake, Now: w.now, Logger: w.log,
 	}
 	manager := &processmanager.Manager{Items: w.items, Lanes: w.lanes, Now: w.now, Logger: slog.New(slog.DiscardHandler), Wake: func() {

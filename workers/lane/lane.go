@@ -41,6 +41,9 @@ var (
 	ErrCanceled = errors.New("the lane's work was outranked")
 	// ErrFenced reports that the lane has passed to another holder.
 	ErrFenced = eventstore.ErrFenced
+	// ErrLapsed reports that the lane may soon pass to another holder: its lease was
+	// not renewed for long.
+	ErrLapsed = errors.New("the lane's lease was not renewed in time")
 )
 
 // Key names a lane.

@@ -325,3 +325,59 @@ func TestLanesOfPlansAreForWhoeverAsksForThem(t *testing.T) {
 		}
 	}
 }
+
+// cutOff is a table of lanes whose holder is cut off from it at some time.
+type cutOff struct {
+	lane.Lanes
+	at chan struct{}
+}
+
+func (c cutOff) Heartbeat(ctx context.Context, held lane.Claim, lease time.Duration, checkpoint json.RawMessage) (bool, error) {
+	select {
+	case <-c.at:
+		<-ctx.Done() // as on a line on which nothing comes back
+		return false, ctx.Err()
+	default:
+		return c.Lanes.Heartbeat(ctx, held, lease, checkpoint)
+	}
+}
+
+func TestWhatIsLeasedEndsBeforeAnotherCanHoldTheLane(t *testing.T) {
+	t.Parallel()
+	const lease = 3 * time.Second
+	p := &lane.Postgres{Pool: pgtest.New(t)}
+	lanes := cutOff{p, make(chan struct{})}
+	ended := make(chan error, 1)
+	r := &lane.Runner{
+		Lanes: lanes, Owner: "w", Lease: lease, Beat: 20 * time.Millisecond, Poll: 20 * time.Millisecond, Now: time.Now,
+		Handle: func(ctx context.Context, s *lane.Session) (lane.Result, error) {
+			leased, done := s.Leased(ctx)
+			defer done()
+			// As long as the lease is renewed, it goes on for longer than one.
+			var left time.Duration
+			for began := time.Now(); time.Since(began) < lease && leased.Err() == nil; {
+				must(t, p.Pool.QueryRow(ctx, `SELECT lease_until - clock_timestamp() FROM lanes`).Scan(&left))
+			}
+			if leased.Err() != nil || left < lease/2 {
+				t.Errorf("what is renewed has ended by %v, %s before its lease does", context.Cause(leased), left)
+			}
+			close(lanes.at)
+			<-leased.Done()
+			must(t, p.Pool.QueryRow(ctx, `SELECT lease_until - clock_timestamp() FROM lanes`).Scan(&left))
+			if left <= 0 || left > lease/2 {
+				t.Errorf("it has ended %s before its lease does", left)
+			}
+			ended <- context.Cause(leased)
+			return lane.Result{}, ctx.Err()
+		},
+	}
+	must(t, p.Upsert(t.Context(), due("a", time.Now())))
+	ctx, stop := context.WithCancel(t.Context())
+	stopped := make(chan error, 1)
+	go func() { stopped <- r.Run(ctx) }()
+	if cause := <-ended; !errors.Is(cause, lane.ErrLapsed) {
+		t.Errorf("ended by %v", cause)
+	}
+	stop()
+	must(t, <-stopped)
+}

@@ -68,13 +68,14 @@ func (r *Runner) Run(ctx context.Context) error {
 	)
 	defer running.Wait()
 	for {
+		asked := r.Now()
 		claims, err := r.claim(ctx, r.Concurrency-len(slots))
 		r.tell(ctx, err)
 		for _, c := range claims {
 			slots <- struct{}{}
 			r.hold(c.Key)
 			running.Go(func() {
-				r.work(ctx, c)
+				r.work(ctx, c, asked)
 				r.letGo(c.Key)
 				<-slots
 				nudge(freed)
@@ -160,14 +161,17 @@ func (r *Runner) idle(ctx context.Context, freed <-chan struct{}) error {
 	return nil
 }
 
-func (r *Runner) work(parent context.Context, c Claim) {
+// work does what is due on a lane whose lease was asked for at an instant.
+func (r *Runner) work(parent context.Context, c Claim, asked time.Time) {
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
-	s := &Session{claim: c, lanes: r.Lanes, lease: r.Lease, cancel: cancel, logger: r.Logger, checkpoint: c.Checkpoint, saved: true}
+	s := &Session{
+		claim: c, lanes: r.Lanes, lease: r.Lease, every: r.Beat, now: r.Now, cancel: cancel, logger: r.Logger, checkpoint: c.Checkpoint, saved: true, renewed: asked,
+	}
 
 	var beating sync.WaitGroup
 	beatCtx, stop := context.WithCancel(ctx)
-	beating.Go(func() { s.keep(beatCtx, r.Beat) })
+	beating.Go(func() { s.keep(beatCtx) })
 	res, err := r.Handle(ctx, s)
 	stop()
 	beating.Wait()

@@ -17,6 +17,8 @@ type Session struct {
 	claim  Claim
 	lanes  Lanes
 	lease  time.Duration
+	every  time.Duration // between two beats
+	now    func() time.Time
 	cancel context.CancelCauseFunc
 	logger *slog.Logger
 
@@ -24,6 +26,7 @@ type Session struct {
 	mu         sync.Mutex
 	checkpoint json.RawMessage
 	saved      bool // checkpoint has reached the database
+	renewed    time.Time
 }
 
 // Item is the key of the protected item or recovery plan.
@@ -94,11 +97,39 @@ func (s *Session) Forget() {
 	s.checkpoint, s.saved = json.RawMessage("null"), false
 }
 
+// Leased returns a context that ends, by ErrLapsed, when a third of the lease is left
+// that could not be renewed: for what no fence shuts out, and what must therefore have
+// come to its end before another holder begins. The caller ends it when that is over.
+func (s *Session) Leased(parent context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(parent)
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		tick := time.NewTicker(s.every)
+		defer tick.Stop()
+		for !s.lapsed() {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+		}
+		cancel(ErrLapsed)
+	})
+	return ctx, func() { cancel(nil); watching.Wait() }
+}
+
+func (s *Session) lapsed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.now().Sub(s.renewed) >= s.lease*2/3
+}
+
 // keep beats until ctx ends. Each beat renews the lease and saves the
-// checkpoint; while the database is away it goes on trying, for nobody else can
-// take the lane then either.
-func (s *Session) keep(ctx context.Context, every time.Duration) {
-	tick := time.NewTicker(every)
+// checkpoint; while the database is away it goes on trying. Nobody else can take the
+// lane then either, or, if only this worker is cut off, the fence keeps apart what is
+// done for both; what has no fence goes by Leased.
+func (s *Session) keep(ctx context.Context) {
+	tick := time.NewTicker(s.every)
 	defer tick.Stop()
 	away := false
 	for {
@@ -130,9 +161,9 @@ func (s *Session) keep(ctx context.Context, every time.Duration) {
 func (s *Session) beat(ctx context.Context) (canceled bool, err error) {
 	s.saving.Lock()
 	defer s.saving.Unlock()
-	checkpoint := s.unsaved()
+	checkpoint, asked := s.unsaved(), s.now()
 	if canceled, err = s.lanes.Heartbeat(ctx, s.claim, s.lease, checkpoint); err == nil {
-		s.markSaved(checkpoint)
+		s.markSaved(checkpoint, asked)
 	}
 	return canceled, err
 }
@@ -146,9 +177,11 @@ func (s *Session) unsaved() json.RawMessage {
 	return s.checkpoint
 }
 
-func (s *Session) markSaved(checkpoint json.RawMessage) {
+// markSaved notes what a beat has brought that was sent at an instant.
+func (s *Session) markSaved(checkpoint json.RawMessage, asked time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.renewed = asked
 	if string(s.checkpoint) == string(checkpoint) {
 		s.saved = true
 	}

@@ -32,6 +32,15 @@ type Worker struct {
 	workflow.Parts
 	Plans   Plans
 	Scripts string // the directory of the programs that plans may run
+	// Places holds a value for each script that runs, and bounds them; nil: any number may.
+	Places chan struct{}
+}
+
+// Session is the hold on a plan's lane; a lane.Session is one.
+type Session interface {
+	workflow.Session
+	// Leased returns a context that ends before somebody else may hold the lane.
+	Leased(ctx context.Context) (context.Context, context.CancelFunc)
 }
 
 // The pauses of a run.
@@ -40,7 +49,7 @@ const (
 	floor = 30 * time.Second
 	// again is how soon it goes on after a hiccup.
 	again = 2 * time.Second
-	// knock is how often a port is tried.
+	// knock is how often a port is tried, or a place for a script.
 	knock = time.Second
 )
 
@@ -48,7 +57,7 @@ const (
 const turns = 5
 
 // Handle goes on with the run of a plan as far as it can.
-func (w Worker) Handle(ctx context.Context, s workflow.Session) (lane.Result, error) {
+func (w Worker) Handle(ctx context.Context, s Session) (lane.Result, error) {
 	for range turns {
 		due, err := w.turn(ctx, s)
 		if err == nil {
@@ -73,7 +82,7 @@ func (w Worker) Handle(ctx context.Context, s workflow.Session) (lane.Result, er
 
 // turn goes on with the plan's run, if one is open, and returns when it is due
 // next: zero when an event says so.
-func (w Worker) turn(ctx context.Context, s workflow.Session) (time.Time, error) {
+func (w Worker) turn(ctx context.Context, s Session) (time.Time, error) {
 	plan, _, err := w.Plans.Load(ctx, s.Item())
 	if err != nil {
 		return time.Time{}, fmt.Errorf("load recovery plan %s: %w", s.Item(), err)
@@ -99,7 +108,7 @@ func (w Worker) turn(ctx context.Context, s workflow.Session) (time.Time, error)
 // run is the run of a plan in the hands of the holder of its lane.
 type run struct {
 	Worker
-	hold       workflow.Hold
+	hold       Session
 	key, vault string
 	plan       recoveryplan.State
 	now        recoveryplan.Run

@@ -32,6 +32,10 @@ const (
 // hold is the hold on the plan's lane.
 type hold struct{ workflow.Session }
 
+func (hold) Leased(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithCancel(ctx)
+}
+
 func (hold) Item() string            { return planKey }
 func (hold) Token() int64            { return 1 }
 func (hold) Fence() eventstore.Fence { return eventstore.Fence{Lane: planKey + "/plan", Token: 1} }
@@ -227,7 +231,7 @@ func TestAnItemCanceledWhileTheRunWaitsFailsIt(t *testing.T) {
 	s.job(id, job.RequestCancel{By: "an operator", At: noon})
 	s.item(protecteditem.FailPlannedFailover{JobID: id, Failure: errorcatalog.Fail(errorcatalog.Canceled, "by an operator"), At: noon})
 	s.job(id, job.Cancel{At: noon})
-	s.job(run, job.Resume{By: "an operator", At: noon})
+	s.job(run, job.Resume{By: "an operator", Task: "group_1_pre_1", At: noon})
 	s.turn()
 	s.ended(recoveryplan.Failed, recoveryplan.Canceled)
 	journal, _, err := s.Jobs.Load(t.Context(), run)

@@ -6,26 +6,19 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
-	"sync"
-	"syscall"
 	"time"
 
 	"farshore/domain/errorcatalog"
+	"farshore/domain/job"
 	"farshore/domain/protecteditem"
 	"farshore/domain/recoveryplan"
 )
 
-// The bounds of what a script's output may take: the task keeps its end.
-const (
-	keptOutput  = 8 << 10
-	toldOutput  = 512 // of it, in the failure
-	scriptGrace = 2 * time.Second
-)
+// toldOutput is how much of its output the failure of a script tells.
+const toldOutput = 512
 
 // FindScript returns the path of a program in the scripts directory. A link that
 // leads out of it is none of them.
@@ -54,8 +47,34 @@ func FindScript(dir, name string) (string, error) {
 	}
 }
 
-// script runs a program. After a crash it runs again: what it does must bear that,
-// and FARSHORE_JOB tells it the run.
+// enter takes a place among the scripts that run at once; without one the task waits.
+// Of a script that was begun before, and of whose end nothing is known, the journal
+// says so: it runs again.
+func (r *run) enter(ctx context.Context, task job.Task) (leave func(), err error) {
+	if task.Status == job.Running {
+		f := errorcatalog.Fail(errorcatalog.ScriptInterrupted, "attempt %d had begun when its worker was lost or cut off; the script runs again", task.Attempts)
+		if err := r.record(ctx, job.FailTask{Task: task.Name, Failure: f, NextAttemptAt: r.Now(), At: r.Now()}); err != nil {
+			return nil, err
+		}
+	}
+	if r.Places == nil {
+		return func() {}, nil
+	}
+	select {
+	case r.Places <- struct{}{}:
+		return func() { <-r.Places }, nil
+	default:
+	}
+	f := errorcatalog.Fail(errorcatalog.ScriptsBusy, "%d scripts run on worker %s, and no more may at once", cap(r.Places), r.Parts.Worker)
+	if err := r.record(ctx, job.DeferTask{Task: task.Name, Reason: f, At: r.Now()}); err != nil {
+		return nil, err
+	}
+	r.due = r.Now().Add(knock)
+	return nil, errRest
+}
+
+// script runs a program while the lane is surely this worker's. After a crash it runs
+// again: what it does must bear that, and FARSHORE_JOB tells it the run.
 func (r *run) script(ctx context.Context, step recoveryplan.Step, out map[string]string) error {
 	path, err := FindScript(r.Scripts, step.Action.Script)
 	if err != nil {
@@ -66,7 +85,9 @@ func (r *run) script(ctx context.Context, step recoveryplan.Step, out map[string
 		return err
 	}
 	within := time.Duration(step.Action.TimeoutSeconds) * time.Second
-	limited, cancel := context.WithTimeout(ctx, within)
+	leased, end := r.hold.Leased(ctx)
+	defer end()
+	limited, cancel := context.WithTimeout(leased, within)
 	defer cancel()
 	printed := &tail{}
 	err = runProgram(limited, path, step.Action.Arguments, environment, printed)
@@ -78,42 +99,13 @@ func (r *run) script(ctx context.Context, step recoveryplan.Step, out map[string
 	switch {
 	case err == nil:
 		return nil
-	case ctx.Err() != nil:
-		return fmt.Errorf("run script %s: %w", step.Action.Script, err)
+	case leased.Err() != nil:
+		return fmt.Errorf("run script %s: %w", step.Action.Script, errors.Join(err, context.Cause(leased)))
 	case limited.Err() != nil:
 		return errorcatalog.Fail(errorcatalog.ScriptTimeout, "%s was ended after %s; it printed: %s", step.Action.Script, within, said)
 	default:
 		return errorcatalog.Fail(errorcatalog.ScriptFailed, "%s: %v; it printed: %s", step.Action.Script, err, said)
 	}
-}
-
-// runProgram runs a program and everything it starts, in a process group that ends
-// with the program or with ctx. The program itself ends with this process, too.
-func runProgram(ctx context.Context, path string, arguments, environment []string, printed *tail) error {
-	ended := make(chan error, 1)
-	go func() {
-		// The signal at the parent's death is bound to the thread that starts the child.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		cmd := exec.CommandContext(ctx, path, arguments...) //nolint:gosec // from the scripts directory, which is the administrator's
-		cmd.Env, cmd.Dir = environment, filepath.Dir(path)
-		cmd.Stdout, cmd.Stderr = printed, printed
-		cmd.SysProcAttr = ownGroup()
-		cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-		cmd.WaitDelay = scriptGrace
-		err := cmd.Run()
-		if cmd.Process != nil { // what it has left in the background ends with it
-			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-		}
-		if errors.Is(err, exec.ErrWaitDelay) { // only what it has left still held its output
-			err = nil
-		}
-		ended <- err
-	}()
-	if err := <-ended; err != nil {
-		return fmt.Errorf("run %s: %w", filepath.Base(path), errors.Join(err, ctx.Err()))
-	}
-	return nil
 }
 
 // environment is all that a script is told: nothing of the server's own is passed
@@ -160,33 +152,4 @@ func vmOf(s protecteditem.State) planVM {
 		VM: s.VM.ID, Name: s.VM.Name, Site: s.Site, Host: s.Host, State: string(s.Protection), Active: string(s.ActiveLocation),
 		RecoverySite: s.Recovery.Site, RecoveryHost: s.Recovery.Host, RecoveryVM: s.Recovery.VM, RecoveryPoint: s.FailoverPoint, TestVM: s.Test.VM,
 	}
-}
-
-// tail keeps the end of what is written to it.
-type tail struct {
-	mu   sync.Mutex
-	kept []byte
-	cut  bool
-}
-
-// Write implements io.Writer.
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.kept = append(t.kept, p...)
-	if over := len(t.kept) - keptOutput; over > 0 {
-		t.kept, t.cut = append([]byte(nil), t.kept[over:]...), true
-	}
-	return len(p), nil
-}
-
-// text is the end of the output, as text that can be stored.
-func (t *tail) text() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	text := strings.ReplaceAll(strings.ToValidUTF8(string(t.kept), "?"), "\x00", "?")
-	if t.cut {
-		return "…" + text
-	}
-	return text
 }

@@ -36,8 +36,15 @@ func waits(err error) error {
 // take takes one step, unless the journal says how it has ended.
 func (r *run) take(ctx context.Context, step recoveryplan.Step) error {
 	task, _ := r.journal.Task(step.Name)
-	if task.Status == job.Succeeded || task.Status == job.Failed {
+	if task.Status == job.Succeeded || task.Status == job.Failed && task.NextAttemptAt.IsZero() {
 		return nil
+	}
+	if step.Action.Kind == recoveryplan.Script {
+		leave, err := r.enter(ctx, task)
+		if err != nil {
+			return err
+		}
+		defer leave()
 	}
 	if err := r.record(ctx, job.StartTask{Task: step.Name, At: r.Now()}); err != nil {
 		return err

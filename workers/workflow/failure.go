@@ -34,7 +34,7 @@ func OutcomeOf(ctx context.Context, err error) Outcome {
 		return Lost
 	case ctx.Err() != nil:
 		return Interrupted
-	case errors.Is(err, eventstore.ErrUnavailable):
+	case errors.Is(err, eventstore.ErrUnavailable) || errors.Is(err, lane.ErrLapsed):
 		return Waiting
 	case errors.Is(err, eventstore.ErrVersionConflict):
 		return Overtaken

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -62,7 +63,11 @@ func run(t *testing.T, status string, args ...string) said {
 		case strings.HasSuffix(r.URL.Path, "/jobs"):
 			answer = `{"value":[]}`
 		case strings.Contains(r.URL.Path, "/jobs/"):
-			answer = `{"id":"` + jobID + `","kind":"TestFailover","status":"` + status + `","item":"web","tasks":[],"endedAt":"` + since + `"}`
+			input := ""
+			if status == "WaitingForInput" {
+				input = `"input":{"task":"group_2_pre_1","instructions":"look","since":"` + since + `"},`
+			}
+			answer = `{"id":"` + jobID + `","kind":"TestFailover","status":"` + status + `",` + input + `"item":"web","tasks":[],"endedAt":"` + since + `"}`
 		case strings.Contains(strings.ToLower(verb), "fail") || verb == "/applyRecoveryPoint" || verb == "/addDisks" || verb == "/reProtect" || r.Method == http.MethodDelete:
 			w.WriteHeader(http.StatusAccepted)
 			answer = `{"id":"` + jobID + `","kind":"TestFailover","status":"NotStarted","item":"web","tasks":[]}`
@@ -122,8 +127,7 @@ func TestACommandAsksForWhatItSays(t *testing.T) {
 		"plan run failback shop":                                            "POST " + plans + "/failback",
 		"plan run commit shop":                                              "POST " + plans + "/failoverCommit",
 		"job restart " + jobID:                                              "POST /v1/vaults/acme/jobs/" + jobID + "/restart",
-		"job resume " + jobID:                                               "POST /v1/vaults/acme/jobs/" + jobID + "/resume {}",
-		"job resume " + jobID + " --comments seen":                          "POST /v1/vaults/acme/jobs/" + jobID + `/resume {"comments":"seen"}`,
+		"job resume " + jobID + " --task a --comments seen":                 "POST /v1/vaults/acme/jobs/" + jobID + `/resume {"comments":"seen","task":"a"}`,
 		"item disable web --cleanup":                                        "DELETE " + item + "?keepReplica=168&cleanup=true",
 
 		// A new VM on another host.
@@ -199,6 +203,21 @@ func TestAnItemShowsItsPauseAndItsTestFailover(t *testing.T) {
 		if !strings.Contains(s.out, part) {
 			t.Errorf("no %q in\n%s", part, s.out)
 		}
+	}
+}
+
+func TestAJobIsResumedAtTheTaskAtWhichItWaits(t *testing.T) {
+	t.Parallel()
+	const job = "/v1/vaults/acme/jobs/" + jobID
+	for status, want := range map[string]string{"WaitingForInput": `{"comments":"seen","task":"group_2_pre_1"}`, "Running": `{"comments":"seen"}`} {
+		s := run(t, status, "job", "resume", jobID, "--comments", "seen")
+		if s.code != 0 || !slices.Equal(s.requests, []string{"GET " + job, "POST " + job + "/resume " + want}) {
+			t.Errorf("of a job that is %s: exit %d, sent %q", status, s.code, s.requests)
+		}
+	}
+	s := run(t, "WaitingForInput", "job", "show", jobID)
+	if hint := "farshore job resume " + jobID + " --task group_2_pre_1 --comments"; !strings.Contains(s.out, hint) {
+		t.Errorf("no %q in\n%s", hint, s.out)
 	}
 }
 

@@ -102,15 +102,28 @@ taken back: a new job with the same choices begins, and names it.`
 
 func (s *session) jobResume() *cobra.Command {
 	var (
-		w        waiting
-		comments string
+		w              waiting
+		task, comments string
 	)
 	cmd := &cobra.Command{Use: "resume JOB", Short: "Let a job go on that waits for input", Args: cobra.ExactArgs(1)}
+	cmd.Long = cmd.Short + `.
+
+The answer is for one task. Name it with --task, as "job show" does: then the same
+answer given twice, or by two people, counts once. Without, it is for the task at which
+the job waits when this command reads it.`
+	cmd.Flags().StringVar(&task, "task", "", "the task that is answered; default the one that waits now")
 	cmd.Flags().StringVar(&comments, "comments", "", "what was seen or done meanwhile; kept with the job")
 	w.flags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if task == "" {
+			a, err := Call[oapi.Job](s.api.GetJob(cmd.Context(), s.vault, args[0], &oapi.GetJobParams{}))
+			if err != nil {
+				return err
+			}
+			task = deref(a.Body.Input).Task
+		}
 		resp, err := s.api.ResumeJob(cmd.Context(), s.vault, args[0], &oapi.ResumeJobParams{IdempotencyKey: newIdempotencyKey()},
-			oapi.ResumeJobInput{Comments: ref(comments)})
+			oapi.ResumeJobInput{Task: ref(task), Comments: ref(comments)})
 		return s.started(cmd.Context(), w, resp, err)
 	}
 	return cmd
@@ -134,7 +147,7 @@ func about(j oapi.Job) string {
 func (s *session) showJob(j oapi.Job) error {
 	rows := []row{{"job", j.ID}, {"kind", j.Kind}, {about(j), or(j.Item, deref(j.RecoveryPlan))}, {"status", j.Status}}
 	if in := j.Input; in != nil {
-		rows = append(rows, row{"waits for", deref(in.Instructions), "then: farshore job resume " + j.ID + " --comments …"})
+		rows = append(rows, row{"waits for", deref(in.Instructions), "then: farshore job resume " + j.ID + " --task " + in.Task + " --comments …"})
 	}
 	if p := j.Progress; p != nil {
 		rows = append(rows, row{"transferred", fmt.Sprintf("%s of %s", size(p.BytesDone), size(p.BytesTotal))})

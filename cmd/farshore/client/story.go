@@ -165,6 +165,7 @@ func told() map[string]func(f facts) string {
 		"protected_item.protection_disabled.v1":  func(facts) string { return "protection has ended; the host is clean" },
 		"job.started.v1":                         func(f facts) string { return f.Kind },
 		"job.task_started.v1":                    func(f facts) string { return f.Task },
+		"job.task_deferred.v1":                   func(f facts) string { return f.Task + " waits until there is room for it" },
 		"job.task_completed.v1":                  func(f facts) string { return f.Task },
 		"job.task_failed.v1":                     func(f facts) string { return f.Task + ": " + failureText(f) },
 		"job.failed.v1":                          failureText,

@@ -44,6 +44,7 @@ func TestTheCommandLineTellsFailuresApart(t *testing.T) {
 		{"usage: a flag is missing", []string{"item", "enable", "other"}, client.ExitUsage, []string{"required"}},
 		{"usage: no argument", []string{"item", "show"}, client.ExitUsage, []string{"arg"}},
 		{"usage: no such format", []string{"item", "list", "--output", "yaml"}, client.ExitUsage, []string{"table or json"}},
+		{"refused: no script may run", []string{"worker", "--scripts-at-once", "0"}, client.ExitFailure, []string{"--scripts-at-once"}},
 		{"refused: no such frequency", []string{"policy", "add", "odd", "--copy-frequency", "31"}, client.ExitFailure, []string{"copyFrequencySeconds"}},
 		{"unreachable", []string{"item", "list", "--server", "http://127.0.0.1:1"}, client.ExitUnavailable, []string{"farshore serve"}},
 		{"timeout", []string{"item", "watch", vm.Name, "--until", "FailedOver", "--timeout", "400ms"}, client.ExitTimeout, nil},
