@@ -121,7 +121,8 @@ func (s *Server) ledByNoPlan(ctx context.Context, id string) error {
 // CancelFailback answers POST …/failbackCancel.
 func (s *Server) CancelFailback(ctx context.Context, r oapi.CancelFailbackRequestObject) (oapi.CancelFailbackResponseObject, error) {
 	w := s.newWorkflow(r.Vault, r.Item, protecteditem.FailbackCancelJob, r.Params.IfMatch, r.Params.IdempotencyKey)
-	body, err := s.beginJob(ctx, protecteditem.CancelFailback{JobID: w.job, At: s.now()}, w)
+	cmd := protecteditem.CancelFailback{JobID: w.job, Force: value(r.Params.Force), At: s.now()}
+	body, err := s.beginJob(ctx, cmd, w)
 	return oapi.CancelFailback202JSONResponse{JobAcceptedJSONResponse: body}, err
 }
 

@@ -71,7 +71,7 @@ func (s *Server) ApplyRecoveryPoint(ctx context.Context, r oapi.ApplyRecoveryPoi
 // CancelFailover answers POST …/failoverCancel.
 func (s *Server) CancelFailover(ctx context.Context, r oapi.CancelFailoverRequestObject) (oapi.CancelFailoverResponseObject, error) {
 	w := s.newWorkflow(r.Vault, r.Item, protecteditem.FailoverCancelJob, r.Params.IfMatch, r.Params.IdempotencyKey)
-	cmd := protecteditem.CancelFailover{JobID: w.job, At: s.now()}
+	cmd := protecteditem.CancelFailover{JobID: w.job, Force: value(r.Params.Force), At: s.now()}
 	body, err := s.beginJob(ctx, cmd, w)
 	return oapi.CancelFailover202JSONResponse{JobAcceptedJSONResponse: body}, err
 }

@@ -2517,6 +2517,9 @@ type StartFailbackParams struct {
 
 // CancelFailbackParams defines parameters for CancelFailback.
 type CancelFailbackParams struct {
+	// Force Do not wait for a primary side that does not answer: its disks are restored, or the new VM removed, when it does. Make sure that the VM does not run there. Also while the cancel is under way.
+	Force *bool `form:"force,omitempty" json:"force,omitempty"`
+
 	// IfMatch The ETag of the state that the request is based on, or `*`.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 
@@ -2535,6 +2538,9 @@ type CommitFailbackParams struct {
 
 // CancelFailoverParams defines parameters for CancelFailover.
 type CancelFailoverParams struct {
+	// Force Do not wait for a recovery host that does not answer: the recovery VM is removed when it does. Make sure that the VM does not run there. Also while the cancel is under way.
+	Force *bool `form:"force,omitempty" json:"force,omitempty"`
+
 	// IfMatch The ETag of the state that the request is based on, or `*`.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 

@@ -11,6 +11,7 @@ import (
 // on.
 type CancelFailover struct {
 	JobID string
+	Force bool // without a recovery host that does not answer; also while the cancel is under way
 	At    time.Time
 }
 
@@ -21,6 +22,9 @@ func (c CancelFailover) decide(s State) ([]Event, error) {
 	if s.repeats(c.JobID, false) || (s.runs(c.JobID) && s.Job.Kind == FailoverCancelJob) {
 		return nil, nil
 	}
+	if c.Force && s.unforced(FailoverCancelJob) {
+		return []Event{JobForced{JobID: s.Job.ID, At: c.At}}, nil
+	}
 	if err := s.requireUncommitted(); err != nil {
 		return nil, err
 	}
@@ -30,6 +34,7 @@ func (c CancelFailover) decide(s State) ([]Event, error) {
 // FailoverCancelStarted gives the item to the job that takes the failover back.
 type FailoverCancelStarted struct {
 	JobID string    `json:"jobId"`
+	Force bool      `json:"force,omitempty"`
 	At    time.Time `json:"at"`
 }
 
@@ -38,7 +43,9 @@ func (FailoverCancelStarted) EventType() string { return "protected_item.failove
 
 func (e FailoverCancelStarted) evolve(s State) State {
 	s.Failure = nil
-	return s.startJob(e.JobID, FailoverCancelJob)
+	s = s.startJob(e.JobID, FailoverCancelJob)
+	s.Forced = e.Force
+	return s
 }
 
 // CompleteFailoverCancel reports that the recovery VM is gone and that the source

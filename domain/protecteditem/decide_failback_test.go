@@ -90,6 +90,9 @@ func failbackEndRows() map[string]scenario {
 	cancel := protecteditem.CancelFailback{JobID: "job-cancel", At: noon}
 	alone := takingBack
 	alone.OvertakenJobID = ""
+	forcing := protecteditem.CancelFailback{JobID: "job-force", Force: true, At: noon}
+	forcedBack := protecteditem.FailbackCancelStarted{JobID: "job-force", Force: true, At: noon}
+	insisted := protecteditem.JobForced{JobID: "job-cancel", At: noon}
 	canceled := protecteditem.CompleteFailbackCancel{JobID: "job-cancel", At: noon}
 	commit := protecteditem.CommitFailback{JobID: "job-accept", At: noon}
 	committed := protecteditem.CompleteFailbackCommit{JobID: "job-accept", At: noon}
@@ -111,6 +114,9 @@ func failbackEndRows() map[string]scenario {
 		"a failback can be taken back until its commit":       {Given: back, When: cancel, Then: history(alone)},
 		"a failback taken back again changes nothing":         {Given: history(awaiting, takingBack), When: cancel},
 		"a failback that was taken back changes nothing":      {Given: history(awaiting, takingBack, takenBack), When: cancel},
+		"taking a failback back is forced from the start":     {Given: back, When: forcing, Then: history(forcedBack)},
+		"taking a failback back can be forced later":          {Given: history(back, alone), When: forcing, Then: history(insisted)},
+		"taking a failback back is forced once":               {Given: history(back, alone, insisted), When: protecteditem.CancelFailback{JobID: "other", Force: true}, Refused: errorcatalog.OperationInProgress},
 		"a failback taken back twice is refused":              {Given: history(awaiting, takingBack), When: protecteditem.CancelFailback{JobID: "other"}, Refused: errorcatalog.OperationInProgress},
 		"a failback is not taken back during its commit":      {Given: history(back, accepting), When: cancel, Refused: errorcatalog.OperationInProgress},
 		"a failback is not taken back after its commit":       {Given: backAgain, When: cancel, Refused: errorcatalog.NoFailbackPending},

@@ -80,7 +80,7 @@ func disablesRows() map[string]scenario {
 	overtaking.OvertakenJobID = "job-fail"
 	complete := protecteditem.CompleteDisable{JobID: "job-disable", At: noon}
 	force := protecteditem.DisableProtection{JobID: "other", Force: true, At: noon}
-	forced := protecteditem.DisableForced{At: noon}
+	forced := protecteditem.JobForced{JobID: "job-disable", At: noon}
 	source := protecteditem.LeftBehind{Site: "vienna", Host: "hv-1", VM: "sql-1", Fate: protecteditem.GiveBack}
 	leave := protecteditem.LeaveBehind{JobID: "job-disable", Left: source, At: noon}
 	source.Since = noon

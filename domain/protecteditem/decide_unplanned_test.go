@@ -130,6 +130,8 @@ func uncommittedRows() map[string]scenario {
 	fail := protecteditem.FailRecoveryPointChange{JobID: "job-change", Failure: unreachable, At: noon}
 	unchanged := protecteditem.RecoveryPointChangeFailed{JobID: "job-change", Failure: *unreachable, At: noon}
 	cancel := protecteditem.CancelFailover{JobID: "job-cancel", At: noon}
+	forcing := protecteditem.CancelFailover{JobID: "job-force", Force: true, At: noon}
+	insisted := protecteditem.JobForced{JobID: "job-cancel", At: noon}
 	cancelDone := protecteditem.CompleteFailoverCancel{JobID: "job-cancel", At: noon}
 	restarted, owing := canceled, canceled
 	restarted.SourceRestarted, owing.ChainBroken = true, true
@@ -167,6 +169,9 @@ func uncommittedRows() map[string]scenario {
 		"a planned failover can be cancelled":                 {Given: uncommitted, When: cancel, Then: history(canceling)},
 		"a cancel asked for again changes nothing":            {Given: cancelling, When: cancel},
 		"a cancel that has ended changes nothing":             {Given: history(cancelling, canceled), When: cancel},
+		"a cancel is forced from the start":                   {Given: crashedOver, When: forcing, Then: history(protecteditem.FailoverCancelStarted{JobID: "job-force", Force: true, At: noon})},
+		"a cancel can be forced later":                        {Given: cancelling, When: forcing, Then: history(insisted)},
+		"a cancel is forced once":                             {Given: history(cancelling, insisted), When: forcing, Refused: errorcatalog.OperationInProgress},
 		"a second cancel is refused":                          {Given: cancelling, When: protecteditem.CancelFailover{JobID: "other"}, Refused: errorcatalog.OperationInProgress},
 		"a cancel during the commit is refused":               {Given: history(uncommitted, committing), When: cancel, Refused: errorcatalog.OperationInProgress},
 		"a cancel during the change is refused":               {Given: changingTo1, When: cancel, Refused: errorcatalog.OperationInProgress},

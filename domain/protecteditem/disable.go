@@ -27,8 +27,8 @@ func (c DisableProtection) decide(s State) ([]Event, error) {
 		return nil, err
 	}
 	switch {
-	case s.Protection == DisablingProtection && c.Force && !s.Forced:
-		return []Event{DisableForced{At: c.At}}, nil
+	case c.Force && s.unforced(DisableProtectionJob):
+		return []Event{JobForced{JobID: s.Job.ID, At: c.At}}, nil
 	case s.Protection == DisablingProtection, s.Protection == Unprotected:
 		return nil, nil
 	}
@@ -88,26 +88,15 @@ func (ProtectionDisabling) EventType() string { return "protected_item.protectio
 
 func (e ProtectionDisabling) evolve(s State) State {
 	s.Protection, s.Resync, s.Requested = DisablingProtection, Resync{State: ResyncNone}, CycleRequest{}
-	s.Paused, s.Owed, s.Forced = nil, nil, e.Force
+	s.Paused, s.Owed = nil, nil
 	if s.testOpen() {
 		s.TestFailover = TestFailoverCleaningUp
 	}
 	s = s.endTestJob(true).endDisks(true)
 	s.CopyRetry = s.CopyRetry.at(e.At) // a VM that is gone ends it now
 	s.KeepReplica = time.Duration(e.KeepReplicaSeconds) * time.Second
-	return s.endJob(true).startJob(e.JobID, DisableProtectionJob)
-}
-
-// DisableForced lets a disable go on without hosts and stores that do not answer.
-type DisableForced struct {
-	At time.Time `json:"at"`
-}
-
-// EventType implements domain.Event.
-func (DisableForced) EventType() string { return "protected_item.disable_forced.v1" }
-
-func (e DisableForced) evolve(s State) State {
-	s.Forced, s.Retry = true, s.Retry.at(e.At)
+	s = s.endJob(true).startJob(e.JobID, DisableProtectionJob)
+	s.Forced = e.Force
 	return s
 }
 

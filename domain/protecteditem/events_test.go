@@ -53,7 +53,7 @@ func stored() []protecteditem.Event {
 		accepting, acceptedAlone, reversing, reversedOver,
 		protecteditem.ReverseReplicationFailed{JobID: "job-reverse", Failure: *unreachable, At: noon},
 		protecteditem.VMLeftBehind{LeftBehind: protecteditem.LeftBehind{Site: "linz", Host: "hv-1", VM: "sql-1", Fate: protecteditem.Remove, Owner: "acme.sql.1", Since: noon}},
-		protecteditem.DisableForced{At: noon},
+		protecteditem.JobForced{JobID: "job-disable", At: noon},
 		protecteditem.LeftBehindSettled{Site: "linz", Host: "hv-1", VM: "sql-1", At: noon},
 		protecteditem.ReleasedPointsSettled{IDs: []string{"cut-1"}, At: noon},
 		adding, grown, diskDone,

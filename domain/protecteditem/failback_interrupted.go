@@ -83,6 +83,7 @@ func (e FailbackFailed) evolve(s State) State {
 // disks are restored, and the recovery VM runs again. The failback's job ends.
 type CancelFailback struct {
 	JobID string
+	Force bool // without a primary side that does not answer; also while the cancel is under way
 	At    time.Time
 }
 
@@ -96,7 +97,10 @@ func (c CancelFailback) decide(s State) ([]Event, error) {
 	if err := s.requireFailback(); err != nil {
 		return nil, err
 	}
-	e := FailbackCancelStarted{JobID: c.JobID, At: c.At}
+	if c.Force && s.unforced(FailbackCancelJob) {
+		return []Event{JobForced{JobID: s.Job.ID, At: c.At}}, nil
+	}
+	e := FailbackCancelStarted{JobID: c.JobID, Force: c.Force, At: c.At}
 	if s.Job != nil {
 		if s.Job.Kind != FailbackJob {
 			return nil, s.requireNoJob()
@@ -110,6 +114,7 @@ func (c CancelFailback) decide(s State) ([]Event, error) {
 type FailbackCancelStarted struct {
 	JobID          string    `json:"jobId"`
 	OvertakenJobID string    `json:"overtakenJobId,omitempty"` // the failback's
+	Force          bool      `json:"force,omitempty"`
 	At             time.Time `json:"at"`
 }
 
@@ -117,7 +122,9 @@ type FailbackCancelStarted struct {
 func (FailbackCancelStarted) EventType() string { return "protected_item.failback_cancel_started.v1" }
 
 func (e FailbackCancelStarted) evolve(s State) State {
-	return s.endJob(true).startJob(e.JobID, FailbackCancelJob)
+	s = s.endJob(true).startJob(e.JobID, FailbackCancelJob)
+	s.Forced = e.Force
+	return s
 }
 
 // CompleteFailbackCancel reports that the original disks are as they were and the

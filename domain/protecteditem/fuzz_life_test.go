@@ -219,7 +219,7 @@ func (g *generator) failback(kind, b int, fresh string) protecteditem.Command {
 	case failbackFailed:
 		return protecteditem.FailFailback{JobID: g.job, Failure: unreachable, Left: b%3 == 0, At: g.now}
 	case cancelFailback:
-		return protecteditem.CancelFailback{JobID: fresh, At: g.now}
+		return protecteditem.CancelFailback{JobID: fresh, Force: b%3 == 0, At: g.now}
 	case failbackCanceled:
 		if b%2 == 1 && g.s.Protection == protecteditem.FailbackCommitRequired {
 			return protecteditem.FailFailbackCancel{JobID: g.job, Failure: unreachable, At: g.now}
@@ -282,7 +282,7 @@ func (g *generator) failover(kind, b int, fresh string) protecteditem.Command {
 	case changeFailed:
 		return protecteditem.FailRecoveryPointChange{JobID: g.job, Failure: unreachable, RecoveryVM: vm, At: g.now}
 	case cancel:
-		return protecteditem.CancelFailover{JobID: fresh, At: g.now}
+		return protecteditem.CancelFailover{JobID: fresh, Force: b%3 == 0, At: g.now}
 	case cancelDone:
 		return protecteditem.CompleteFailoverCancel{JobID: g.job, At: g.now}
 	case cancelFailed:

@@ -74,30 +74,3 @@ type LeftBehindSettled struct {
 func (LeftBehindSettled) EventType() string { return "protected_item.left_behind_settled.v1" }
 
 func (e LeftBehindSettled) evolve(s State) State { return s.forget(e.Site, e.Host, e.VM) }
-
-// LeaveBehind reports that a host does not answer, and that protection ends without
-// it, as its operator has forced it to: it is told later.
-type LeaveBehind struct {
-	JobID string
-	Left  LeftBehind
-	At    time.Time
-}
-
-func (c LeaveBehind) decide(s State) ([]Event, error) {
-	if err := s.requireStep(c.JobID, DisablingProtection); err != nil {
-		return nil, err
-	}
-	if slices.ContainsFunc(s.LeftBehind, func(l LeftBehind) bool { return l.is(c.Left.Site, c.Left.Host, c.Left.VM) }) {
-		return nil, nil
-	}
-	c.Left.Since = c.At
-	return []Event{VMLeftBehind{LeftBehind: c.Left}}, nil
-}
-
-// VMLeftBehind lets protection end without a host.
-type VMLeftBehind struct{ LeftBehind }
-
-// EventType implements domain.Event.
-func (VMLeftBehind) EventType() string { return "protected_item.vm_left_behind.v1" }
-
-func (e VMLeftBehind) evolve(s State) State { return s.leave(e.LeftBehind) }

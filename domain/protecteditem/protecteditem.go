@@ -93,7 +93,7 @@ func replicationEvents() []Event {
 		ResynchronizationStarted{},
 		ResynchronizationCompleted{},
 		ProtectionDisabling{},
-		DisableForced{},
+		JobForced{},
 		ProtectionDisabled{},
 		ReplicationPaused{},
 		ReplicationResumed{},

@@ -120,6 +120,7 @@ type State struct {
 	Recovery RecoveryTarget
 
 	Job      *JobRef               // the workflow that runs now
+	Forced   bool                  // it goes on without hosts and stores that do not answer
 	Ended    EndedJob              // the one that ended last
 	Retry    Retry                 // of what is being attempted now
 	Failure  *errorcatalog.Failure // why enabling or a failover ended; gone with the next recovery point
@@ -185,7 +186,6 @@ type State struct {
 	Paused      *Pause
 	ProtectedAt time.Time // when the item became protected
 
-	Forced       bool          // disabling goes on without those who do not answer
 	KeepReplica  time.Duration // how long the replica is kept after disabling
 	DisabledAt   time.Time
 	ReplicaUntil time.Time // when the replica of a disabled item may be removed
@@ -311,7 +311,7 @@ func (s State) Point(id string) (Point, bool) {
 
 // startJob makes a job the item's; its attempts are counted afresh.
 func (s State) startJob(id, kind string) State {
-	s.Job, s.Retry = &JobRef{ID: id, Kind: kind}, Retry{}
+	s.Job, s.Forced, s.Retry = &JobRef{ID: id, Kind: kind}, false, Retry{}
 	return s
 }
 
@@ -320,7 +320,7 @@ func (s State) endJob(failed bool) State {
 	if s.Job != nil {
 		s.Ended = EndedJob{ID: s.Job.ID, Failed: failed}
 	}
-	s.Job, s.Retry = nil, Retry{}
+	s.Job, s.Forced, s.Retry = nil, false, Retry{}
 	return s
 }
 

@@ -38,7 +38,15 @@ func (c Cancel) check(ctx context.Context, _ *runbook.Memo) error {
 	if c.State.Protection != protecteditem.FailbackCommitRequired {
 		return nil
 	}
-	p, err := openPrimary(ctx, c.Item)
+	err := checkUndo(ctx, c.Item)
+	if c.State.Forced && workflow.HostLost(err) {
+		return nil
+	}
+	return err
+}
+
+func checkUndo(ctx context.Context, i *workflow.Item) error {
+	p, err := openPrimary(ctx, i)
 	if err != nil {
 		return err
 	}
@@ -92,8 +100,8 @@ func takeBackEnded(ctx context.Context, i *workflow.Item) (left bool, err error)
 // primary side that is lost meanwhile does not keep it down.
 //
 // A primary side that does not answer is left as it is where that does no harm: its VM
-// is new, and was not started; or its disks are what they were. Whoever has named the
-// recovery VM as the survivor answers for the rest.
+// is new, and was not started; or its disks are what they were. Whoever forces it answers
+// for the rest.
 func takeBack(ctx context.Context, i *workflow.Item, failback string, journal job.State) (left bool, err error) {
 	runs := mayRun(i, journal)
 	if !runs {

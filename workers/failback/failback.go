@@ -95,6 +95,9 @@ func (f Failback) inspect(ctx context.Context, m *runbook.Memo) error {
 	if err := p.host.SetActive(ctx, p.vm, false); err != nil {
 		return fmt.Errorf("keep %s off: %w", p.vm, err)
 	}
+	if err := Abandon(ctx, p.host, p.vm); err != nil { // what an earlier one may have left
+		return err
+	}
 	return f.inspectDisks(ctx, p)
 }
 

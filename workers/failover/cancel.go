@@ -64,9 +64,14 @@ func broken(rel host.Replication, s protecteditem.State) (errorcatalog.Code, str
 	return "", ""
 }
 
-// removeVM repeats safely: what is gone is gone.
+// removeVM repeats safely: what is gone is gone. A recovery host that does not answer is
+// told later, if the cancel is forced.
 func (c Cancel) removeVM(ctx context.Context, _ *runbook.Memo) error {
-	return target(c.Item).Delete(ctx)
+	err := target(c.Item).Delete(ctx)
+	if !c.State.Forced || !workflow.HostLost(err) {
+		return err
+	}
+	return c.Record(ctx, protecteditem.LeaveBehind{JobID: c.State.Job.ID, Left: c.MadeThere(VM(c.State)), At: c.Now()})
 }
 
 // releaseSource repeats safely: a running VM is left alone. The source is started

@@ -36,7 +36,7 @@ func (d Disable) endTestFailover(ctx context.Context, _ *runbook.Memo) error {
 	if d.State.TestFailover != protecteditem.TestFailoverCleaningUp {
 		return nil
 	}
-	return d.orLeave(ctx, testfailover.End(ctx, d.Item), d.made(testfailover.VM(d.State)))
+	return d.orLeave(ctx, testfailover.End(ctx, d.Item), d.MadeThere(testfailover.VM(d.State)))
 }
 
 // orLeave passes over a host that does not answer, if the disable is forced, and
@@ -76,7 +76,7 @@ func (d Disable) releaseSource(ctx context.Context, _ *runbook.Memo) error {
 	if err != nil {
 		return fmt.Errorf("load job %s: %w", d.State.Ended.ID, err)
 	}
-	err = d.orLeave(ctx, failover.RemoveBegun(ctx, d.Item, overtaken), d.made(failover.VM(d.State)))
+	err = d.orLeave(ctx, failover.RemoveBegun(ctx, d.Item, overtaken), d.MadeThere(failover.VM(d.State)))
 	if err != nil {
 		return err
 	}
@@ -94,13 +94,6 @@ func (d Disable) takeFailbackBack(ctx context.Context) error {
 	return d.Record(ctx, protecteditem.LeaveBehind{JobID: d.State.Job.ID, At: d.Now(), Left: protecteditem.LeftBehind{
 		Site: t.Site, Host: t.Host, VM: t.VM(), Fate: protecteditem.Remove, Owner: d.ReplicaID(),
 	}})
-}
-
-// made is a VM on the recovery host that Farshore has made.
-func (d Disable) made(vm string) protecteditem.LeftBehind {
-	return protecteditem.LeftBehind{
-		Site: d.State.Recovery.Site, Host: d.State.Recovery.Host, VM: vm, Fate: protecteditem.Remove, Owner: d.ReplicaID(),
-	}
 }
 
 // source is the VM that is replicated, to be left at a host that does not answer. It

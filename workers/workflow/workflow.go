@@ -220,6 +220,13 @@ func (i *Item) Host(ctx context.Context, site, id string) (host.Host, error) {
 	return h, nil
 }
 
+// MadeThere is a VM that was made on the recovery host, to be left behind there.
+func (i *Item) MadeThere(vm string) protecteditem.LeftBehind {
+	return protecteditem.LeftBehind{
+		Site: i.State.Recovery.Site, Host: i.State.Recovery.Host, VM: vm, Fate: protecteditem.Remove, Owner: i.ReplicaID(),
+	}
+}
+
 // RemoveLeft removes a VM that was left behind at a host, to make room for another.
 func (i *Item) RemoveLeft(ctx context.Context, h host.Provisioner, site, id, vm string) error {
 	for _, l := range i.State.LeftBehind {

@@ -23,14 +23,17 @@ func (s *session) failbackCommand() *cobra.Command {
 		}
 		return cmd
 	}
+	var force bool
+	cancel := begins("cancel", "Until the commit: restore the original disks, or remove the new VM, and go on with the recovery VM", func(ctx context.Context, item string) (*http.Response, error) {
+		return s.api.CancelFailback(ctx, s.vault, item, &oapi.CancelFailbackParams{Force: ref(force), IdempotencyKey: newIdempotencyKey()})
+	})
+	cancel.Flags().BoolVar(&force, "force", false, "do not wait for a primary side that does not answer; the VM must not run there")
 	return group("failback", "Failback to the primary side, after a failover was committed",
 		s.failbackStart(),
 		begins("complete", "Let a failback that waits stop the recovery VM and switch", func(ctx context.Context, item string) (*http.Response, error) {
 			return s.api.CompleteFailback(ctx, s.vault, item, &oapi.CompleteFailbackParams{IdempotencyKey: newIdempotencyKey()})
 		}),
-		begins("cancel", "Until the commit: restore the original disks, or remove the new VM, and go on with the recovery VM", func(ctx context.Context, item string) (*http.Response, error) {
-			return s.api.CancelFailback(ctx, s.vault, item, &oapi.CancelFailbackParams{IdempotencyKey: newIdempotencyKey()})
-		}),
+		cancel,
 		begins("commit", "Accept a failback; the recovery VM is removed", func(ctx context.Context, item string) (*http.Response, error) {
 			return s.api.CommitFailback(ctx, s.vault, item, &oapi.CommitFailbackParams{IdempotencyKey: newIdempotencyKey()})
 		}))

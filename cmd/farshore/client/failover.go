@@ -72,11 +72,15 @@ func (s *session) failoverChangePoint() *cobra.Command {
 }
 
 func (s *session) failoverCancel() *cobra.Command {
-	var w waiting
+	var (
+		w     waiting
+		force bool
+	)
 	cmd := &cobra.Command{Use: "cancel ITEM", Short: "Until the commit: take the failover back and go on replicating", Args: cobra.ExactArgs(1)}
+	cmd.Flags().BoolVar(&force, "force", false, "do not wait for a recovery host that does not answer; the VM must not run there")
 	w.flags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		resp, err := s.api.CancelFailover(cmd.Context(), s.vault, args[0], &oapi.CancelFailoverParams{IdempotencyKey: newIdempotencyKey()})
+		resp, err := s.api.CancelFailover(cmd.Context(), s.vault, args[0], &oapi.CancelFailoverParams{Force: ref(force), IdempotencyKey: newIdempotencyKey()})
 		return s.started(cmd.Context(), w, resp, err)
 	}
 	return cmd
