@@ -60,15 +60,15 @@ func (s *Server) GetRecoveryPlan(ctx context.Context, r oapi.GetRecoveryPlanRequ
 
 // PutRecoveryPlan answers PUT …/recoveryPlans/{plan}.
 func (s *Server) PutRecoveryPlan(ctx context.Context, r oapi.PutRecoveryPlanRequestObject) (oapi.PutRecoveryPlanResponseObject, error) {
-	known, d, state, err := s.definePlan(ctx, r)
+	d, err := s.definePlan(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	body, err := s.recoveryPlanOf(ctx, r.Plan, state, d.version)
+	body, err := s.recoveryPlanOf(ctx, r.Plan, d.state, d.version)
 	if err != nil {
 		return nil, err
 	}
-	if !known {
+	if !d.known {
 		return oapi.PutRecoveryPlan201JSONResponse{Body: body, Headers: oapi.PutRecoveryPlan201ResponseHeaders{ETag: d.etag(), XEventPosition: d.at()}}, nil
 	}
 	return oapi.PutRecoveryPlan200JSONResponse{RecoveryPlanReadJSONResponse: oapi.RecoveryPlanReadJSONResponse{
@@ -76,10 +76,17 @@ func (s *Server) PutRecoveryPlan(ctx context.Context, r oapi.PutRecoveryPlanRequ
 	}}, nil
 }
 
-// definePlan defines a plan that stands where the request says, and tells whether it
-// was there before. Of two requests at once one comes after the other: it finds the
-// plan.
-func (s *Server) definePlan(ctx context.Context, r oapi.PutRecoveryPlanRequestObject) (known bool, d done, state recoveryplan.State, err error) {
+// defined is a plan as a request has left it.
+type defined struct {
+	done
+
+	known bool // it was there before
+	state recoveryplan.State
+}
+
+// definePlan defines a plan that stands where the request says. Of two requests at once
+// one comes after the other: it finds the plan.
+func (s *Server) definePlan(ctx context.Context, r oapi.PutRecoveryPlanRequestObject) (defined, error) {
 	cmd := recoveryplan.Define{Definition: definitionFrom(r.Plan, r.Body), Limits: s.planLimits, At: s.now()}
 	for attempt := 1; ; attempt++ {
 		before, version, err := s.plans.Load(ctx, r.Vault+"."+r.Plan)
@@ -90,13 +97,13 @@ func (s *Server) definePlan(ctx context.Context, r oapi.PutRecoveryPlanRequestOb
 			err = errUnconditional
 		}
 		if err != nil {
-			return false, d, state, err
+			return defined{}, err
 		}
-		d, state, err = execute(ctx, s, s.plans, r.Vault+"."+r.Plan, recoveryplan.Command(cmd), request{vault: r.Vault, ifMatch: streamAt(version), ifNew: version == 0})
+		d, state, err := execute(ctx, s, s.plans, r.Vault+"."+r.Plan, recoveryplan.Command(cmd), request{vault: r.Vault, ifMatch: streamAt(version), ifNew: version == 0})
 		if errors.Is(err, errStale) && attempt < raceRetries {
 			continue
 		}
-		return before.Defined, d, state, err
+		return defined{done: d, known: before.Defined, state: state}, err
 	}
 }
 

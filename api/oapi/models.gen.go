@@ -2439,7 +2439,7 @@ type DisableProtectionParams struct {
 	// Force In spite of an open failback, with `survivor` then; and without hosts and a replica store that do not answer: they are told later. Also while disabling is under way.
 	Force *bool `form:"force,omitempty" json:"force,omitempty"`
 
-	// Survivor With `force`: the recovery VM's id, as the one that is left.
+	// Survivor With `force` and an open failback: the recovery VM's id, as the one that is left; of a failback that is being committed, the VM's on the primary side.
 	Survivor *VirtualMachineID `form:"survivor,omitempty" json:"survivor,omitempty"`
 
 	// IfMatch The ETag of the state that the request is based on, or `*`.

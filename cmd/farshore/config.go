@@ -52,7 +52,7 @@ func (c *config) workerFlags(cmd *cobra.Command) {
 }
 
 // check refuses what no process can work with.
-func (c config) check() error {
+func (c *config) check() error {
 	if c.scriptsAtOnce < 1 {
 		return fmt.Errorf("use --scripts-at-once %d: %w", c.scriptsAtOnce, errNoScripts)
 	}

@@ -58,14 +58,33 @@ func (h *hosts) Host(ctx context.Context, vault, siteID, hostID string) (host.Ho
 	return h.open(ctx, found.Directory)
 }
 
+// answerPatience is how long a host process has to say that it is there.
+const answerPatience = 10 * time.Second
+
+// open asks the process outside of the lock: one that hangs keeps nobody from another.
 func (h *hosts) open(ctx context.Context, directory string) (*local.Client, error) {
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	if c := h.clients[directory]; c != nil {
-		if _, err := c.State(ctx); err == nil {
-			return c, nil
+	had := h.clients[directory]
+	h.mu.Unlock()
+	if had != nil {
+		quick, cancel := context.WithTimeout(ctx, answerPatience)
+		_, err := had.State(quick)
+		hangs := quick.Err() != nil && ctx.Err() == nil
+		cancel()
+		switch {
+		case err == nil:
+			return had, nil
+		case hangs:
+			return nil, errorcatalog.Fail(errorcatalog.HostUnreachable, "the host process of %s has not answered within %s", directory, answerPatience)
 		}
-		c.Close()
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if c := h.clients[directory]; c != had && c != nil {
+		return c, nil // somebody has started it meanwhile
+	}
+	if had != nil {
+		had.Close()
 		delete(h.clients, directory)
 	}
 	c, err := spawnHost(ctx, directory)

@@ -181,3 +181,20 @@ func TestANewVMIsProtectedWithTheDisksThatHadFailedOver(t *testing.T) {
 		t.Errorf("the original VM: %v are protected, %v were", back.Disks, back.FormerDisks)
 	}
 }
+
+func TestDisablingOverACommitEndsWithTheVMThatFailedBack(t *testing.T) {
+	t.Parallel()
+	over := disabling
+	over.OvertakenJobID, over.Force, over.Survivor = "job-accept", true, "sql-2"
+	s := after(history(elsewhere, accepting, over))
+	if s.Site != "vienna" || s.Host != "hv-9" || s.VM.ID != "sql-2" || s.Failback.Mode != "" || s.ActiveLocation != protecteditem.Primary || !s.Forced {
+		t.Errorf("the source is %s/%s %s: %+v", s.Site, s.Host, s.VM.ID, s)
+	}
+	var fates []protecteditem.Fate
+	for _, l := range s.LeftBehind {
+		fates = append(fates, l.Fate)
+	}
+	if !slices.Equal(fates, []protecteditem.Fate{protecteditem.KeepOff, protecteditem.Remove}) {
+		t.Errorf("left behind: %+v", s.LeftBehind)
+	}
+}

@@ -85,6 +85,8 @@ func disablesRows() map[string]scenario {
 	leave := protecteditem.LeaveBehind{JobID: "job-disable", Left: source, At: noon}
 	source.Since = noon
 	left := protecteditem.VMLeftBehind{LeftBehind: source}
+	off, kept := leave, source
+	off.Left.Fate, kept.Fate = protecteditem.KeepOff, protecteditem.KeepOff
 	rows := map[string]scenario{
 		"disabling overtakes a job":                     {Given: failing, When: disable, Then: history(overtaking)},
 		"disabling again changes nothing":               {Given: ending, When: protecteditem.DisableProtection{JobID: "other", At: noon}},
@@ -92,6 +94,7 @@ func disablesRows() map[string]scenario {
 		"disabling is forced once":                      {Given: history(ending, forced), When: force},
 		"disabling by force leaves a host that is away": {Given: history(ending, forced), When: leave, Then: history(left)},
 		"disabling leaves a host once":                  {Given: history(ending, forced, left), When: leave},
+		"a host that is left can get another word":      {Given: history(ending, forced, left), When: off, Then: history(protecteditem.VMLeftBehind{LeftBehind: kept})},
 		"nobody is left behind by another job":          {Given: ending, When: protecteditem.LeaveBehind{JobID: "other"}, Refused: errorcatalog.StaleJob},
 		"disabling what is disabled changes nothing":    {Given: ended, When: disable},
 		"disabling an unknown item is refused":          {When: disable, Refused: errorcatalog.ProtectedItemNotFound},

@@ -18,7 +18,7 @@ type DisableProtection struct {
 	Reason      string
 	CleanUp     bool   // an open test failover, too
 	Force       bool   // in spite of an open failback, and without hosts and stores that do not answer
-	Survivor    string // with Force: the recovery VM, which is to be the one that is left
+	Survivor    string // with Force and an open failback: the VM that is to be the one that is left
 	At          time.Time
 }
 
@@ -42,8 +42,8 @@ func (c DisableProtection) decide(s State) ([]Event, error) {
 		if !c.Force {
 			return nil, s.failbackOpen()
 		}
-		if c.Survivor == "" || c.Survivor != s.Recovery.VM {
-			return nil, invalid("/survivor", "the recovery VM %q is to be named as the survivor", s.Recovery.VM)
+		if want := s.survivor(); c.Survivor == "" || c.Survivor != want {
+			return nil, invalid("/survivor", "the VM %q is to be named as the survivor", want)
 		}
 	}
 	if s.testOpen() && !c.CleanUp {
@@ -66,6 +66,15 @@ func (c DisableProtection) decide(s State) ([]Event, error) {
 	return []Event{e}, nil
 }
 
+// survivor is the VM that disabling in spite of a failback leaves: the recovery VM, or
+// the one on the primary side once the failback is being committed.
+func (s State) survivor() string {
+	if s.unforced(FailbackCommitJob) {
+		return s.Failback.VM
+	}
+	return s.Recovery.VM
+}
+
 const maxKeepReplica = 365 * 24 * time.Hour
 
 // ProtectionDisabling is the first phase: no work of the item goes on but its
@@ -79,7 +88,7 @@ type ProtectionDisabling struct {
 	OvertakenTestJobID  string    `json:"overtakenTestJobId,omitempty"`
 	OvertakenDiskJobID  string    `json:"overtakenDiskJobId,omitempty"`
 	CleanUpTestFailover bool      `json:"cleanUpTestFailover,omitempty"` // what it brought up is removed first
-	Survivor            string    `json:"survivor,omitempty"`            // the recovery VM, when a failback was open
+	Survivor            string    `json:"survivor,omitempty"`            // when a failback was open
 	At                  time.Time `json:"at"`
 }
 
@@ -87,6 +96,9 @@ type ProtectionDisabling struct {
 func (ProtectionDisabling) EventType() string { return "protected_item.protection_disabling.v1" }
 
 func (e ProtectionDisabling) evolve(s State) State {
+	if s.unforced(FailbackCommitJob) { // there is no way back from it, and the recovery VM may be gone
+		s = FailbackCommitted{JobID: s.Job.ID, Target: s.Failback.Target, VM: s.Failback.VM, Left: true, At: e.At}.evolve(s)
+	}
 	s.Protection, s.Resync, s.Requested = DisablingProtection, Resync{State: ResyncNone}, CycleRequest{}
 	s.Paused, s.Owed = nil, nil
 	if s.testOpen() {

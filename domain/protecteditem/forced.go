@@ -38,7 +38,7 @@ func (c LeaveBehind) decide(s State) ([]Event, error) {
 		return nil, err
 	}
 	for _, l := range s.LeftBehind {
-		if l.is(c.Left.Site, c.Left.Host, c.Left.VM) {
+		if l.is(c.Left.Site, c.Left.Host, c.Left.VM) && l.Fate == c.Left.Fate {
 			return nil, nil
 		}
 	}

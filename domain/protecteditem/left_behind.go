@@ -13,6 +13,7 @@ type LeftBehind struct {
 	VM    string    `json:"vm"` // its id there
 	Fate  Fate      `json:"fate"`
 	Owner string    `json:"owner,omitempty"` // for whom it was made, if it is to be removed
+	Start bool      `json:"start,omitempty"` // it is given back running
 	Since time.Time `json:"since"`
 }
 

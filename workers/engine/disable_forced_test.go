@@ -8,6 +8,7 @@ import (
 	"farshore/domain/errorcatalog"
 	"farshore/domain/protecteditem"
 	"farshore/domain/site"
+	"farshore/eventstore/pgtest"
 )
 
 // goesAway makes a host not answer any more; what runs there runs on.
@@ -90,6 +91,89 @@ func TestDisablingByForceRemovesATestVMOfALostHostLater(t *testing.T) {
 	s.cleanHost()
 	s.returns("h2")
 	s.nothingOf(testVM)
+}
+
+func TestDisablingByForceStartsASourceThatWasStopped(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Database(t)
+	s := newScene(t, func(c *config) { c.Database, c.Speed = db.URL, 20 })
+	w := s.child("w")
+	s.enable()
+	s.until("protected", protected)
+	h := s.holdTasks(pgtest.Open(t, db.OwnerURL))
+	h.at("stop_source")
+	s.do(protecteditem.StartPlannedFailover{JobID: newID(), At: s.now()})
+	h.await("stop_source")
+	end(w)
+	s.power(site.Off)
+	s.goesAway("h1")
+	h.at("")
+	s.child("next")
+	s.leftBehind(s.disableByForce(), "web", protecteditem.GiveBack)
+	s.returns("h1")
+	s.power(site.Running)
+	s.cleanHost()
+	s.nothingOf("web-dr")
+}
+
+func TestDisablingByForceOverACommitLeavesTheVMThatFailedBack(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, func(c *config) { c.Speed = 20 })
+	s.work()
+	s.failOver()
+	s.do(protecteditem.StartFailback{JobID: newID(), Mode: protecteditem.FullDownload, At: s.now()})
+	s.until("failed back", is(protecteditem.FailbackCommitRequired))
+	s.goesAway("h1")
+	s.do(protecteditem.CommitFailback{JobID: newID(), At: s.now()})
+	s.until("the commit is stuck", stuck(protecteditem.FailbackCommitJob))
+	s.do(protecteditem.DisableProtection{JobID: newID(), Force: true, Survivor: "web", At: s.now()})
+	s.until("unprotected", is(protecteditem.Unprotected))
+	s.returns("h1")
+	s.nothingOf("web-dr")
+	s.power(site.Running)
+	s.cleanHost()
+	s.writesOn()
+}
+
+func TestACancelByForceLeavesALostRecoveryHost(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, func(c *config) { c.Speed = 20 })
+	s.work()
+	s.enable()
+	s.until("protected", protected)
+	s.do(protecteditem.StartPlannedFailover{JobID: newID(), At: s.now()})
+	s.until("failed over", uncommitted)
+	s.goesAway("h2")
+	s.do(protecteditem.CancelFailover{JobID: newID(), At: s.now()})
+	s.until("the cancel is stuck", stuck(protecteditem.FailoverCancelJob))
+	s.power(site.Off)
+	s.do(protecteditem.CancelFailover{JobID: newID(), Force: true, At: s.now()})
+	s.leftBehind(s.until("protected again", protected), "web-dr", protecteditem.Remove)
+	s.power(site.Running)
+	s.judge(s.replicate())
+	s.returns("h2")
+	s.nothingOf("web-dr")
+}
+
+func TestAFailbackIsCanceledByForceOnceItsHostIsLost(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, func(c *config) { c.Speed = 20 })
+	s.work()
+	s.failOver()
+	before := s.originals()
+	s.do(protecteditem.StartFailback{JobID: newID(), Mode: protecteditem.FullDownload, At: s.now()})
+	s.until("failed back", is(protecteditem.FailbackCommitRequired))
+	must(s.t, os.Remove(filepath.Join(s.dir, "away", "web-dr", "journal"))) // one guest alone writes to it
+	s.goesAway("h1")
+	s.do(protecteditem.CancelFailback{JobID: newID(), At: s.now()})
+	s.until("the cancel is stuck", stuck(protecteditem.FailbackCancelJob))
+	s.awayPower(site.Off)
+	s.do(protecteditem.CancelFailback{JobID: newID(), Force: true, At: s.now()})
+	s.leftBehind(s.until("failed over again", is(protecteditem.FailedOver)), "web", protecteditem.Restore)
+	s.awayPower(site.Running)
+	s.returns("h1")
+	s.power(site.Off)
+	s.untouched(before)
 }
 
 func TestDisablingByForceWaitsForNoStore(t *testing.T) {

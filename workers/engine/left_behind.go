@@ -103,6 +103,14 @@ func meet(ctx context.Context, i *workflow.Item, h host.Host, l protecteditem.Le
 		if err := h.SetActive(ctx, l.VM, true); err != nil {
 			return fmt.Errorf("let %s run: %w", l.VM, err)
 		}
+		if l.Start {
+			if err := h.Start(ctx, l.VM); err != nil {
+				return fmt.Errorf("start %s: %w", l.VM, err)
+			}
+		}
+		if err := failback.Keep(ctx, h, l.VM); err != nil {
+			return err
+		}
 	case protecteditem.KeepOff:
 		if err := keepOff(ctx, h, l.VM); err != nil {
 			return err

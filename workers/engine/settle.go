@@ -89,9 +89,10 @@ func unending() []job.Kind {
 
 // endures says whether a workflow that could be taken back is tried again instead:
 // a failback harms nothing while the recovery VM runs, and keeps what it has
-// brought; a commit is given up only if it waits for an operator.
+// brought; a commit is given up only if it waits for an operator, and so is what was
+// forced.
 func endures(i *workflow.Item, kind job.Kind, f *errorcatalog.Failure) bool {
-	if kind == job.FailoverCommit {
+	if kind == job.FailoverCommit || i.State.Forced {
 		return errorcatalog.ClassOf(f.Code) == errorcatalog.Recoverable
 	}
 	return kind == job.Failback && i.State.Protection == protecteditem.FailbackSynchronizing &&

@@ -56,7 +56,7 @@ func checkUndo(ctx context.Context, i *workflow.Item) error {
 // takeBack repeats safely: what is restored stays so, and a running VM is left
 // alone.
 func (c Cancel) takeBack(ctx context.Context, m *runbook.Memo) error {
-	left, err := takeBackEnded(ctx, c.Item)
+	left, err := TakeBack(ctx, c.Item)
 	if left {
 		m.Note(leftBehind, "yes")
 	}
@@ -73,20 +73,8 @@ const leftBehind = "leftBehind"
 
 // TakeBack takes the failback back that is open, for a workflow that has overtaken
 // it or its cancel, and says whether its VM on the primary side is left at a host that
-// does not answer. A failback whose commit has begun stays: the VM runs on the primary
-// side. It repeats safely.
+// does not answer. It repeats safely.
 func TakeBack(ctx context.Context, i *workflow.Item) (left bool, err error) {
-	return takeBackEnded(ctx, i)
-}
-
-func takeBackEnded(ctx context.Context, i *workflow.Item) (left bool, err error) {
-	overtaken, _, err := i.Jobs.Load(ctx, i.State.Ended.ID)
-	if err != nil {
-		return false, fmt.Errorf("load job %s: %w", i.State.Ended.ID, err)
-	}
-	if overtaken.Kind == job.FailbackCommit {
-		return false, nil
-	}
 	id := i.State.Failback.JobID // not a cancel's: its journal says nothing of what was begun
 	journal, _, err := i.Jobs.Load(ctx, id)
 	if err != nil {
@@ -152,16 +140,25 @@ func giveBack(ctx context.Context, i *workflow.Item) error {
 	return Abandon(ctx, p.host, p.vm)
 }
 
+// Keep makes what a failback has brought to the disks of a VM final. It repeats safely,
+// and does nothing to a VM without a failback.
+func Keep(ctx context.Context, h host.Returning, vm string) error {
+	if err := h.SettleReturn(ctx, vm, returnID); err != nil {
+		return fmt.Errorf("settle the return of %s: %w", vm, err)
+	}
+	return nil
+}
+
 // Abandon gives the disks of a VM back what they held before a failback, as far as that
 // is possible: nobody is left to restore them for. It repeats safely, and does nothing
 // to a VM without a failback.
 func Abandon(ctx context.Context, h host.Returning, vm string) error {
 	err := h.UndoReturn(ctx, vm, returnID)
 	if workflow.Is(err, errorcatalog.ReturnNotUndoable) {
-		err = h.SettleReturn(ctx, vm, returnID)
+		return Keep(ctx, h, vm)
 	}
 	if err != nil {
-		return fmt.Errorf("end the return of %s: %w", vm, err)
+		return fmt.Errorf("undo the return of %s: %w", vm, err)
 	}
 	return nil
 }

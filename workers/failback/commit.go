@@ -28,7 +28,7 @@ func (c Commit) settle(ctx context.Context, _ *runbook.Memo) error {
 	if err != nil {
 		return err
 	}
-	return primary.settle(ctx)
+	return Keep(ctx, primary.host, primary.vm)
 }
 
 // removeVM repeats safely: what is gone is gone. A recovery host that does not answer is

@@ -152,14 +152,6 @@ func (p primary) checkUndo(ctx context.Context) error {
 	return nil
 }
 
-// settle gives up what the disks held before. It repeats safely.
-func (p primary) settle(ctx context.Context) error {
-	if err := p.host.SettleReturn(ctx, p.vm, returnID); err != nil {
-		return fmt.Errorf("settle the return of %s: %w", p.vm, err)
-	}
-	return nil
-}
-
 // begun says whether a job has begun a step.
 func begun(journal job.State, step string) bool {
 	t, ok := journal.Task(step)

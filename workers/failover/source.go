@@ -117,16 +117,22 @@ func RemoveBegun(ctx context.Context, i *workflow.Item, journal job.State) error
 	return target(i).Delete(ctx)
 }
 
+// Restarts says whether a source that a failover has stopped is to be started when it is
+// given back.
+func Restarts(s protecteditem.State, journal job.State) bool {
+	return s.SourceStopped && told(journal, wasRunning) != no
+}
+
 // GiveBack lets the source run again, if it ran before.
 func GiveBack(ctx context.Context, i *workflow.Item, journal job.State) error {
 	i.Forget()
-	ran := told(journal, wasRunning)
-	if i.State.SourceStopped {
-		if ran == no {
-			return release(ctx, i)
-		}
+	if Restarts(i.State, journal) {
 		return restart(ctx, i)
 	}
+	if i.State.SourceStopped {
+		return release(ctx, i)
+	}
+	ran := told(journal, wasRunning)
 	if !Begun(journal, fenceStep) {
 		return nil
 	}

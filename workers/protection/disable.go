@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"farshore/domain/errorcatalog"
+	"farshore/domain/job"
 	"farshore/domain/protecteditem"
 	"farshore/workers/failback"
 	"farshore/workers/failover"
@@ -68,32 +69,46 @@ func (d Disable) releaseSource(ctx context.Context, _ *runbook.Memo) error {
 	if d.State.Failback.Mode != "" { // the recovery VM is the one that stays
 		return d.takeFailbackBack(ctx)
 	}
-	unplanned := d.State.FailoverChoice != ""
-	if !d.State.SourceStopped && !unplanned || d.State.ActiveLocation != protecteditem.Primary {
-		return nil
-	}
 	overtaken, _, err := d.Jobs.Load(ctx, d.State.Ended.ID)
 	if err != nil {
 		return fmt.Errorf("load job %s: %w", d.State.Ended.ID, err)
+	}
+	if overtaken.Kind == job.FailbackCommit {
+		return d.orLeave(ctx, d.keepFailback(ctx), d.source())
+	}
+	unplanned := d.State.FailoverChoice != ""
+	if !d.State.SourceStopped && !unplanned || d.State.ActiveLocation != protecteditem.Primary {
+		return nil
 	}
 	err = d.orLeave(ctx, failover.RemoveBegun(ctx, d.Item, overtaken), d.MadeThere(failover.VM(d.State)))
 	if err != nil {
 		return err
 	}
-	return d.orLeave(ctx, failover.GiveBack(ctx, d.Item, overtaken), d.source())
+	source := d.source()
+	source.Start = failover.Restarts(d.State, overtaken)
+	return d.orLeave(ctx, failover.GiveBack(ctx, d.Item, overtaken), source)
 }
 
-// takeFailbackBack leaves a new VM at a host that does not answer; the original one is
-// left with its relationship.
-func (d Disable) takeFailbackBack(ctx context.Context) error {
-	left, err := failback.TakeBack(ctx, d.Item)
-	t := d.State.Failback.Target
-	if err != nil || !left || t.Original() {
+// keepFailback makes a failback final whose commit was overtaken.
+func (d Disable) keepFailback(ctx context.Context) error {
+	source, err := d.Source(ctx)
+	if err != nil {
 		return err
 	}
-	return d.Record(ctx, protecteditem.LeaveBehind{JobID: d.State.Job.ID, At: d.Now(), Left: protecteditem.LeftBehind{
-		Site: t.Site, Host: t.Host, VM: t.VM(), Fate: protecteditem.Remove, Owner: d.ReplicaID(),
-	}})
+	return failback.Keep(ctx, source, d.VM())
+}
+
+// takeFailbackBack leaves the VM on the primary side at a host that does not answer.
+func (d Disable) takeFailbackBack(ctx context.Context) error {
+	behind, err := failback.TakeBack(ctx, d.Item)
+	if err != nil || !behind {
+		return err
+	}
+	left := d.source()
+	if t := d.State.Failback.Target; !t.Original() {
+		left = protecteditem.LeftBehind{Site: t.Site, Host: t.Host, VM: t.VM(), Fate: protecteditem.Remove, Owner: d.ReplicaID()}
+	}
+	return d.Record(ctx, protecteditem.LeaveBehind{JobID: d.State.Job.ID, Left: left, At: d.Now()})
 }
 
 // source is the VM that is replicated, to be left at a host that does not answer. It

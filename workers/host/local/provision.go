@@ -27,11 +27,17 @@ const trashPrefix = "trash-"
 // none.
 const ownerFile = ".owner"
 
-// ownerOf is for whom a VM was made or begun.
+// ownerOf is for whom a VM was made or begun. A complete one may lie in a folder of
+// another name.
 func (e *Engine) ownerOf(vm string) (owner string, err error) {
-	if slug().MatchString(vm) {
-		err = loadJSON(filepath.Join(e.o.Directory, vm, ownerFile), &owner)
+	if !slug().MatchString(vm) {
+		return "", nil
 	}
+	dir := filepath.Join(e.o.Directory, vm)
+	if m, err := e.find(vm); err == nil {
+		dir = m.dir
+	}
+	err = loadJSON(filepath.Join(dir, ownerFile), &owner)
 	return owner, err
 }
 

@@ -3,6 +3,7 @@ package local_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -400,4 +401,27 @@ func TestSnapshotIsReadThroughTheSocketWhereFilesAreOutOfReach(t *testing.T) {
 		t.Error("a snapshot that is gone was opened")
 	}
 	must(t, h.Stop(within(t), vm.ID))
+}
+
+func TestAnOwnerIsTheVMsWhateverItsFolderIsCalled(t *testing.T) {
+	t.Parallel()
+	dir, vm := site1(t, nil)
+	e := engine(t, options(dir, filepath.Join(socketDir(t), "h.sock")))
+	made := vm
+	made.ID, made.Name, made.Disks = "made", "made", []site.Disk{{ID: "os", File: "os.raw", Format: site.Raw, SizeBytes: 1 << 20, OS: true}}
+	must(t, e.CreateVM(within(t), made, owner))
+	foreign := made
+	foreign.Name = "foreign"
+	p, err := json.Marshal(foreign)
+	must(t, err)
+	folder := filepath.Join(dir, "elsewhere")
+	must(t, os.Mkdir(folder, 0o700))
+	must(t, os.WriteFile(filepath.Join(folder, "os.raw"), make([]byte, 1<<20), 0o600))
+	must(t, os.WriteFile(filepath.Join(folder, "vm.json"), p, 0o600))
+	wantCode(t, e.CreateVM(within(t), made, owner), errorcatalog.VMExists)
+	wantCode(t, e.CompleteVM(within(t), made.ID, owner), errorcatalog.VMNotFound)
+	must(t, e.DeleteVM(within(t), made.ID, owner))
+	if _, err := os.Stat(filepath.Join(folder, "os.raw")); err != nil {
+		t.Errorf("somebody else's VM is gone: %v", err)
+	}
 }
