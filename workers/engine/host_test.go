@@ -8,9 +8,12 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
+	"testing"
 	"time"
 
+	"farshore/domain/errorcatalog"
 	"farshore/workers/host/local"
+	"farshore/workers/workflow"
 )
 
 // childHost is a source host in a process of its own, to be killed.
@@ -98,4 +101,21 @@ func (s *scene) returnHost() {
 	must(s.t, os.Rename(filepath.Join(s.dir, "lost"), filepath.Join(s.dir, "primary")))
 	s.source = filepath.Join(s.dir, "primary", "web")
 	s.spawnHost(filepath.Join(s.dir, "h1.sock"))
+}
+
+func TestHostsTurnAwayAWorkerThatHasLostItsLane(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, nil)
+	s.work()
+	s.enable()
+	s.until("protected", protected)
+	parts := workflow.Parts{Items: s.items, Jobs: s.jobs, Hosts: s.config, Stores: s, Now: s.now, NewID: newID, Logger: s.log}
+	i, err := workflow.Open(t.Context(), parts, holder{}) // of an earlier token than the worker's
+	must(t, err)
+	source, err := i.Source(t.Context())
+	must(t, err)
+	if err := source.SetActive(t.Context(), "web", false); !workflow.Is(err, errorcatalog.Fenced) {
+		t.Errorf("the source is kept off by whoever: %v", err)
+	}
+	s.judge(s.replicate())
 }

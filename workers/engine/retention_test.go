@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"testing"
@@ -12,8 +13,12 @@ import (
 	"farshore/workers/workflow"
 )
 
-// holder stands in for the holder of the replication lane.
-type holder struct{ token int64 }
+// holder stands in for the holder of a lane: of the replication lane, unless another is
+// named.
+type holder struct {
+	token int64
+	kind  lane.Kind
+}
 
 func (holder) Item() string                    { return itemKey }
 func (h holder) Token() int64                  { return h.token }
@@ -22,7 +27,7 @@ func (holder) Save(context.Context, any) error { return nil }
 func (holder) Restore(any) (bool, error)       { return false, nil }
 func (holder) Forget()                         {}
 func (h holder) Fence() eventstore.Fence {
-	return eventstore.Fence{Lane: lane.Key{Item: itemKey, Kind: lane.Replication}.String(), Token: h.token}
+	return eventstore.Fence{Lane: lane.Key{Item: itemKey, Kind: cmp.Or(h.kind, lane.Replication)}.String(), Token: h.token}
 }
 
 func TestRetentionKeepsAPointThatWasPinnedInTheMeantime(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"farshore/domain/site"
 	"farshore/eventstore/pgtest"
 	"farshore/workers/host"
+	"farshore/workers/lane"
 	"farshore/workers/runbook"
 	"farshore/workers/testfailover"
 	"farshore/workers/workflow"
@@ -142,7 +143,7 @@ func TestEndingAProtectionTakesARunningTestFailoverAlong(t *testing.T) {
 	}
 	s.refused(protecteditem.DisableProtection{JobID: newID(), At: s.now()}, errorcatalog.TestFailoverOpen)
 	s.do(protecteditem.DisableProtection{JobID: newID(), CleanUp: true, At: s.now()})
-	i, err := workflow.Open(t.Context(), workflow.Parts{Items: s.items, Jobs: s.jobs, Hosts: s.config, Stores: s, Now: s.now, NewID: newID, Logger: s.log}, holder{})
+	i, err := workflow.Open(t.Context(), workflow.Parts{Items: s.items, Jobs: s.jobs, Hosts: s.config, Stores: s, Now: s.now, NewID: newID, Logger: s.log}, holder{kind: lane.Upkeep})
 	must(t, err)
 	// The end of the protection does not get past the store for a while.
 	must(t, os.Rename(s.config.Store, s.config.Store+".away"))

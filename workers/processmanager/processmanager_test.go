@@ -206,7 +206,7 @@ func TestAPlanIsWokenByWhatItWaitsFor(t *testing.T) {
 	stop := due
 	stop.Interrupt = true
 	record("run", job.Start{Vault: "v", Kind: job.RecoveryPlanPlannedFailover, Subject: "v.shop", Tasks: []job.TaskSpec{{Name: "a"}}, At: now()},
-		job.AwaitInput{Task: "a", At: now()}, job.Resume{At: now()}, job.RequestCancel{At: now()})
+		job.AwaitInput{Task: "a", At: now()}, job.Resume{Task: "a", At: now()}, job.RequestCancel{At: now()})
 	record("j2", job.Announce{Vault: "v", Kind: job.PlannedFailover, Subject: item, Parent: "run", At: now()})
 	wakes("the start of a run", "recovery_plan-v.shop", recoveryplan.RunStarted{}.EventType(), due)
 	wakes("a change of a plan", "recovery_plan-v.shop", recoveryplan.Defined{}.EventType())
