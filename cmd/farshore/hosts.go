@@ -131,22 +131,6 @@ func hostCommands(logger func(io.Writer) *slog.Logger) []*cobra.Command {
 		},
 	}
 	run.Flags().StringVar(&socket, "socket", "", "where it is controlled; default derived from the directory")
-	power := func(use, short string, act func(ctx context.Context, c *local.Client, vm string) error) *cobra.Command {
-		return &cobra.Command{Use: use, Short: short, Args: cobra.ExactArgs(1), PersistentPreRunE: client.Understood, RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := spawnHost(cmd.Context(), directory)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			return act(cmd.Context(), c, args[0])
-		}}
-	}
-	start := power("start VM", "Start a VM of a local host", func(ctx context.Context, c *local.Client, vm string) error {
-		return c.Start(ctx, vm)
-	})
-	stop := power("stop VM", "Shut a VM of a local host down", func(ctx context.Context, c *local.Client, vm string) error {
-		return c.Stop(ctx, vm)
-	})
 	grow := &cobra.Command{
 		Use: "grow VM DISK SIZE", Short: "Make a disk of a VM that is off larger; its protection goes on", Args: cobra.ExactArgs(3), PersistentPreRunE: client.Understood,
 		Example: "  farshore host grow web data 200GiB --directory /vms/office",
@@ -163,12 +147,41 @@ func hostCommands(logger func(io.Writer) *slog.Logger) []*cobra.Command {
 			return c.GrowDisk(cmd.Context(), args[0], args[1], size)
 		},
 	}
-	commands := []*cobra.Command{run, start, stop, grow}
+	stop := power("stop VM", "Shut a VM of a local host down", &directory, func(ctx context.Context, c *local.Client, vm string) error {
+		return c.Stop(ctx, vm)
+	})
+	commands := []*cobra.Command{run, startCommand(&directory), stop, grow}
 	for _, c := range commands {
 		c.Flags().StringVar(&directory, "directory", "", "the host's folder")
 		_ = c.MarkFlagRequired("directory")
 	}
 	return commands
+}
+
+// power is a command that is about a VM of the host at a directory.
+func power(use, short string, directory *string, act func(ctx context.Context, c *local.Client, vm string) error) *cobra.Command {
+	return &cobra.Command{Use: use, Short: short, Args: cobra.ExactArgs(1), PersistentPreRunE: client.Understood, RunE: func(cmd *cobra.Command, args []string) error {
+		c, err := spawnHost(cmd.Context(), *directory)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		return act(cmd.Context(), c, args[0])
+	}}
+}
+
+func startCommand(directory *string) *cobra.Command {
+	var here bool
+	start := power("start VM", "Start a VM of a local host", directory, func(ctx context.Context, c *local.Client, vm string) error {
+		if here {
+			if err := c.SetActive(ctx, vm, true); err != nil {
+				return err
+			}
+		}
+		return c.Start(ctx, vm)
+	})
+	start.Flags().BoolVar(&here, "here", false, "although it was kept off, because it ran elsewhere; it must not run there any more")
+	return start
 }
 
 // sizeOf reads a size: a number of bytes, or of MiB, GiB or TiB.

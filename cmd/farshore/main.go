@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -12,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"farshore/cmd/farshore/client"
+	"farshore/domain/errorcatalog"
 )
 
 // version is set when the program is linked.
@@ -22,9 +24,20 @@ func main() {
 	ran, err := command().ExecuteContextC(ctx)
 	stop()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "farshore:", err)
+		fmt.Fprintln(os.Stderr, "farshore:", explained(err))
 	}
 	os.Exit(client.ExitCode(ran, err))
+}
+
+// explained is an error with its remedy, if it is one of the catalogue's that no server
+// has explained.
+func explained(err error) string {
+	if f, ok := errors.AsType[*errorcatalog.Failure](err); ok {
+		if e, known := errorcatalog.Lookup(f.Code); known {
+			return err.Error() + "\n  remedy: " + e.Remedy
+		}
+	}
+	return err.Error()
 }
 
 func command() *cobra.Command {

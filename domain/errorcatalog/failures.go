@@ -20,11 +20,11 @@ func hostEntries() []Entry {
 	return []Entry{
 		{HostUnreachable, Recoverable, "The host does not answer", []string{"its process is not running", "it is overloaded", networkDown}, "Start the host's process and look at its log; Farshore tries again by itself."},
 		{HostDirectoryLocked, NonRecoverable, "The host's directory is in use by another process", []string{"a second host process was started for the same directory"}, "Stop the other process."},
-		{HostDirectoryUnusable, NonRecoverable, "The host's directory cannot be used", []string{"it does not exist", "Farshore may not read or write it"}, "Create the directory and give Farshore the rights to it."},
+		{HostDirectoryUnusable, NonRecoverable, "The host's directory cannot be used", []string{"its volume is not mounted", "it does not exist", "Farshore may not read or write it"}, "Mount the volume, or create the directory, and give Farshore the rights to it."},
 		{VMNotFound, NonRecoverable, "The host has no such VM", []string{"the VM was deleted, renamed or moved to another host"}, "Bring the VM back, or disable its protection."},
 		{VMDescriptionInvalid, NonRecoverable, "The VM's description cannot be read", []string{"vm.json is damaged or of another version"}, "Correct the file that the detail names."},
 		{VMExists, NonRecoverable, "A VM of that name exists on the recovery host", []string{"it is left from an earlier failover", "the name is taken by another VM"}, "Remove or rename the VM on the recovery host."},
-		{VMNotActive, NonRecoverable, "The VM is active elsewhere and is kept off on this host", []string{movedOver}, "Use the VM on the recovery side; fail back to run it here again."},
+		{VMNotActive, NonRecoverable, "The VM is active elsewhere and is kept off on this host", []string{movedOver, "it had failed over when its protection ended"}, "Use the VM on the recovery side; fail back to run it here again. Without protection, farshore host start --here runs it here, once it does not run there any more."},
 		{VMNotRunning, Recoverable, "The VM does not run", []string{"its guest ended", "it was switched off"}, "Start the VM."},
 		{DiskNotFound, NonRecoverable, "The VM has no such disk", []string{"the disk's file was removed or renamed", "the disk was detached from the VM"}, "Bring the disk back under its name, or disable protection and enable it without the disk."},
 		{DiskUnreadable, Recoverable, "A disk cannot be read", []string{"the storage below it reports errors", "Farshore may not read the file", "another process holds it"}, "Look at the host's system log, and repair the storage or the file's rights."},

@@ -32,6 +32,17 @@ func (s *scene) leftBehind(st protecteditem.State, vm string, fate protecteditem
 	}
 }
 
+// failsBack fails the VM over and back by full download, and returns what the original
+// disks held before.
+func (s *scene) failsBack() [][]byte {
+	s.t.Helper()
+	s.failOver()
+	before := s.originals()
+	s.do(protecteditem.StartFailback{JobID: newID(), Mode: protecteditem.FullDownload, At: s.now()})
+	s.until("failed back", is(protecteditem.FailbackCommitRequired))
+	return before
+}
+
 // stuck says that a job's attempts fail.
 func stuck(kind string) func(protecteditem.State) bool {
 	return func(st protecteditem.State) bool {
@@ -93,22 +104,27 @@ func TestDisablingByForceRemovesATestVMOfALostHostLater(t *testing.T) {
 	s.nothingOf(testVM)
 }
 
+// stoppedAfter has a worker die once a planned failover has done a step, and a host with
+// it; another worker follows.
+func (s *scene) stoppedAfter(step, host string, h hold) {
+	s.t.Helper()
+	w := s.child("w")
+	s.enable()
+	s.until("protected", protected)
+	h.at(step)
+	s.do(protecteditem.StartPlannedFailover{JobID: newID(), At: s.now()})
+	h.await(step)
+	end(w)
+	s.goesAway(host)
+	h.at("")
+	s.child("next")
+}
+
 func TestDisablingByForceStartsASourceThatWasStopped(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Database(t)
 	s := newScene(t, func(c *config) { c.Database, c.Speed = db.URL, 20 })
-	w := s.child("w")
-	s.enable()
-	s.until("protected", protected)
-	h := s.holdTasks(pgtest.Open(t, db.OwnerURL))
-	h.at("stop_source")
-	s.do(protecteditem.StartPlannedFailover{JobID: newID(), At: s.now()})
-	h.await("stop_source")
-	end(w)
-	s.power(site.Off)
-	s.goesAway("h1")
-	h.at("")
-	s.child("next")
+	s.stoppedAfter("stop_source", "h1", s.holdTasks(pgtest.Open(t, db.OwnerURL)))
 	s.leftBehind(s.disableByForce(), "web", protecteditem.GiveBack)
 	s.returns("h1")
 	s.power(site.Running)
@@ -116,13 +132,47 @@ func TestDisablingByForceStartsASourceThatWasStopped(t *testing.T) {
 	s.nothingOf("web-dr")
 }
 
+func TestDisablingByForceLeavesTheStartToItsOperatorWhileTheRecoveryVMMayRun(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Database(t)
+	s := newScene(t, func(c *config) { c.Database, c.Speed = db.URL, 20 })
+	s.stoppedAfter("start_recovery_vm", "h2", s.holdTasks(pgtest.Open(t, db.OwnerURL)))
+	s.do(protecteditem.DisableProtection{JobID: newID(), Force: true, At: s.now()})
+	s.leftBehind(s.until("unprotected", is(protecteditem.Unprotected)), "web-dr", protecteditem.Remove)
+	s.power(site.Off)
+	s.cleanHost()
+	must(t, s.host.Start(t.Context(), "web"))
+	s.returns("h2")
+	s.nothingOf("web-dr")
+}
+
+func TestEnablingKeepsWhatAnEarlierFailbackHasBrought(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, nil)
+	must(t, s.host.Stop(t.Context(), "web"))
+	_, err := s.host.BeginReturn(t.Context(), "web", "failback", disks)
+	must(t, err)
+	d, err := s.host.OpenBeside(t.Context(), "web", "failback", "os")
+	must(t, err)
+	_, err = d.WriteAt([]byte("brought back"), diskBytes-4096)
+	must(t, err)
+	must(t, s.host.MergeReturn(t.Context(), "web", "failback"))
+	merged := s.originals()
+	s.work()
+	s.enable()
+	s.until("protected", protected)
+	if left, err := filepath.Glob(filepath.Join(s.source, "*.failback.*")); err != nil || len(left) > 0 {
+		t.Errorf("beside the disks there is %v, %v", left, err)
+	}
+	must(t, s.host.UndoReturn(t.Context(), "web", "failback"))
+	s.untouched(merged)
+}
+
 func TestDisablingByForceOverACommitLeavesTheVMThatFailedBack(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, func(c *config) { c.Speed = 20 })
 	s.work()
-	s.failOver()
-	s.do(protecteditem.StartFailback{JobID: newID(), Mode: protecteditem.FullDownload, At: s.now()})
-	s.until("failed back", is(protecteditem.FailbackCommitRequired))
+	s.failsBack()
 	s.goesAway("h1")
 	s.do(protecteditem.CommitFailback{JobID: newID(), At: s.now()})
 	s.until("the commit is stuck", stuck(protecteditem.FailbackCommitJob))
@@ -159,10 +209,7 @@ func TestAFailbackIsCanceledByForceOnceItsHostIsLost(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, func(c *config) { c.Speed = 20 })
 	s.work()
-	s.failOver()
-	before := s.originals()
-	s.do(protecteditem.StartFailback{JobID: newID(), Mode: protecteditem.FullDownload, At: s.now()})
-	s.until("failed back", is(protecteditem.FailbackCommitRequired))
+	before := s.failsBack()
 	must(s.t, os.Remove(filepath.Join(s.dir, "away", "web-dr", "journal"))) // one guest alone writes to it
 	s.goesAway("h1")
 	s.do(protecteditem.CancelFailback{JobID: newID(), At: s.now()})

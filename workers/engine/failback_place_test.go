@@ -91,25 +91,31 @@ func TestATargetHostThatIsLostLeavesTheVMFailedOver(t *testing.T) {
 	e.alone()
 }
 
+// losesTargetAfter has a worker die once a failback to the new VM has done a step, and
+// the VM's host with it; another worker follows.
+func (e *elsewhere) losesTargetAfter(step string, h hold) {
+	e.t.Helper()
+	w := e.child("w")
+	e.failOver()
+	h.at(step)
+	e.start(newID(), protecteditem.MinimizeDowntime)
+	e.completes(step)
+	h.await(step)
+	end(w)
+	if _, err := e.there.VirtualMachine(e.t.Context(), "web-new"); err != nil {
+		e.t.Fatalf("the new VM is not complete: %v", err)
+	}
+	e.goesAway("h3")
+	h.at("")
+	e.child("next")
+}
+
 func TestANewVMThatWasCompletedOnALostHostIsRemovedLater(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Database(t)
 	s := newScene(t, func(c *config) { c.Database, c.Speed = db.URL, 20 })
 	e := s.third()
-	w := s.child("w")
-	s.failOver()
-	h := s.holdTasks(pgtest.Open(t, db.OwnerURL))
-	h.at("complete_primary_vm")
-	e.start(newID(), protecteditem.MinimizeDowntime)
-	s.completes("complete_primary_vm")
-	h.await("complete_primary_vm")
-	end(w)
-	if _, err := e.there.VirtualMachine(t.Context(), "web-new"); err != nil {
-		t.Fatalf("the new VM is not complete: %v", err)
-	}
-	s.goesAway("h3")
-	h.at("")
-	s.child("next")
+	e.losesTargetAfter("complete_primary_vm", s.holdTasks(pgtest.Open(t, db.OwnerURL)))
 	st := s.until("failed over again", is(protecteditem.FailedOver))
 	s.leftBehind(st, "web-new", protecteditem.Remove)
 	s.awayPower(site.Running)
@@ -122,9 +128,7 @@ func TestAFailbacksCommitWaitsForNoRecoveryHost(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, func(c *config) { c.Speed = 20 })
 	s.work()
-	s.failOver()
-	s.do(protecteditem.StartFailback{JobID: newID(), Mode: protecteditem.FullDownload, At: s.now()})
-	s.until("failed back", is(protecteditem.FailbackCommitRequired))
+	s.failsBack()
 	s.goesAway("h2")
 	s.do(protecteditem.CommitFailback{JobID: newID(), At: s.now()})
 	s.leftBehind(s.until("committed", is(protecteditem.FailedBack)), "web-dr", protecteditem.Remove)
@@ -146,8 +150,7 @@ func TestASourceThatComesBackAfterAFailbackElsewhereIsKeptOff(t *testing.T) {
 	s.child("w")
 	s.enable()
 	s.until("protected", protected)
-	socket := s.Hosts["h1"]
-	must(t, os.Rename(socket, socket+".away"))
+	s.goesAway("h1")
 	s.do(protecteditem.StartUnplannedFailover{JobID: newID(), Choice: protecteditem.LatestProcessed, At: s.now()})
 	s.until("failed over", is(protecteditem.FailoverCommitRequired))
 	s.do(protecteditem.CommitFailover{JobID: newID(), At: s.now()})
@@ -156,10 +159,8 @@ func TestASourceThatComesBackAfterAFailbackElsewhereIsKeptOff(t *testing.T) {
 	s.until("failed back", is(protecteditem.FailbackCommitRequired))
 	s.do(protecteditem.CommitFailback{JobID: newID(), At: s.now()})
 	st := s.until("failback committed", is(protecteditem.FailedBack))
-	if len(st.LeftBehind) != 1 || st.LeftBehind[0].VM != "web" || st.LeftBehind[0].Owner != "" {
-		t.Fatalf("left behind: %+v", st.LeftBehind)
-	}
-	must(t, os.Rename(socket+".away", socket))
+	s.leftBehind(st, "web", protecteditem.KeepOff)
+	must(t, os.Rename(s.Hosts["h1"]+".away", s.Hosts["h1"]))
 	s.power(site.Running)
 	s.until("the source's host is told", func(st protecteditem.State) bool { return len(st.LeftBehind) == 0 })
 	s.power(site.Off)

@@ -87,7 +87,7 @@ func (c Cancel) releaseSource(ctx context.Context, m *runbook.Memo) error {
 		}
 	}
 	if m.Value(wasRunning) == no {
-		return release(ctx, c.Item)
+		return Release(ctx, c.Item)
 	}
 	return restart(ctx, c.Item)
 }

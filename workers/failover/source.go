@@ -60,8 +60,8 @@ func shut(ctx context.Context, i *workflow.Item) error {
 	return nil
 }
 
-// release lets the source run again.
-func release(ctx context.Context, i *workflow.Item) error {
+// Release lets the source run again.
+func Release(ctx context.Context, i *workflow.Item) error {
 	source, err := i.Source(ctx)
 	if err != nil {
 		return err
@@ -74,7 +74,7 @@ func release(ctx context.Context, i *workflow.Item) error {
 
 // restart lets the source run again, and starts it.
 func restart(ctx context.Context, i *workflow.Item) error {
-	if err := release(ctx, i); err != nil {
+	if err := Release(ctx, i); err != nil {
 		return err
 	}
 	source, err := i.Source(ctx)
@@ -130,7 +130,7 @@ func GiveBack(ctx context.Context, i *workflow.Item, journal job.State) error {
 		return restart(ctx, i)
 	}
 	if i.State.SourceStopped {
-		return release(ctx, i)
+		return Release(ctx, i)
 	}
 	ran := told(journal, wasRunning)
 	if !Begun(journal, fenceStep) {
@@ -138,7 +138,7 @@ func GiveBack(ctx context.Context, i *workflow.Item, journal job.State) error {
 	}
 	quick, cancel := context.WithTimeout(ctx, fencePatience)
 	defer cancel()
-	back := release
+	back := Release
 	if ran == yes {
 		back = restart
 	}

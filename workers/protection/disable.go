@@ -80,9 +80,13 @@ func (d Disable) releaseSource(ctx context.Context, _ *runbook.Memo) error {
 	if !d.State.SourceStopped && !unplanned || d.State.ActiveLocation != protecteditem.Primary {
 		return nil
 	}
-	err = d.orLeave(ctx, failover.RemoveBegun(ctx, d.Item, overtaken), d.MadeThere(failover.VM(d.State)))
-	if err != nil {
+	removal := failover.RemoveBegun(ctx, d.Item, overtaken)
+	if err := d.orLeave(ctx, removal, d.MadeThere(failover.VM(d.State))); err != nil {
 		return err
+	}
+	if removal != nil && failover.PastRecall(overtaken) {
+		// It may run there: whether the source is started is for its operator to say.
+		return d.orLeave(ctx, failover.Release(ctx, d.Item), d.source())
 	}
 	source := d.source()
 	source.Start = failover.Restarts(d.State, overtaken)

@@ -8,6 +8,7 @@ import (
 	"farshore/domain/errorcatalog"
 	"farshore/domain/protecteditem"
 	"farshore/domain/site"
+	"farshore/workers/failback"
 	"farshore/workers/host"
 	"farshore/workers/replica"
 	"farshore/workers/runbook"
@@ -112,6 +113,10 @@ func CheckSpace(ctx context.Context, i *workflow.Item) error {
 func (e Enable) createRelationship(ctx context.Context, _ *runbook.Memo) error {
 	source, err := e.Source(ctx)
 	if err != nil {
+		return err
+	}
+	// What an earlier failback has left is not to be undone beneath the new protection.
+	if err := failback.Keep(ctx, source, e.VM()); err != nil && !workflow.Is(err, errorcatalog.OperationInProgress) {
 		return err
 	}
 	if err := source.StartReplication(ctx, e.VM(), Relationship(e.Item, fullLog)); err != nil {

@@ -57,7 +57,7 @@ func fenced(err error) bool {
 // HostLost says whether an error means that a host does not answer, or is not there any
 // more.
 func HostLost(err error) bool {
-	return Is(err, errorcatalog.HostUnreachable) || Is(err, errorcatalog.HostNotFound)
+	return Is(err, errorcatalog.HostUnreachable) || Is(err, errorcatalog.HostNotFound) || Is(err, errorcatalog.HostDirectoryUnusable)
 }
 
 // Is says whether err is a failure of the given code.

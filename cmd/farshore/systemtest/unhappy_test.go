@@ -115,3 +115,26 @@ func TestAGuestThatDoesNotShutDownFailsThePlannedFailover(t *testing.T) {
 		t.Errorf("guest %v with sockets %v is now %v with %v", guests, sockets, p.guestPIDs(vm), p.sockets(vm))
 	}
 }
+
+func TestAVMThatWasKeptOffRunsAgainAtItsOperatorsWord(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, commonServer(t))
+	vm := demo.VM{Name: "comes-home", Disks: []int64{48 * mib}}
+	p.protect(vm)
+	j := p.wait(client.Call[oapi.Job](p.s.api.PlannedFailover(t.Context(), vault, vm.Name, &oapi.PlannedFailoverParams{})))
+	if j.Status != oapi.JobStatusSucceeded {
+		t.Fatalf("planned failover: %s, %+v", j.Status, j.Error)
+	}
+	p.disable(vm)
+	if _, errOut, code := p.s.cli(t.Context(), "host", "stop", vm.Name, "--directory", p.Recovery()); code != 0 {
+		t.Fatalf("host stop: exit %d; it said %s", code, errOut)
+	}
+	_, errOut, code := p.s.cli(t.Context(), "host", "start", vm.Name, "--directory", p.Source())
+	if code == 0 || !has(errOut, []string{"vm_not_active", "remedy: ", "--here"}) {
+		t.Errorf("host start: exit %d; it said %s", code, errOut)
+	}
+	if _, errOut, code := p.s.cli(t.Context(), "host", "start", vm.Name, "--directory", p.Source(), "--here"); code != 0 {
+		t.Fatalf("host start --here: exit %d; it said %s", code, errOut)
+	}
+	p.grows(vm, "the guest writes")
+}

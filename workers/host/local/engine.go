@@ -17,6 +17,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -111,9 +112,18 @@ func Open(o Options) (*Engine, error) {
 	return e, nil
 }
 
+// makeOwnFolder leaves the directory itself to whoever keeps VMs there: made anew in
+// place of a volume that is not mounted, it would be a host without VMs.
+func makeOwnFolder(dir string) error {
+	if err := os.Mkdir(filepath.Join(dir, ownFolder), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return errorcatalog.Fail(errorcatalog.HostDirectoryUnusable, "directory %s", dir).Because(err)
+	}
+	return nil
+}
+
 func lockDirectory(dir string) (*os.File, error) {
-	if err := os.MkdirAll(filepath.Join(dir, ownFolder), 0o700); err != nil {
-		return nil, fmt.Errorf("make host folder: %w", err)
+	if err := makeOwnFolder(dir); err != nil {
+		return nil, err
 	}
 	f, err := os.OpenFile(filepath.Join(dir, ownFolder, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

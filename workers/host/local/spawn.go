@@ -67,8 +67,8 @@ type child struct {
 
 // startProcess starts a host process as the leader of a session of its own.
 func startProcess(o SpawnOptions, dir string) (*child, error) {
-	if err := os.MkdirAll(filepath.Join(dir, ownFolder), 0o700); err != nil {
-		return nil, fmt.Errorf("make host folder: %w", err)
+	if err := makeOwnFolder(dir); err != nil {
+		return nil, err
 	}
 	log, err := os.OpenFile(LogFile(dir), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
