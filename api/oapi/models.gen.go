@@ -997,7 +997,7 @@ type HostProblem struct {
 	// Finding Something of the catalogue that concerns a VM or an item.
 	Finding Finding `json:"finding"`
 
-	// Subject A VM's folder or id.
+	// Subject A VM's folder or id, or the host's directory.
 	Subject string `json:"subject"`
 }
 

@@ -47,6 +47,23 @@ func (c RecordInventory) decide(s State) ([]Event, error) {
 	return events, nil
 }
 
+// RecordUnusable reports that a host's directory cannot be used. What it is known to
+// hold stays known.
+type RecordUnusable struct {
+	Host    string
+	Failure errorcatalog.Failure
+	At      time.Time
+}
+
+func (c RecordUnusable) decide(s State) ([]Event, error) {
+	h, err := s.requireHost(c.Host)
+	if err != nil {
+		return nil, err
+	}
+	problem := Problem{Subject: h.Directory, Failure: c.Failure}
+	return RecordInventory{Host: c.Host, VMs: h.VirtualMachines, Problems: []Problem{problem}, At: c.At}.decide(s)
+}
+
 // VirtualMachineDiscovered adds a VM that can be protected.
 type VirtualMachineDiscovered struct {
 	Host string         `json:"host"`

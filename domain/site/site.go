@@ -54,7 +54,7 @@ type Host struct {
 
 // Problem is something on a host that cannot be protected as it is.
 type Problem struct {
-	Subject string               `json:"subject"` // a VM's folder or id
+	Subject string               `json:"subject"` // a VM's folder or id, or the host's directory
 	Failure errorcatalog.Failure `json:"failure"`
 }
 

@@ -47,6 +47,9 @@ func TestDecide(t *testing.T) {
 	inventory := func(p []site.Problem, vms ...site.VirtualMachine) site.RecordInventory {
 		return site.RecordInventory{Host: "hv-1", VMs: vms, Problems: p, At: noon}
 	}
+	broken := errorcatalog.Failure{Code: errorcatalog.HostDirectoryUnusable, Detail: "directory /srv/vms"}
+	unusable := site.RecordUnusable{Host: "hv-1", Failure: broken, At: noon}
+	notMounted := site.ProblemsChanged{Host: "hv-1", Problems: []site.Problem{{Subject: "/srv/vms", Failure: broken}}, At: noon}
 	run(t, map[string]scenario{
 		"a site is registered":                   {When: register, Then: events{registered}},
 		"registering it again changes nothing":   {Given: events{registered}, When: register},
@@ -57,6 +60,9 @@ func TestDecide(t *testing.T) {
 		"a site's time zone is not the server's": {When: site.Register{Name: "x", Kind: site.Local, TimeZone: "Local"}, Refused: errorcatalog.ValidationFailed, Field: "/timeZone"},
 		"a site without a time zone is on UTC":   {When: site.Register{Name: "x", Kind: site.HyperV, At: noon}, Then: events{site.Registered{Name: "x", Kind: site.HyperV, At: noon}}},
 
+		"a directory that cannot be used is told":     {Given: events{registered, added, discovered}, When: unusable, Then: events{notMounted}},
+		"it is told once":                             {Given: events{registered, added, discovered, notMounted}, When: unusable},
+		"one of an unknown host is not":               {Given: events{registered}, When: unusable, Refused: errorcatalog.HostNotFound},
 		"a host is added":                             {Given: events{registered}, When: site.AddHost{Host: "hv-1", Directory: "/srv/vms", At: noon}, Then: events{added}},
 		"adding it again changes nothing":             {Given: events{registered, added}, When: site.AddHost{Host: "hv-1", Directory: "/srv/vms", At: noon}},
 		"adding it with another directory is refused": {Given: events{registered, added}, When: site.AddHost{Host: "hv-1", Directory: "/srv/other"}, Refused: errorcatalog.AlreadyExistsWithOtherSettings, Field: "/directory"},

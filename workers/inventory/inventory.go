@@ -90,6 +90,9 @@ func (p *Poller) Refresh(ctx context.Context, t Target) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	h, err := p.Hosts.Host(ctx, t.Vault, t.Site, t.Host)
+	if f, ok := errors.AsType[*errorcatalog.Failure](err); ok && f.Code == errorcatalog.HostDirectoryUnusable {
+		return p.record(ctx, t, site.RecordUnusable{Host: t.Host, Failure: errorcatalog.Failure{Code: f.Code, Detail: f.Detail}, At: p.Now()})
+	}
 	if err != nil {
 		return fmt.Errorf("find host %s: %w", t.Host, err)
 	}
@@ -101,9 +104,12 @@ func (p *Poller) Refresh(ctx context.Context, t Target) error {
 	if err != nil {
 		return fmt.Errorf("list problems of host %s: %w", t.Host, err)
 	}
-	cmd := site.RecordInventory{Host: t.Host, VMs: vms, Problems: problems, At: p.Now()}
+	return p.record(ctx, t, site.RecordInventory{Host: t.Host, VMs: vms, Problems: problems, At: p.Now()})
+}
+
+func (p *Poller) record(ctx context.Context, t Target, cmd site.Command) error {
 	how := eventstore.Execution{Metadata: eventstore.Metadata{Actor: "worker:inventory", Vault: t.Vault}}
-	_, err = p.Sites.Execute(ctx, t.Vault+"."+t.Site, cmd, how)
+	_, err := p.Sites.Execute(ctx, t.Vault+"."+t.Site, cmd, how)
 	if _, refused := errors.AsType[*domain.RejectionError](err); refused {
 		return nil // the host was removed while it was asked
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"farshore/domain/errorcatalog"
 	"farshore/domain/site"
 	"farshore/eventstore"
 	"farshore/workers/host"
@@ -22,7 +23,10 @@ type hosts map[string]*machine
 
 // Host implements workflow.Hosts.
 func (h hosts) Host(_ context.Context, _, _, name string) (host.Host, error) {
-	if m, ok := h[name]; ok {
+	switch m, ok := h[name]; {
+	case ok && m == nil:
+		return nil, errorcatalog.Fail(errorcatalog.HostDirectoryUnusable, "directory /vms/2")
+	case ok:
 		return m, nil
 	}
 	return nil, errAway
@@ -71,5 +75,19 @@ func TestAHostThatIsAwayKeepsNoOtherFromBeingAsked(t *testing.T) {
 	_ = p.Poll(t.Context())
 	if _, again, _ := sites.Load(t.Context(), "v.s1"); again != version {
 		t.Errorf("asking again added %d events", again-version)
+	}
+	// A volume that is not mounted has not lost its VMs.
+	p.Hosts = hosts{"h2": nil}
+	_ = p.Poll(t.Context())
+	state, _, err = sites.Load(t.Context(), "v.s1")
+	h, _ := state.Host("h2")
+	if err != nil || len(h.VirtualMachines) != 1 || len(h.Problems) != 1 || h.Problems[0].Failure.Code != errorcatalog.HostDirectoryUnusable {
+		t.Errorf("without its directory, host h2 holds %v with the problems %v, %v", h.VirtualMachines, h.Problems, err)
+	}
+	p.Hosts = hosts{"h2": there}
+	_ = p.Poll(t.Context())
+	state, _, err = sites.Load(t.Context(), "v.s1")
+	if h, _ := state.Host("h2"); err != nil || len(h.Problems) != 0 {
+		t.Errorf("mounted again, host h2 has the problems %v, %v", h.Problems, err)
 	}
 }

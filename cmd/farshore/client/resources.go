@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -178,9 +179,13 @@ func (s *session) hostCommand() *cobra.Command {
 func (s *session) showHosts(v any, hosts ...oapi.Host) error {
 	var rows []row
 	for _, h := range hosts {
-		rows = append(rows, row{h.Site, h.ID, h.Directory, h.VirtualMachines})
+		var problems []string
+		for _, p := range h.Problems {
+			problems = append(problems, p.Subject+": "+p.Finding.Code)
+		}
+		rows = append(rows, row{h.Site, h.ID, h.Directory, h.VirtualMachines, strings.Join(problems, ", ")})
 	}
-	return s.show(v, row{"site", "host", "directory", "vms"}, rows)
+	return s.show(v, row{"site", "host", "directory", "vms", "problems"}, rows)
 }
 
 func (s *session) storeCommand() *cobra.Command {

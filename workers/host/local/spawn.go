@@ -50,6 +50,9 @@ func Spawn(ctx context.Context, o SpawnOptions) (*Client, error) {
 		return c, nil
 	}
 	child, err := startProcess(o, dir)
+	if errorcatalog.Of(orNone(err)).Code == errorcatalog.HostDirectoryUnusable {
+		return nil, err
+	}
 	if err != nil {
 		return nil, errorcatalog.Fail(errorcatalog.HostUnreachable, "start of the host process of %s", dir).Because(err)
 	}
