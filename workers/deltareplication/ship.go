@@ -27,14 +27,22 @@ func Ship(ctx context.Context, i *workflow.Item) error {
 	if rel, err = reconcile(ctx, i, source, rel); err != nil {
 		return err
 	}
-	for _, t := range rel.Tracking {
-		if t.ResyncReason != "" {
-			return workflow.Unfollowable(t.ResyncReason, t.Disk, t.Detail)
-		}
+	if f := distrusted(rel); f != nil {
+		return f
 	}
 	for _, cut := range rel.Cuts {
 		if err := ship(ctx, i, source, cut); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// distrusted says why the logs of a disk can no longer be trusted, or nil.
+func distrusted(rel host.Replication) *errorcatalog.Failure {
+	for _, t := range rel.Tracking {
+		if t.ResyncReason != "" {
+			return workflow.Unfollowable(t.ResyncReason, t.Disk, t.Detail)
 		}
 	}
 	return nil
@@ -110,10 +118,10 @@ func CutIfDue(ctx context.Context, i *workflow.Item) error {
 	return err
 }
 
-func ship(ctx context.Context, i *workflow.Item, source host.Tracker, cut host.Cut) error {
+func ship(ctx context.Context, i *workflow.Item, source host.Host, cut host.Cut) error {
 	if cut.ID != i.State.LastShipped.Cut {
 		if err := bringOver(ctx, i, source, cut); err != nil {
-			return err
+			return whyDropped(ctx, i, source, err)
 		}
 	}
 	// Only now: what the source deletes is durable and recorded elsewhere.
@@ -121,6 +129,22 @@ func ship(ctx context.Context, i *workflow.Item, source host.Tracker, cut host.C
 		return fmt.Errorf("release cut %s: %w", cut.ID, err)
 	}
 	return nil
+}
+
+// whyDropped looks why a log is missing: a host whose tracking of a disk fails drops the
+// disk's logs, also while they are shipped.
+func whyDropped(ctx context.Context, i *workflow.Item, source host.Host, missing error) error {
+	if !workflow.Is(missing, errorcatalog.LogMissing) {
+		return missing
+	}
+	rel, err := source.Replication(ctx, i.VM())
+	if err != nil {
+		return missing
+	}
+	if f := distrusted(rel); f != nil {
+		return f
+	}
+	return missing
 }
 
 // bringOver makes a cut durable in the store and records it.

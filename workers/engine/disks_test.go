@@ -313,6 +313,10 @@ func TestAddingADiskWaitsForAPauseAndAResynchronizationAndBeginsAnewWithoutItsLo
 		return st.Resync.State == protecteditem.ResyncNone && st.Ended.ID == repair && !holds(p, logs)
 	})
 	// Its tracking is lost: the others go on, and it begins anew.
+	eventually(t, waitForJob, "it is tracked again", func() bool {
+		rel, err := s.host.Replication(t.Context(), "web")
+		return err == nil && slices.Contains(rel.Disks, logs)
+	})
 	s.flood(logs, 2*diskBytes)
 	s.do(protecteditem.ReplicateNow{At: s.now()})
 	st := s.until("its logs are lost", func(st protecteditem.State) bool { return st.DiskRetry.Failure != nil })

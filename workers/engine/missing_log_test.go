@@ -51,3 +51,31 @@ func TestALogThatIsMissingAsksForAResynchronization(t *testing.T) {
 		})
 	}
 }
+
+func TestLogsThatAreDroppedWhileTheyAreShippedSayWhy(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, seldom)
+	var armed atomic.Bool
+	shipping, dropped := make(chan struct{}), make(chan struct{})
+	s.damage = func(_, name string) {
+		if strings.HasPrefix(name, "logs/os/") && armed.CompareAndSwap(true, false) { // data's are next
+			close(shipping)
+			<-dropped
+		}
+	}
+	s.work()
+	s.enable()
+	s.until("protected", protected)
+	s.replicate()
+	armed.Store(true)
+	s.do(protecteditem.ReplicateNow{At: s.now()})
+	<-shipping
+	s.flood("data", 2*diskBytes)
+	close(dropped)
+	st := s.until("resynchronization required", func(st protecteditem.State) bool {
+		return st.Resync.State == protecteditem.ResyncRequired || st.Retry.Failure != nil
+	})
+	if st.Resync.Reason != errorcatalog.LogThresholdExceeded {
+		t.Errorf("resynchronization is %+v after %v", st.Resync, st.Retry.Failure)
+	}
+}

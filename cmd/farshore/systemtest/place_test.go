@@ -47,7 +47,10 @@ func newPlace(t *testing.T, s *server) *place {
 		must(t, os.MkdirAll(dir, 0o755))
 	}
 	t.Cleanup(p.clear)
-	policy := oapi.PolicyInput{Name: name, CopyFrequencySeconds: new(oapi.PolicyInputCopyFrequencySeconds(30)), ResyncThresholdPercent: new(int32(100))}
+	policy := oapi.PolicyInput{
+		Name: name, CopyFrequencySeconds: new(oapi.PolicyInputCopyFrequencySeconds(30)), ResyncThresholdPercent: new(int32(100)),
+		ResyncWindow: &oapi.ResyncWindow{Start: "00:00", End: "00:00"}, // one that is owed does not wait for the night
+	}
 	answer(t)(client.Call[oapi.Policy](s.api.PutPolicy(t.Context(), vault, name, &oapi.PutPolicyParams{}, policy)))
 	for site, dir := range map[string]string{p.site(): p.Source(), p.recoverySite(): p.Recovery()} {
 		answer(t)(client.Call[oapi.Site](s.api.PutSite(t.Context(), vault, site, &oapi.PutSiteParams{}, oapi.SiteInput{Name: site, Kind: oapi.SiteKindLocal})))
