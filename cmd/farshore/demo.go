@@ -72,7 +72,7 @@ func openDemoStore(_ context.Context, a oapi.StorageAccountInput) (replica.Store
 }
 
 func startVM(ctx context.Context, directory, vm string) error {
-	c, err := spawnHost(ctx, directory)
+	c, err := spawnHost(ctx, directory, true)
 	if err != nil {
 		return err
 	}

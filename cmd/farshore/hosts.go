@@ -24,8 +24,9 @@ import (
 	"farshore/workers/host/local"
 )
 
-// spawnHost returns the host process of a directory, starting it if need be.
-func spawnHost(ctx context.Context, directory string) (*local.Client, error) {
+// spawnHost returns the host process of a directory, starting it if need be. An
+// inhabited one holds VMs, or has held some.
+func spawnHost(ctx context.Context, directory string, inhabited bool) (*local.Client, error) {
 	socket, err := hostSocket(directory)
 	if err != nil {
 		return nil, err
@@ -34,7 +35,9 @@ func spawnHost(ctx context.Context, directory string) (*local.Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find this program: %w", err)
 	}
-	return local.Spawn(ctx, local.SpawnOptions{Program: program, Args: []string{"host", "run"}, Directory: directory, Socket: socket})
+	return local.Spawn(ctx, local.SpawnOptions{
+		Program: program, Args: []string{"host", "run"}, Directory: directory, Socket: socket, Inhabited: inhabited,
+	})
 }
 
 // hosts finds hosts by their place in a site.
@@ -55,14 +58,15 @@ func (h *hosts) Host(ctx context.Context, vault, siteID, hostID string) (host.Ho
 	if !ok {
 		return nil, errorcatalog.Fail(errorcatalog.HostNotFound, "site %s has no host %s", siteID, hostID)
 	}
-	return h.open(ctx, found.Directory)
+	return h.open(ctx, found)
 }
 
 // answerPatience is how long a host process has to say that it is there.
 const answerPatience = 10 * time.Second
 
 // open asks the process outside of the lock: one that hangs keeps nobody from another.
-func (h *hosts) open(ctx context.Context, directory string) (*local.Client, error) {
+func (h *hosts) open(ctx context.Context, at site.Host) (*local.Client, error) {
+	directory := at.Directory
 	h.mu.Lock()
 	had := h.clients[directory]
 	h.mu.Unlock()
@@ -87,7 +91,7 @@ func (h *hosts) open(ctx context.Context, directory string) (*local.Client, erro
 		had.Close()
 		delete(h.clients, directory)
 	}
-	c, err := spawnHost(ctx, directory)
+	c, err := spawnHost(ctx, directory, at.Inhabited)
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +143,7 @@ func hostCommands(logger func(io.Writer) *slog.Logger) []*cobra.Command {
 			if err != nil {
 				return err
 			}
-			c, err := spawnHost(cmd.Context(), directory)
+			c, err := spawnHost(cmd.Context(), directory, true)
 			if err != nil {
 				return err
 			}
@@ -161,7 +165,7 @@ func hostCommands(logger func(io.Writer) *slog.Logger) []*cobra.Command {
 // power is a command that is about a VM of the host at a directory.
 func power(use, short string, directory *string, act func(ctx context.Context, c *local.Client, vm string) error) *cobra.Command {
 	return &cobra.Command{Use: use, Short: short, Args: cobra.ExactArgs(1), PersistentPreRunE: client.Understood, RunE: func(cmd *cobra.Command, args []string) error {
-		c, err := spawnHost(cmd.Context(), *directory)
+		c, err := spawnHost(cmd.Context(), *directory, true)
 		if err != nil {
 			return err
 		}

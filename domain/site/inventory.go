@@ -76,7 +76,7 @@ func (VirtualMachineDiscovered) EventType() string { return "site.virtual_machin
 
 func (e VirtualMachineDiscovered) evolve(s State) State {
 	return s.withHost(e.Host, func(h Host) Host {
-		h.VirtualMachines = append(slices.Clone(h.VirtualMachines), e.VM)
+		h.VirtualMachines, h.Inhabited = append(slices.Clone(h.VirtualMachines), e.VM), true
 		return h
 	})
 }

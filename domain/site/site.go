@@ -50,6 +50,7 @@ type Host struct {
 	Directory       string
 	VirtualMachines []VirtualMachine
 	Problems        []Problem
+	Inhabited       bool // it has held VMs, though there may be none now
 }
 
 // Problem is something on a host that cannot be protected as it is.

@@ -99,8 +99,11 @@ func TestASiteKnowsWhatItsHostsHold(t *testing.T) {
 		t.Errorf("VM = %+v", v)
 	}
 	later := d.Fold(s, vanished)
-	if h, _ := later.Host("hv-1"); len(h.VirtualMachines) != 0 {
-		t.Errorf("VMs = %+v", h.VirtualMachines)
+	if h, _ := later.Host("hv-1"); len(h.VirtualMachines) != 0 || !h.Inhabited {
+		t.Errorf("the host is %+v", h)
+	}
+	if h, _ := d.Fold(site.State{}, registered, added).Host("hv-1"); h.Inhabited {
+		t.Error("a host is inhabited from the start")
 	}
 	if h, _ := s.Host("hv-1"); len(h.VirtualMachines) != 1 {
 		t.Error("folding changed an earlier state")

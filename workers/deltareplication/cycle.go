@@ -53,6 +53,9 @@ func Apply(ctx context.Context, i *workflow.Item, planned string) error {
 		if point == nil {
 			return Absent(i)
 		}
+		if err := adopt(ctx, i, store, point.ID); err != nil {
+			return err
+		}
 		if err := recordShipped(ctx, i, store, after.Number); err != nil {
 			return err
 		}

@@ -190,13 +190,31 @@ func run(t *testing.T, p *lane.Postgres, handle lane.Handler) func() {
 	return stop
 }
 
+func TestARestoredDatabaseHandsOutNoFenceThatHasBeen(t *testing.T) {
+	t.Parallel()
+	p, h := open(t)
+	must(t, p.Upsert(t.Context(), due("a", h.now())))
+	var last lane.Claim
+	for range 3 {
+		last = one(t, p, "w")
+		must(t, p.Release(t.Context(), last, lane.Release{DueAt: h.now()}))
+	}
+	_, err := p.Pool.Exec(t.Context(), `UPDATE lanes SET fence = 0`) // as a backup had it
+	must(t, err)
+	h.advance(time.Second)
+	if restored := one(t, p, "w"); restored.Fence <= last.Fence {
+		t.Errorf("fence %d comes after %d", restored.Fence, last.Fence)
+	}
+}
+
 func TestAnOutrankedHolderStopsWithinASecond(t *testing.T) {
 	t.Parallel()
 	p := &lane.Postgres{Pool: pgtest.New(t)}
 	began, ended := make(chan struct{}, 9), make(chan error, 9)
-	run(t, p, func(ctx context.Context, s *lane.Session) (lane.Result, error) {
+	var turns atomic.Int64
+	run(t, p, func(ctx context.Context, _ *lane.Session) (lane.Result, error) {
 		began <- struct{}{}
-		if s.Token() > 1 {
+		if turns.Add(1) > 1 {
 			return lane.Result{}, nil
 		}
 		<-ctx.Done()

@@ -41,7 +41,8 @@ func Thin(ctx context.Context, i *workflow.Item) error {
 }
 
 // Sweep removes from the store the points that the item does not list, and what
-// only they needed. The newest point stays: it may be about to be listed.
+// only they needed. Points later than all that it lists stay, and the newest in any
+// case: they may be about to be listed.
 func Sweep(ctx context.Context, i *workflow.Item) error {
 	store, err := i.Replica(ctx)
 	if err != nil {
@@ -52,8 +53,14 @@ func Sweep(ctx context.Context, i *workflow.Item) error {
 		return fmt.Errorf("list recovery points: %w", err)
 	}
 	var kept []replica.PointInfo
+	last := len(points) - 1
 	for n, p := range points {
-		if _, listed := i.State.Point(p.ID); listed || n == len(points)-1 {
+		if _, listed := i.State.Point(p.ID); listed {
+			last = n
+		}
+	}
+	for n, p := range points {
+		if _, listed := i.State.Point(p.ID); listed || n > last || n == len(points)-1 {
 			kept = append(kept, p)
 			continue
 		}

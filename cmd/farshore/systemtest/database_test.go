@@ -4,12 +4,15 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"farshore/api/oapi"
 	"farshore/cmd/farshore/demo"
 	"farshore/eventstore/pgcluster"
 )
@@ -58,6 +61,39 @@ func TestAPostgreSQLThatHangsIsWaitedFor(t *testing.T) {
 	eventually(t, long, "the server is ready again", s.ready)
 	p.proveNext(vm)
 	p.unblemished(vm)
+}
+
+func TestADatabaseRestoredFromABackupCatchesUpWithStoreAndHosts(t *testing.T) {
+	t.Parallel()
+	s := ownServer(t)
+	p := newPlace(t, s)
+	vm := demo.VM{Name: "web", Disks: []int64{64 * mib}, Pause: 50 * time.Millisecond}
+	p.protect(vm)
+	p.proveNext(vm)
+	database := filepath.Join(s.data, "postgres")
+	backup := database + ".backup"
+	s.proc.stop()
+	must(t, exec.CommandContext(t.Context(), "cp", "-a", database, backup).Run()) // with its owner
+	must(t, s.start())
+	p.proveNext(vm)
+	p.proveNext(vm)
+	forgotten := p.points(vm)
+	s.proc.stop()
+	must(t, os.RemoveAll(database))
+	must(t, os.Rename(backup, database))
+	must(t, s.start())
+	p.proveNext(vm)
+	now := p.points(vm)
+	for _, f := range forgotten {
+		n := slices.IndexFunc(now, func(p oapi.RecoveryPoint) bool { return p.ID == f.ID })
+		if n < 0 {
+			t.Errorf("point %s of %s is listed no more", f.ID, f.Instant)
+			continue
+		}
+		p.prove(vm, now[n])
+	}
+	p.unblemished(vm)
+	p.disable(vm)
 }
 
 // duringDelta returns when a delta is under way.

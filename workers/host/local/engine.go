@@ -121,6 +121,15 @@ func makeOwnFolder(dir string) error {
 	return nil
 }
 
+// emptied says that a directory shows nothing of a host that has held VMs, as the mount
+// point of a volume that is not mounted does.
+func emptied(dir string) bool {
+	entries, err := os.ReadDir(dir)
+	return err == nil && !slices.ContainsFunc(entries, func(e fs.DirEntry) bool {
+		return e.Name() == ownFolder || exists(filepath.Join(dir, e.Name(), descriptionFile))
+	})
+}
+
 func lockDirectory(dir string) (*os.File, error) {
 	if err := makeOwnFolder(dir); err != nil {
 		return nil, err

@@ -21,6 +21,8 @@ type SpawnOptions struct {
 	Env       []string // added to this process's own
 	Directory string
 	Socket    string
+	// Inhabited says that the directory holds VMs, or has held some.
+	Inhabited bool
 	// Patience is how long the process may take until it answers; 20 s when zero.
 	// It has to bring every VM of the directory back first.
 	Patience time.Duration
@@ -48,6 +50,10 @@ func Spawn(ctx context.Context, o SpawnOptions) (*Client, error) {
 			return nil, errorcatalog.Fail(errorcatalog.HostUnreachable, "the process at %s serves %s", o.Socket, s.Directory)
 		}
 		return c, nil
+	}
+	if o.Inhabited && emptied(dir) {
+		return nil, errorcatalog.Fail(errorcatalog.HostDirectoryUnusable,
+			"directory %s is empty, and its host has held VMs; if that is how it is meant to be, make the folder %s in it", dir, ownFolder)
 	}
 	child, err := startProcess(o, dir)
 	if errorcatalog.Of(orNone(err)).Code == errorcatalog.HostDirectoryUnusable {

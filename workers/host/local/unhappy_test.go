@@ -379,3 +379,33 @@ func TestAHostMakesNoDirectoryInPlaceOfOneThatIsNotMounted(t *testing.T) {
 		t.Errorf("the directory is there: %v", err)
 	}
 }
+
+func TestAnEmptyMountPointIsNotAHostThatHasHeldVMs(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		folder, file string // what it holds
+		inhabited    bool
+		want         errorcatalog.Code
+	}{
+		"nothing":                       {"", "", true, errorcatalog.HostDirectoryUnusable},
+		"what a file system comes with": {"lost+found", "", true, errorcatalog.HostDirectoryUnusable},
+		"a VM":                          {"web", "vm.json", true, errorcatalog.HostUnreachable},
+		"the folder of a host":          {".farshore", "", true, errorcatalog.HostUnreachable},
+		"nothing, as ever":              {"", "", false, errorcatalog.HostUnreachable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			must(t, os.MkdirAll(filepath.Join(dir, tt.folder), 0o755))
+			if tt.file != "" {
+				must(t, os.WriteFile(filepath.Join(dir, tt.folder, tt.file), nil, 0o600))
+			}
+			o := local.SpawnOptions{Program: "/nonexistent", Directory: dir, Socket: filepath.Join(socketDir(t), "h.sock"), Inhabited: tt.inhabited}
+			_, err := local.Spawn(within(t), o)
+			wantCode(t, err, tt.want)
+			if _, err := os.Stat(filepath.Join(dir, ".farshore")); tt.want == errorcatalog.HostDirectoryUnusable && !os.IsNotExist(err) {
+				t.Errorf("it has been made one: %v", err)
+			}
+		})
+	}
+}
