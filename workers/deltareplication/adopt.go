@@ -44,8 +44,8 @@ func adopt(ctx context.Context, i *workflow.Item, store replica.Store, newest st
 
 // ahead returns the points behind the newest that is listed.
 func ahead(made []replica.PointInfo, listed []protecteditem.Point) []replica.PointInfo {
-	for n := len(made) - 1; n >= 0; n-- {
-		if Lists(listed, made[n].ID) {
+	for n, p := range slices.Backward(made) {
+		if Lists(listed, p.ID) {
 			return made[n+1:]
 		}
 	}
