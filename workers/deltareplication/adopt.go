@@ -17,7 +17,7 @@ import (
 // if the store's newest is of no cut that the item knows: the database was restored from
 // a backup, and the store is ahead of it. Points that have left the store since leave the
 // list. It repeats safely. What the item cannot take over asks for a resynchronization.
-func adopt(ctx context.Context, i *workflow.Item, store replica.Store, newest string) error {
+func adopt(ctx context.Context, i *workflow.Item, store replica.Store, newest string, number int64) error {
 	known := slices.ContainsFunc(i.State.Pending, func(s protecteditem.Shipped) bool { return s.Cut == newest })
 	if known || Lists(i.State.Points, newest) {
 		return nil
@@ -39,7 +39,10 @@ func adopt(ctx context.Context, i *workflow.Item, store replica.Store, newest st
 			return err
 		}
 	}
-	return giveUpMissing(ctx, i, made)
+	if err := giveUpMissing(ctx, i, made); err != nil {
+		return err
+	}
+	return recordShipped(ctx, i, store, number) // the cuts that follow them
 }
 
 // ahead returns the points behind the newest that is listed.

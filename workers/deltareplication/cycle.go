@@ -53,10 +53,10 @@ func Apply(ctx context.Context, i *workflow.Item, planned string) error {
 		if point == nil {
 			return Absent(i)
 		}
-		if err := adopt(ctx, i, store, point.ID); err != nil {
+		if err := recordShipped(ctx, i, store, after.Number); err != nil {
 			return err
 		}
-		if err := recordShipped(ctx, i, store, after.Number); err != nil {
+		if err := adopt(ctx, i, store, point.ID, after.Number); err != nil {
 			return err
 		}
 		if err := settle(ctx, i, store, pointOf(point.PointSpec, after), after.Number); err != nil {
