@@ -201,7 +201,7 @@ func TestARestoredDatabaseHandsOutNoFenceThatHasBeen(t *testing.T) {
 	}
 	_, err := p.Pool.Exec(t.Context(), `UPDATE lanes SET fence = 0`) // as a backup had it
 	must(t, err)
-	h.advance(time.Second)
+	h.advance(time.Minute)
 	if restored := one(t, p, "w"); restored.Fence <= last.Fence {
 		t.Errorf("fence %d comes after %d", restored.Fence, last.Fence)
 	}

@@ -51,8 +51,9 @@ func (p *Postgres) Upsert(ctx context.Context, d Due) error {
 
 // A holder takes the due mark with the lane, so that a mark found at its release
 // was set while it worked. A lane whose lease ran out is claimed whatever its mark. Fences
-// are no less than the time in milliseconds: stores and hosts remember them, and a database
-// that is restored from a backup must not hand out lower ones.
+// are no less than the time in seconds: stores and hosts remember them, and a database that
+// is restored from a backup must not hand out lower ones. Finer ones would not fit the 53
+// bits in which Azurite keeps a page blob's sequence number.
 const claim = `
 	WITH clock AS (SELECT coalesce($1::timestamptz, clock_timestamp()) AS t),
 	due AS (
@@ -65,7 +66,7 @@ const claim = `
 		ORDER BY due_at NULLS FIRST LIMIT $4
 		FOR UPDATE OF lanes SKIP LOCKED)
 	UPDATE lanes l SET owner = $2, lease_until = t + $3::interval,
-		fence = greatest(l.fence + 1, (1000 * extract(epoch FROM t))::bigint),
+		fence = greatest(l.fence + 1, extract(epoch FROM t)::bigint),
 		due_at = NULL, cancel_requested = false, updated_at = t
 	FROM due, clock WHERE l.item = due.item AND l.kind = due.kind
 	RETURNING l.item, l.kind, l.fence, l.attempt, l.checkpoint, coalesce(l.host, ''), coalesce(l.store, '')`
