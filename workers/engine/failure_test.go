@@ -64,7 +64,7 @@ func TestADamagedLogIsNeverAppliedAndResynchronizationMendsIt(t *testing.T) {
 	s.replicate()
 	armed.Store(true)
 	s.do(protecteditem.ReplicateNow{At: s.now()})
-	st := s.until("resynchronization required", func(st protecteditem.State) bool { return st.Resync.State == protecteditem.ResyncRequired })
+	st := s.notFollowed()
 	if st.Resync.Reason != errorcatalog.LogChecksumMismatch || len(st.Points) != 2 {
 		t.Errorf("resynchronization is %+v with %d points", st.Resync, len(st.Points))
 	}

@@ -13,6 +13,14 @@ import (
 	"farshore/workers/host"
 )
 
+// notFollowed waits for the end of a cycle that cannot succeed, however it ends.
+func (s *scene) notFollowed() protecteditem.State {
+	s.t.Helper()
+	return s.until("resynchronization required, or a failure counted", func(st protecteditem.State) bool {
+		return st.Resync.State == protecteditem.ResyncRequired || st.Retry.Failure != nil
+	})
+}
+
 func TestALogThatIsMissingAsksForAResynchronization(t *testing.T) {
 	t.Parallel()
 	for where, lose := range map[string]func(s *scene, armed *atomic.Bool){
@@ -42,9 +50,7 @@ func TestALogThatIsMissingAsksForAResynchronization(t *testing.T) {
 			s.replicate()
 			lose(s, &armed)
 			s.do(protecteditem.ReplicateNow{At: s.now()})
-			st := s.until("resynchronization required", func(st protecteditem.State) bool {
-				return st.Resync.State == protecteditem.ResyncRequired || st.Retry.Failure != nil
-			})
+			st := s.notFollowed()
 			if st.Resync.Reason != errorcatalog.LogMissing {
 				t.Errorf("resynchronization is %+v after %v", st.Resync, st.Retry.Failure)
 			}
@@ -72,9 +78,7 @@ func TestLogsThatAreDroppedWhileTheyAreShippedSayWhy(t *testing.T) {
 	<-shipping
 	s.flood("data", 2*diskBytes)
 	close(dropped)
-	st := s.until("resynchronization required", func(st protecteditem.State) bool {
-		return st.Resync.State == protecteditem.ResyncRequired || st.Retry.Failure != nil
-	})
+	st := s.notFollowed()
 	if st.Resync.Reason != errorcatalog.LogThresholdExceeded {
 		t.Errorf("resynchronization is %+v after %v", st.Resync, st.Retry.Failure)
 	}

@@ -78,7 +78,11 @@ func TestADatabaseRestoredFromABackupCatchesUpWithStoreAndHosts(t *testing.T) {
 	p.proveNext(vm)
 	p.proveNext(vm)
 	forgotten := p.points(vm)
+	item, fence := p.replica(vm), int64(0)
+	p.look(`SELECT max(fence) FROM lanes WHERE item = $1`, []any{vault + "." + vm.Name}, &fence)
 	s.proc.stop()
+	removed, forgotten := forgotten[0], forgotten[1:]
+	must(t, p.store().RemovePoint(t.Context(), item, removed.ID, fence)) // as retention does
 	must(t, os.RemoveAll(database))
 	must(t, os.Rename(backup, database))
 	must(t, s.start())
@@ -91,6 +95,9 @@ func TestADatabaseRestoredFromABackupCatchesUpWithStoreAndHosts(t *testing.T) {
 			continue
 		}
 		p.prove(vm, now[n])
+	}
+	if slices.ContainsFunc(now, func(p oapi.RecoveryPoint) bool { return p.ID == removed.ID }) {
+		t.Errorf("point %s is listed, and the store has it no longer", removed.ID)
 	}
 	p.unblemished(vm)
 	p.disable(vm)

@@ -221,10 +221,16 @@ func (p *place) proveNext(vm demo.VM) {
 	}
 }
 
+// replica is what the store knows the item by.
+func (p *place) replica(vm demo.VM) string {
+	p.t.Helper()
+	return vault + "." + vm.Name + "." + strconv.FormatInt(p.item(vm).Cycle, 10)
+}
+
 // prove has the judge examine a point.
 func (p *place) prove(vm demo.VM, point oapi.RecoveryPoint) proof.Verdict {
 	p.t.Helper()
-	item := vault + "." + vm.Name + "." + strconv.FormatInt(p.item(vm).Cycle, 10)
+	item := p.replica(vm)
 	var images []proof.Image
 	store := p.store()
 	for d := range vm.Disks {
